@@ -1,0 +1,1 @@
+"""How each stage works, and the engine that makes a stage restartable."""
