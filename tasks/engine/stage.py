@@ -1,0 +1,112 @@
+"""What a stage is: a name, a version, what it needs, its slice of the config, and its work.
+
+    PACK = Stage(name="pack", number=4, version=3, needs=("clean", "tokenizer"),
+                 config=lambda config: config.pack, run=pack)
+
+A stage sees only its slice of the config, so it cannot depend on a field that its key does
+not know. Stages never import one another; they meet through artifacts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from tasks.engine.ledger import Ledger
+from tasks.engine.manifest import Artifact
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+
+if TYPE_CHECKING:
+    from tasks.config import Config, EngineConfig
+    from tasks.engine.progress import Progress
+
+C = TypeVar("C")
+
+UnitFunction = Callable[..., UnitReport]
+
+
+@dataclass
+class StageReport:
+    """What a stage says when all its units are done.
+
+    `ledger` is the stage's own balance, from what its input kept to what it keeps. `summary`
+    holds plain JSON figures for people and for later stages; no times, no hosts.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StageContext(Protocol[C]):
+    """What the engine gives a running stage."""
+
+    config: C
+    externals: Mapping[str, StoredFile]
+    engine: "EngineConfig"
+    progress: "Progress"
+
+    def input(self, stage: str) -> Artifact:
+        """The finished artifact of a stage named in `needs`."""
+        ...
+
+    def map(
+        self,
+        function: UnitFunction,
+        units: Sequence[Unit],
+        *,
+        outputs: bool = True,
+        workers: int | None = None,
+    ) -> list[UnitResult]:
+        """Run units in the pool, commit each as it ends, and return them in the given order.
+
+        Files of units mapped with `outputs=False` are kept for reuse and repair, but are not
+        part of what the stage hands on.
+        """
+        ...
+
+    def committed(self, function: UnitFunction, unit: Unit) -> UnitResult | None:
+        """The unit if it is already done and its files are sound, else None."""
+        ...
+
+    def commit(
+        self,
+        function: UnitFunction,
+        unit: Unit,
+        work: UnitWork,
+        report: UnitReport,
+        *,
+        outputs: bool = True,
+    ) -> UnitResult:
+        """Commit a unit that was computed elsewhere (by a training process) into `work`."""
+        ...
+
+    def discard(self, result: UnitResult) -> None:
+        """Forget a committed unit and its files; a later restart may have to redo it."""
+        ...
+
+    def scratch(self) -> Path:
+        """A local folder for this run only; removed when the stage ends."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage(Generic[C]):
+    """One stage of the pipeline.
+
+    `version` is raised by hand whenever the stage's output bytes change. `externals` names
+    the files a stage reads from outside the store, each by content; labels are part of the
+    identity, paths are not.
+    """
+
+    name: str
+    number: int
+    version: int
+    needs: tuple[str, ...]
+    config: "Callable[[Config], C]"
+    run: Callable[[StageContext[C]], StageReport]
+    externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
+
+    @property
+    def folder(self) -> str:
+        """The stage's folder in the store, such as `4-pack`."""
+        return f"{self.number}-{self.name}"

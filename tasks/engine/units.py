@@ -1,0 +1,93 @@
+"""Units: the pieces of a stage that are computed, committed and reused one by one.
+
+A unit is a module-level function and its payload. The payload *is* the unit's identity: its
+key is the hash of (stage, version, function, payload), so nothing a unit depends on can be
+forgotten. Files appear in a payload as `StoredFile`, which counts by content and not by path.
+
+    def encode(work: UnitWork, *, documents: StoredFile, row_tokens: int) -> UnitReport: ...
+
+    results = context.map(encode, [
+        Unit("train-00000", {"documents": file, "row_tokens": 128}), ...
+    ])
+
+A unit writes only to paths given by `work.path(suffix)`. The engine flushes them to disk,
+hashes them, moves them to `<artifact>/<label><suffix>` and then records the unit: from that
+moment it is never computed again, in this artifact or in a later one of the same stage.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file identified by its content.
+
+    `url` is a path or an fsspec URL; `sha256` is the hex digest of the bytes; `rows` counts
+    records where that has a meaning.
+    """
+
+    url: str
+    sha256: str
+    bytes: int
+    rows: int | None = None
+
+    def identity(self) -> str:
+        """Content only: neither the place nor the name of a file matters to a key."""
+        return f"sha256:{self.sha256}"
+
+    def local(self) -> Path:
+        """A path on this machine that holds the bytes; remote files are fetched once."""
+        from tasks.engine.store import local_copy
+
+        return local_copy(self)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work. `label` says where its files go and is no part of its identity."""
+
+    label: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class UnitWork:
+    """Where a running unit writes: a private folder that nobody else reads."""
+
+    label: str
+    folder: Path
+
+    def path(self, suffix: str) -> Path:
+        """The path of one output file, to be written by the unit; `suffix` begins with a dot."""
+        path = self.folder / f"{self.label}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass
+class UnitReport:
+    """What a unit says about its work; all of it must follow from the payload alone.
+
+    `rows` maps a suffix to the number of records in that file.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """A committed unit: its files by suffix, its ledger and its summary."""
+
+    label: str
+    key: str
+    files: Mapping[str, StoredFile]
+    ledger: Ledger
+    summary: Mapping[str, Any]
+    reused: bool
