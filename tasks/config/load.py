@@ -1,0 +1,149 @@
+"""Reading a config: a YAML file or a preset's name, `--set` overrides, and clear refusals.
+
+Relative paths in a config are relative to the folder the command is run in.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tasks.config.root import Config
+from tasks.errors import UserError
+
+PRESETS = Path(__file__).resolve().parents[2] / "deployments" / "presets"
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+    """The config of a file or preset with `a.b=value` overrides applied.
+
+    Raises:
+        UserError: no such file or preset, broken YAML, or a key or value that is not allowed.
+    """
+    path = find_config(source)
+    values = _parse(path)
+    values.setdefault("name", path.stem)
+    for override in overrides:
+        set_value(values, override)
+    return validate(values, str(path))
+
+
+def find_config(source: str) -> Path:
+    """The file a CONFIG argument stands for."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    preset = PRESETS / f"{source}.yaml"
+    if preset.is_file():
+        return preset
+    names = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+    close = difflib.get_close_matches(source, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UserError(
+        f"{source}: there is no such config file, and no preset of that name.{hint} "
+        f"Presets: {', '.join(names)}."
+    )
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(problem, "problem", None) or problem
+        raise UserError(f"{path}{place}: this is not valid YAML: {what}.") from problem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path}: cannot be read: {problem}.") from problem
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config is a mapping such as `corpus: [...]`, this is not one.")
+    return values
+
+
+def set_value(values: dict[str, Any], override: str) -> None:
+    """Apply one `a.b.0.c=value`; the value is read as YAML.
+
+    Raises:
+        UserError: the override has no `=`, or its path leads through something that is no
+            mapping or list.
+    """
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise UserError(f"--set {override}: write it as a.b=value.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise UserError(f"--set {override}: the value is not valid YAML.") from problem
+    place: Any = values
+    for key in keys[:-1]:
+        if isinstance(place, dict):
+            if place.get(key) is None:
+                place[key] = {}
+            place = place[key]
+        else:
+            place = place[_index(place, key, override)]
+    if isinstance(place, dict):
+        place[keys[-1]] = value
+    else:
+        place[_index(place, keys[-1], override)] = value
+
+
+def _index(place: Any, key: str, override: str) -> int:
+    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+        return int(key)
+    size = f"a list of {len(place)}" if isinstance(place, list) else f"the value {place!r}"
+    raise UserError(f"--set {override}: {key!r} does not name anything in {size}.")
+
+
+def validate(values: dict[str, Any], where: str) -> Config:
+    """The typed config; the first few mistakes in one paragraph if there are any."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as problem:
+        mistakes = [_describe(error) for error in problem.errors()[:5]]
+        raise UserError(f"{where}: {'; '.join(mistakes)}.") from None
+
+
+def _describe(error: Any) -> str:
+    place = [part for part in error["loc"] if part not in _SOURCE_TYPES]
+    dotted = ".".join(str(part) for part in place)
+    if error["type"] == "extra_forbidden":
+        known = list(_known_keys(error["loc"][:-1]))
+        close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+        hint = f", did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
+        return f"unknown key `{dotted}`{hint}"
+    if error["type"] == "missing":
+        return f"`{dotted}` is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
+
+
+_SOURCE_TYPES = {"files", "http", "hub", "docs"}
+
+
+def _known_keys(place: Sequence[Any]) -> Iterable[str]:
+    """The keys allowed at a place in the tree, following its types."""
+    models: list[type[BaseModel]] = [Config]
+    for part in place:
+        if isinstance(part, int):
+            continue
+        if part in _SOURCE_TYPES:
+            models = [m for m in models if m.model_fields["type"].default == part] or models
+            continue
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        models = [model for field in fields for model in _models_in(field.annotation)]
+    return sorted(
+        {info.alias or name for model in models for name, info in model.model_fields.items()}
+    )
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

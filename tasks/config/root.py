@@ -1,0 +1,37 @@
+"""The root of the config tree."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.config.base import Execution, Section
+from tasks.config.clean import CleanConfig
+from tasks.config.corpus import Source
+from tasks.config.engine import EngineConfig
+from tasks.config.evaluate import EvaluateConfig, PublishConfig
+from tasks.config.model import ModelSection
+from tasks.config.pack import PackConfig
+from tasks.config.pretrain import PretrainConfig
+from tasks.config.tokenizer import TokenizerConfig
+
+
+class Config(Section):
+    """One pipeline: from a list of sources to a published encoder."""
+
+    name: str = Field(
+        "roberta",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the model and of its runs.",
+    )
+    store: Annotated[str, Execution()] = Field(
+        "./artifacts", description="Where artifacts live: a folder or any fsspec URL."
+    )
+    corpus: list[Source] = Field(min_length=1, description="The sources of text.")
+    clean: CleanConfig = CleanConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    model: ModelSection = ModelSection()
+    pretrain: PretrainConfig = PretrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    publish: PublishConfig = PublishConfig()
+    engine: Annotated[EngineConfig, Execution()] = EngineConfig()

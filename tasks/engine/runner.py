@@ -1,0 +1,238 @@
+"""Runs one stage: finds what is done, computes the rest, and makes the artifact exist.
+
+    key ──▶ sound artifact? ──▶ yes: cached
+                 │ no
+                 ▼
+            lease ──▶ stage.run(context) ──▶ units committed one by one ──▶ manifest
+
+A failure leaves every finished unit behind; the same call goes on from there.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.config import Config
+from tasks.engine.canonical import canonical, key_of
+from tasks.engine.context import Context
+from tasks.engine.lease import LEASE, Lease
+from tasks.engine.ledger import Ledger
+from tasks.engine.manifest import (
+    MANIFEST,
+    UNITS,
+    Artifact,
+    UnitRecord,
+    output_digest,
+    output_entries,
+    read_manifest,
+    seal,
+    unseal,
+)
+from tasks.engine.progress import Progress
+from tasks.engine.provenance import merged
+from tasks.engine.stage import Stage, StageReport
+from tasks.engine.store import Store, disk_problem
+from tasks.engine.units import StoredFile
+from tasks.errors import RobertaError, StageError
+
+log = logging.getLogger(__name__)
+
+REPLACED = "replaced.json"
+
+
+@dataclass(frozen=True)
+class StageIdentity:
+    """Everything a stage's key is made of, resolved."""
+
+    key: str
+    config: Mapping[str, Any]
+    externals: Mapping[str, StoredFile]
+    inputs: Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished stage and whether anything had to be computed for it."""
+
+    artifact: Artifact
+    state: str
+    seconds: float
+
+
+def identify(stage: Stage[Any], config: Config, inputs: Mapping[str, Artifact]) -> StageIdentity:
+    """The stage's key, from its slice of the config, its outside files and its inputs.
+
+    Raises:
+        UserError: an outside file that the config names is missing or unreadable.
+    """
+    section = stage.config(config)
+    externals = stage.externals(section)
+    needed = {name: inputs[name] for name in stage.needs}
+    identity = canonical(section)
+    key = key_of(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "config": identity,
+            "externals": {label: file.sha256 for label, file in externals.items()},
+            "inputs": {name: artifact.digest for name, artifact in needed.items()},
+        }
+    )
+    return StageIdentity(key, identity, externals, needed)
+
+
+def run_stage(
+    stage: Stage[Any],
+    config: Config,
+    store: Store,
+    inputs: Mapping[str, Artifact] | None = None,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Bring one stage's artifact into being, reusing every sound unit there is.
+
+    Raises:
+        UserError: the config or the data as configured is wrong.
+        StageError: the stage could not finish; finished units are kept.
+    """
+    start = time.monotonic()
+    identity = identify(stage, config, inputs or {})
+    folder = f"{stage.folder}/{identity.key}"
+    if not force and (found := sound_artifact(store, folder)) is not None:
+        log.info("%s: reused %s", stage.name, store.url(folder))
+        return Outcome(found, "cached", time.monotonic() - start)
+    lease = Lease(store, folder)
+    try:
+        with lease.held(lambda owner: _say_waiting(stage, owner)):
+            if not force and (found := sound_artifact(store, folder)) is not None:
+                return Outcome(found, "cached", time.monotonic() - start)
+            artifact = _compute(stage, config, store, identity, force, progress or Progress())
+    except OSError as problem:
+        reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
+        raise StageError(f"{stage.name}: {reason}") from problem
+    return Outcome(artifact, "done", time.monotonic() - start)
+
+
+def sound_artifact(store: Store, folder: str) -> Artifact | None:
+    """The artifact if it is complete and every byte of it is as recorded, else None."""
+    artifact = read_manifest(store, folder)
+    if artifact is None:
+        return None
+    for paths in artifact.damaged().values():
+        log.warning("%s: damaged, will be made again: %s", store.url(folder), ", ".join(paths))
+    return None if artifact.damaged() else artifact
+
+
+def _say_waiting(stage: Stage[Any], owner: Mapping[str, Any]) -> None:
+    log.warning("%s: process %s is working on this; waiting for it", stage.name, owner["pid"])
+
+
+def _compute(
+    stage: Stage[Any],
+    config: Config,
+    store: Store,
+    identity: StageIdentity,
+    force: bool,
+    progress: Progress,
+) -> Artifact:
+    folder = f"{stage.folder}/{identity.key}"
+    if force:
+        for path in (MANIFEST, REPLACED, UNITS):
+            store.remove(f"{folder}/{path}")
+    expected = set_aside(store, folder)
+    context = Context(
+        stage=stage,
+        config=stage.config(config),
+        engine=config.engine,
+        store=store,
+        folder=folder,
+        externals=identity.externals,
+        inputs=identity.inputs,
+        expected=expected,
+        alone=force,
+        progress=progress,
+    )
+    log.info("%s: started, %s", stage.name, store.url(folder))
+    try:
+        report = stage.run(context)
+        _check_ledger(stage, report, identity.inputs)
+        return _finish(stage, identity, context, report)
+    except RobertaError as problem:
+        raise type(problem)(_named(stage, str(problem))) from problem
+    finally:
+        context.close()
+
+
+def _named(stage: Stage[Any], message: str) -> str:
+    return message if message.startswith(f"{stage.name}:") else f"{stage.name}: {message}"
+
+
+def set_aside(store: Store, folder: str) -> dict[str, UnitRecord]:
+    """Make a damaged artifact partial again; returns what its units should come out as.
+
+    The old manifest stays as `replaced.json` until the new one is written, so that a unit that
+    is redone to the same bytes gets its old record back, times and all.
+    """
+    old = store.read(f"{folder}/{MANIFEST}")
+    if unseal(old) is not None and old is not None:
+        store.write(f"{folder}/{REPLACED}", old)
+    store.remove(f"{folder}/{MANIFEST}")
+    replaced = unseal(store.read(f"{folder}/{REPLACED}"))
+    if replaced is None:
+        return {}
+    records = [UnitRecord(**record) for record in replaced["units"]]
+    return {record.path: record for record in records}
+
+
+def _check_ledger(
+    stage: Stage[Any], report: StageReport, inputs: Mapping[str, Artifact]
+) -> None:
+    report.ledger.check(stage.name)
+    if not stage.needs:
+        return
+    before = inputs[stage.needs[0]]
+    for measure, balance in before.ledger.balances.items():
+        taken = report.ledger.balances.get(measure)
+        if taken is not None and taken.taken != balance.kept:
+            raise StageError(
+                f"{stage.needs[0]} kept {balance.kept:,} {measure} but {taken.taken:,} arrived. "
+                "This is a defect in the stage; nothing was published."
+            )
+
+
+def _finish(
+    stage: Stage[Any], identity: StageIdentity, context: Context, report: StageReport
+) -> Artifact:
+    """Write the manifest, then clear away what it does not name."""
+    units = context.used
+    outputs = output_entries(units)
+    manifest = {
+        "stage": stage.name,
+        "version": stage.version,
+        "key": identity.key,
+        "config": identity.config,
+        "externals": {label: file.sha256 for label, file in identity.externals.items()},
+        "inputs": {
+            name: {"key": artifact.key, "digest": artifact.digest}
+            for name, artifact in identity.inputs.items()
+        },
+        "outputs": outputs,
+        "output_digest": output_digest(outputs),
+        "ledger": report.ledger.to_json(),
+        "summary": canonical(dict(report.summary), "summary"),
+        "provenance": merged([dict(unit.provenance) for unit in units]),
+        "units": [unit.to_json() for unit in units],
+    }
+    store, folder = context.store, context.folder
+    store.write(f"{folder}/{MANIFEST}", seal(manifest))
+    named = {MANIFEST, LEASE, f".{LEASE.removesuffix('.json')}.lock"}
+    named |= {unit.path for unit in units}
+    named |= {f"{unit.label}{suffix}" for unit in units for suffix in unit.files}
+    for path in store.files(folder):
+        if path not in named:
+            store.remove(f"{folder}/{path}")
+    log.info("%s: done, %d units, %s", stage.name, len(units), store.url(folder))
+    return Artifact(store, folder, manifest)
