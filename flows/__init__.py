@@ -1,0 +1,1 @@
+"""In what order, shown how: the Prefect flow and the `roberta` command."""

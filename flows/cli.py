@@ -1,0 +1,110 @@
+"""The `roberta` command: its names, flags, exit codes and nothing else.
+
+Commands live in `flows/commands/` and are imported only when called, so `--help` answers at
+once. Exit codes: 0 done, 1 a stage failed, 2 the user's mistake.
+"""
+
+import importlib
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from tasks.errors import StageError, UserError
+
+# Command, where it lives, and its line in `roberta --help`.
+COMMANDS = {
+    "run": ("run", "Run the whole pipeline, or go on where it stopped."),
+    "plan": ("inspect", "Show what would run, why, and what it will cost."),
+    "explain": ("inspect", "Show what differs from a stage's newest artifact."),
+    "status": ("inspect", "List runs and artifacts in the store."),
+    "verify": ("inspect", "Read every stored byte again; --repair redoes what is damaged."),
+    "ledger": ("inspect", "Show the text's way through every stage, adding up."),
+    "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
+    "score": ("use", "Pseudo-log-likelihood of each line of a file."),
+    "export": ("use", "Copy a model folder, checked against stock transformers."),
+    "report": ("inspect", "Show or open a run's report."),
+    "schema": ("inspect", "Print the JSON schema of the config."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The commands in the order of the data's way."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import one command's module."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"flows.commands.{COMMANDS[name][0]}")
+        command = getattr(module, name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        """As click's, with the nearest command named when there is none of that name."""
+        import difflib
+
+        name = arguments[0]
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        if name not in COMMANDS and close:
+            context.fail(f"there is no command {name!r}; did you mean {close[0]!r}?")
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
+def roberta(verbose: bool) -> None:
+    """Turn a team's own text into a RoBERTa: CONFIG in; model, scores and report out."""
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if verbose:
+        for noisy in ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib"):
+            logging.getLogger(noisy).setLevel(logging.INFO)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """The console script: runs a command and turns its end into an exit code."""
+    # A line of text may hold characters that an ASCII locale cannot print.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = roberta.main(standalone_mode=False)
+    except click.ClickException as problem:
+        problem.show()
+        code = 2
+    except UserError as problem:
+        click.echo(f"roberta: {problem}", err=True)
+        code = 2
+    except StageError as problem:
+        click.echo(f"roberta: {problem}", err=True)
+        code = 1
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("roberta: stopped. What is finished is kept; the same command goes on.", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `roberta status | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Commands that look at a store: plan, explain, status, verify, ledger, report, schema."""
+
+from typing import Any
+
+import click
+
+from flows.cli import print_json
+from flows.commands.options import (
+    DEFAULT_STORE,
+    config_options,
+    json_option,
+    open_config,
+    set_option,
+    store_option,
+)
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(*things: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    for thing in things:
+        console.print(thing)
+
+
+@click.command()
+@config_options
+@click.option("--until", metavar="STAGE", help="Plan up to this stage only.")
+def plan(
+    config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, until: str | None
+) -> None:
+    """Show what `run` would do, why, and what it will cost. Changes nothing."""
+    from tasks.inspection.estimate import add_estimates
+    from tasks.inspection.plan import make_plan
+
+    settings, opened = open_config(config, overrides, store)
+    plans = make_plan(settings, opened, until)
+    add_estimates(plans, settings, opened)
+    if as_json:
+        print_json({"stages": [entry.to_json() for entry in plans]})
+        return
+    from tasks.inspection.estimate import describe_estimate
+
+    table = _table("stage", "action", "why", "estimate")
+    for entry in plans:
+        table.add_row(entry.name, entry.action, "\n".join(entry.why), describe_estimate(entry))
+    _print(table)
+
+
+@click.command()
+@config_options
+@click.argument("stage", metavar="STAGE")
+def explain(
+    config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, stage: str
+) -> None:
+    """Show which fields or inputs of STAGE differ from its newest artifact."""
+    from tasks.inspection.plan import explain as explain_stage
+    from tasks.stages import get_stage
+
+    get_stage(stage)
+    settings, opened = open_config(config, overrides, store)
+    found = explain_stage(settings, opened, stage)
+    if as_json:
+        print_json(found)
+        return
+    _print(f"{stage}: {found['action']}")
+    for why in found["why"]:
+        _print(f"  {why}")
+
+
+@click.command()
+@store_option
+@json_option
+def status(store: str | None, as_json: bool) -> None:
+    """List the runs and artifacts in the store, with sizes, and what is partial."""
+    from tasks.engine.store import Store
+    from tasks.inspection.status import read_status
+
+    found = read_status(Store(store or DEFAULT_STORE))
+    if as_json:
+        print_json(found)
+        return
+    runs = _table("run", "name", "state", "started", "seconds")
+    for run in found["runs"]:
+        runs.add_row(run["run"], run["name"], run["state"], run["started"], str(run["seconds"]))
+    artifacts = _table("stage", "key", "state", "units", "MB", "ended")
+    for item in found["artifacts"]:
+        state = item["state"] + (", in use" if item["in_use"] else "")
+        size = f"{item['bytes'] / 1e6:,.1f}"
+        ended = item["ended"] or ""
+        artifacts.add_row(item["stage"], item["key"], state, str(item["units"]), size, ended)
+    _print(f"store {found['store']}", runs, "", artifacts)
+
+
+@click.command()
+@click.argument("config", metavar="[CONFIG]", required=False)
+@set_option
+@store_option
+@json_option
+@click.option("--repair", "mend", is_flag=True, help="Make damaged or missing units again.")
+def verify(
+    config: str | None, overrides: tuple[str, ...], store: str | None, as_json: bool, mend: bool
+) -> None:
+    """Read every stored byte again and name what is damaged; --repair redoes just that.
+
+    Exit code 1 when damage is found and not repaired.
+    """
+    from tasks.engine.progress import default_progress
+    from tasks.engine.store import Store
+    from tasks.inspection.ledger_path import finished_artifacts
+    from tasks.inspection.verify import find_damage, repair
+
+    settings, keys = None, None
+    if config is None:
+        opened = Store(store or DEFAULT_STORE)
+    else:
+        settings, opened = open_config(config, overrides, store)
+        keys = {name: made.key for name, made in finished_artifacts(settings, opened).items()}
+    damage = find_damage(opened, keys)
+    repaired = repair(opened, damage, settings, default_progress()) if mend and damage else []
+    if as_json:
+        print_json({"damaged": damage, "repaired": repaired, "sound": not damage})
+    else:
+        for entry in damage:
+            _print(f"damaged: {opened.url(entry['path'])} (unit {entry['unit']})")
+        for entry in repaired:
+            _print(f"repaired: {entry['stage']} {entry['key']}: {', '.join(entry['units'])}")
+        if not damage:
+            _print(f"every stored byte of {opened.url('')} is as it was recorded")
+    if damage and not mend:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@config_options
+def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: bool) -> None:
+    """Show the documents', bytes' and tokens' way through every stage, adding up."""
+    from tasks.inspection.ledger_path import read_ledger
+
+    found = read_ledger(*open_config(config, overrides, store))
+    if as_json:
+        print_json(found)
+        return
+    table = _table("stage", "measure", "in", "kept", "dropped")
+    for stage in found["stages"]:
+        for measure in ("documents", "bytes", "tokens"):
+            if measure in stage:
+                entry = stage[measure]
+                dropped = ", ".join(f"{why} {n:,}" for why, n in entry["dropped"].items()) or "-"
+                row = (stage["name"], measure, f"{entry['in']:,}", f"{entry['kept']:,}", dropped)
+                table.add_row(*row)
+    _print(table, "adds up" if found["balanced"] else "DOES NOT ADD UP")
+
+
+@click.command()
+@config_options
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+def report(
+    config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, show: bool
+) -> None:
+    """Print where the run's HTML report is, or open it."""
+    from tasks.errors import UserError
+    from tasks.inspection.ledger_path import finished_artifacts
+
+    settings, opened = open_config(config, overrides, store)
+    made = finished_artifacts(settings, opened)
+    if "publish" not in made:
+        raise UserError(f"{config}: nothing is published yet. Use `roberta run {config}` first.")
+    path = opened.url(f"{made['publish'].folder}/report.html")
+    if as_json:
+        print_json({"report": path})
+    else:
+        click.echo(path)
+    if show:
+        click.launch(path)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of the config, for editors."""
+    from tasks.config import Config
+
+    print_json(Config.model_json_schema())

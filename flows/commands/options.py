@@ -1,0 +1,36 @@
+"""Arguments and options that several commands share, and how a config is opened."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tasks.config import Config
+from tasks.config.load import load_config
+from tasks.engine.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_STORE = "./artifacts"
+
+config_argument = click.argument("config", metavar="CONFIG")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+store_option = click.option("--store", metavar="URL", help="Where artifacts live.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="K=V", help="Override a config field, a.b=value."
+)
+
+
+def config_options(function: F) -> F:
+    """CONFIG, --set, --store and --json: what every command on a config takes."""
+    for option in (json_option, store_option, set_option, config_argument):
+        function = option(function)
+    return function
+
+
+def open_config(source: str, overrides: tuple[str, ...], store: str | None) -> tuple[Config, Store]:
+    """The config with its overrides, and its store."""
+    config = load_config(source, overrides)
+    if store is not None:
+        config = config.model_copy(update={"store": store})
+    return config, Store(config.store)

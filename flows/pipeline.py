@@ -1,0 +1,97 @@
+"""The pipeline: from sources to a published encoder.
+
+    download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish
+
+Each stage is one task. Where a stage finds its artifact in the store it reports `Cached`;
+so starting the flow again, with the same or a changed config, does only what is missing.
+"""
+
+import time
+from typing import Any
+
+from prefect import flow, runtime
+
+from flows.artifacts import show_run, show_stage
+from tasks.config import Config
+from tasks.engine.manifest import Artifact
+from tasks.engine.progress import Progress, default_progress
+from tasks.engine.provenance import now
+from tasks.engine.store import Store
+from tasks.errors import RobertaError
+from tasks.inspection.runs import write_run
+from tasks.prefect_task import run_stage_as_task
+from tasks.publishing.latest import point_latest
+from tasks.stages import all_stages
+
+
+@flow(name="pipeline", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
+def pipeline(config: Config, until: str | None = None, force: str | None = None) -> dict[str, Any]:
+    """Run the stages in order; returns the run's record.
+
+    Raises:
+        UserError, StageError: the first stage that cannot finish ends the run. The record is
+            saved first, so `status` shows how far it got.
+    """
+    store = Store(config.store)
+    progress: Progress = default_progress()
+    record = _new_record(config)
+    write_run(store, record)
+    made: dict[str, Artifact] = {}
+    start = time.monotonic()
+    for stage in all_stages(until):
+        try:
+            outcome = run_stage_as_task(
+                stage.name, config, store, made, force=stage.name == force, progress=progress
+            )
+        except BaseException as problem:
+            failed = problem if isinstance(problem, RobertaError) else None
+            record["stages"].append(_failed_entry(stage.name, failed))
+            record |= {"state": "failed", "seconds": round(time.monotonic() - start, 3)}
+            write_run(store, record)
+            raise
+        made[stage.name] = outcome.artifact
+        record["stages"].append(
+            {
+                "name": stage.name,
+                "key": outcome.artifact.key,
+                "state": outcome.state,
+                "seconds": round(outcome.seconds, 3),
+                "path": store.url(outcome.artifact.folder),
+            }
+        )
+        write_run(store, record)
+        show_stage(stage.name, outcome)
+    record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
+    if "publish" in made:
+        folder = made["publish"].folder
+        point_latest(store, folder)
+        record["model"] = store.url(f"{folder}/model")
+        record["report"] = store.url(f"{folder}/report.html")
+    write_run(store, record)
+    show_run(record)
+    return record
+
+
+def _new_record(config: Config) -> dict[str, Any]:
+    return {
+        "run": str(runtime.flow_run.id),
+        "name": config.name,
+        "state": "running",
+        "started": now(),
+        "seconds": 0.0,
+        "stages": [],
+        "model": None,
+        "report": None,
+        "config": config.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _failed_entry(name: str, problem: RobertaError | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "key": None,
+        "state": "failed",
+        "seconds": 0.0,
+        "path": None,
+        "problem": None if problem is None else str(problem),
+    }

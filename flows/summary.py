@@ -1,0 +1,81 @@
+"""What `roberta run` prints at its end: the stages, the scores, filled masks, what next."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.engine.manifest import read_manifest
+from tasks.engine.store import Store
+from tasks.stages import get_stage
+
+
+def print_summary(record: Mapping[str, Any], store: Store) -> None:
+    """A table of the stages, then scores, examples, paths and commands to go on with."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("stage", "state", "seconds", "result"):
+        table.add_column(column, justify="right" if column == "seconds" else "left")
+    summaries = {}
+    for entry in record["stages"]:
+        artifact = read_manifest(store, f"{get_stage(entry['name']).folder}/{entry['key']}")
+        assert artifact is not None, "a stage that has just ended has a manifest"
+        summaries[entry["name"]] = artifact.summary
+        headline = _headline(entry["name"], artifact.summary)
+        table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}", headline)
+    console.print()
+    console.print(table)
+    for example in summaries.get("evaluate", {}).get("examples", []):
+        console.print(f"  {_filled(example)}", markup=False)
+    if record["model"]:
+        console.print(f"\nmodel   {record['model']}\nreport  {record['report']}\n", markup=False)
+        model = shlex.quote(record["model"])
+        console.print(f"  roberta fill-mask {model} 'The function returns a <mask>.'", markup=False)
+        console.print(f"  roberta status --store {shlex.quote(store.url(''))}", markup=False)
+
+
+def _filled(example: Mapping[str, Any]) -> str:
+    guesses = ", ".join(
+        f"{guess['token'].strip()} {guess['score']:.2f}" for guess in example["top"][:3]
+    )
+    return f"{example['text']}  ->  {guesses}"
+
+
+def _headline(stage: str, summary: Mapping[str, Any]) -> str:
+    """The one line of a stage that a person wants to see."""
+    parts = []
+    for name, text in _HEADLINES.get(stage, {}).items():
+        value: Any = summary
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None:
+            shown = f"{value:,}" if isinstance(value, int) else value
+            parts.append(text.format(shown))
+    return ", ".join(parts)
+
+
+_HEADLINES = {
+    "download": {"documents": "{} documents", "bytes": "{} bytes"},
+    "clean": {"train.documents": "{} to train on", "held_out.documents": "{} held out"},
+    "tokenizer": {"vocab_size": "{} tokens", "tokens_per_word": "{:.2f} tokens a word"},
+    "pack": {"train.rows": "{} rows", "train.tokens": "{} tokens"},
+    "pretrain": {"steps": "{} steps", "final_loss": "loss {:.3f}"},
+    "evaluate": {
+        "held_out.perplexity": "held-out perplexity {:.1f}",
+        "held_out.accuracy": "accuracy {:.1%}",
+        "blimp.accuracy": "BLiMP {:.1%}",
+    },
+    "publish": {"largest_difference": "stock transformers agrees within {:.0e}"},
+}
+
+
+def resume_hint(config: str, overrides: Sequence[str], store: str | None) -> str:
+    """The command that goes on from where a run stopped."""
+    parts = ["roberta", "run", config]
+    for override in overrides:
+        parts += ["--set", override]
+    if store is not None:
+        parts += ["--store", store]
+    return f"What is finished is kept. To go on: {shlex.join(parts)}"

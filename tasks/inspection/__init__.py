@@ -1,0 +1,1 @@
+"""Looking at a store without changing it: plan, explain, status, verify, ledger, runs."""

@@ -1,0 +1,54 @@
+"""The ledger of a whole run: the documents', bytes' and tokens' way through every stage."""
+
+from typing import Any
+
+from tasks.config import Config
+from tasks.engine.manifest import Artifact, read_manifest
+from tasks.engine.runner import identify
+from tasks.engine.store import Store
+from tasks.errors import UserError
+from tasks.stages import all_stages
+
+
+def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
+    """The artifacts a config leads to, as far as they are finished, in the stages' order."""
+    made: dict[str, Artifact] = {}
+    for stage in all_stages():
+        if any(name not in made for name in stage.needs):
+            continue
+        identity = identify(stage, config, made)
+        artifact = read_manifest(store, f"{stage.folder}/{identity.key}")
+        if artifact is not None:
+            made[stage.name] = artifact
+    return made
+
+
+def read_ledger(config: Config, store: Store) -> dict[str, Any]:
+    """Plain JSON: `{"stages": [{"name", "key", measures...}], "balanced": bool}`.
+
+    Raises:
+        UserError: no stage of this config has finished in the store.
+    """
+    made = finished_artifacts(config, store)
+    if not made:
+        raise UserError(
+            f"{store.url('')}: no stage of this config has finished here. Use `roberta run`."
+        )
+    return ledger_of(made)
+
+
+def ledger_of(made: dict[str, Artifact]) -> dict[str, Any]:
+    """The stages' balances side by side, and whether each begins where the last one ended."""
+    stages = []
+    balanced = True
+    before: dict[str, int] = {}
+    for name, artifact in made.items():
+        measures = artifact.ledger.to_json()
+        if not measures:
+            continue
+        for measure, entry in measures.items():
+            gap = entry["in"] - entry["kept"] - sum(entry["dropped"].values())
+            balanced &= gap == 0 and before.get(measure, entry["in"]) == entry["in"]
+            before[measure] = entry["kept"]
+        stages.append({"name": name, "key": artifact.key, **measures})
+    return {"stages": stages, "balanced": balanced}

@@ -1,0 +1,125 @@
+"""The plan: what a run would do and why. It reads the store and changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tasks.config import Config
+from tasks.engine.canonical import canonical
+from tasks.engine.manifest import UNITS, Artifact, read_manifest
+from tasks.engine.runner import StageIdentity, identify
+from tasks.engine.stage import Stage
+from tasks.engine.store import Store
+from tasks.inspection.drift import describe, drift, drift_from
+from tasks.inspection.runs import newest_artifact
+from tasks.stages import all_stages
+
+
+@dataclass
+class StagePlan:
+    """One stage of a plan; `key` is None while it hangs on a stage that has yet to run."""
+
+    name: str
+    key: str | None
+    action: str
+    why: list[str]
+    estimate: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, as the command's contract has it."""
+        return asdict(self)
+
+
+def make_plan(config: Config, store: Store, until: str | None = None) -> list[StagePlan]:
+    """For every stage: run, resume or cached, with the reasons."""
+    made: dict[str, Artifact] = {}
+    plans = []
+    for stage in all_stages(until):
+        pending = [name for name in stage.needs if name not in made]
+        if pending:
+            plans.append(_plan_pending(stage, config, store, made, pending))
+            continue
+        identity = identify(stage, config, made)
+        plan, artifact = _plan_known(stage, config, store, identity)
+        plans.append(plan)
+        if artifact is not None:
+            made[stage.name] = artifact
+    return plans
+
+
+def _plan_known(
+    stage: Stage[Any], config: Config, store: Store, identity: StageIdentity
+) -> tuple[StagePlan, Artifact | None]:
+    folder = f"{stage.folder}/{identity.key}"
+    artifact = read_manifest(store, folder)
+    if artifact is not None:
+        damaged = [path for paths in artifact.damaged().values() for path in paths]
+        if not damaged:
+            why = ["nothing it depends on has changed"]
+            return StagePlan(stage.name, identity.key, "cached", why), artifact
+        why = [f"damaged: {', '.join(damaged)}"]
+        return StagePlan(stage.name, identity.key, "resume", why), None
+    num_units = len(store.list(f"{folder}/{UNITS}"))
+    if num_units:
+        why = [f"an earlier run ended early; {num_units} finished units are kept"]
+        return StagePlan(stage.name, identity.key, "resume", why), None
+    newest = newest_artifact(store, stage.name, config.name)
+    if newest is None:
+        return StagePlan(stage.name, identity.key, "run", ["it has not run yet"]), None
+    why = [describe(entry) for entry in drift_from(stage, identity, newest)]
+    return StagePlan(stage.name, identity.key, "run", why or ["its artifact was removed"]), None
+
+
+def _plan_pending(
+    stage: Stage[Any],
+    config: Config,
+    store: Store,
+    made: Mapping[str, Artifact],
+    pending: list[str],
+) -> StagePlan:
+    """A stage whose inputs are still to be made: it runs, unless they come out the same."""
+    newest = newest_artifact(store, stage.name, config.name)
+    if newest is None:
+        return StagePlan(stage.name, None, "run", ["it has not run yet"])
+    section = stage.config(config)
+    digests = {label: file.sha256 for label, file in stage.externals(section).items()}
+    known = {name: made[name] for name in stage.needs if name in made}
+    why = [describe(e) for e in drift(stage, canonical(section), digests, known, newest)]
+    names = " and ".join(pending)
+    why.append(f"{names} will run first; if the outputs come out the same, this is reused")
+    return StagePlan(stage.name, None, "run", why)
+
+
+def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
+    """Which fields or inputs of a stage differ from its newest artifact.
+
+    Returns `{"stage", "key", "newest", "action", "differences": [{"field", "before", "after"}],
+    "why": [...]}`; `newest` is the key that was compared with, or None.
+    """
+    plans = {plan.name: plan for plan in make_plan(config, store, until=stage_name)}
+    plan = plans[stage_name]
+    stage = all_stages(stage_name)[-1]
+    newest = newest_artifact(store, stage_name, config.name)
+    differences: list[dict[str, Any]] = []
+    if newest is not None:
+        made = {
+            name: artifact
+            for name in stage.needs
+            if (key := plans[name].key) and plans[name].action == "cached"
+            if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
+        }
+        section = stage.config(config)
+        digests = {label: file.sha256 for label, file in stage.externals(section).items()}
+        differences = drift(stage, canonical(section), digests, made, newest)
+    return {
+        "stage": stage_name,
+        "key": plan.key,
+        "newest": None if newest is None else newest.key,
+        "action": plan.action,
+        "differences": differences,
+        "why": plan.why,
+    }
+
+
+def _folder(name: str) -> str:
+    return all_stages(name)[-1].folder

@@ -1,0 +1,65 @@
+"""Run records: which run used which artifacts, with which config.
+
+A record is a convenience for people and for `explain`; whether something is done is decided
+by manifests alone. It lies at `<store>/runs/<run id>.json`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.config import Config
+from tasks.engine.manifest import Artifact, read_manifest
+from tasks.engine.store import Store
+from tasks.stages import get_stage
+
+RUNS = "runs"
+
+
+def write_run(store: Store, record: Mapping[str, Any]) -> None:
+    """Save a run's record under its id, replacing an earlier state of it."""
+    content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    store.write(f"{RUNS}/{record['run']}.json", content.encode())
+
+
+def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
+    """Run records, newest first; with `name`, only those of that config."""
+    records = []
+    for file in store.list(RUNS):
+        try:
+            record = json.loads(store.read(f"{RUNS}/{file}") or b"")
+        except ValueError:
+            continue
+        if name in (None, record.get("name")):
+            records.append(record)
+    return sorted(records, key=lambda record: str(record["started"]), reverse=True)
+
+
+def config_of(record: Mapping[str, Any]) -> Config:
+    """The config a run was started with."""
+    return Config.model_validate(record["config"])
+
+
+def artifacts_of(store: Store, stage: str) -> list[Artifact]:
+    """All finished artifacts of a stage, newest first."""
+    folder = get_stage(stage).folder
+    found = [read_manifest(store, f"{folder}/{key}") for key in store.list(folder)]
+    artifacts = [artifact for artifact in found if artifact is not None]
+    return sorted(artifacts, key=_ended, reverse=True)
+
+
+def _ended(artifact: Artifact) -> str:
+    return str(artifact.manifest["provenance"].get("ended", ""))
+
+
+def newest_artifact(
+    store: Store, stage: str, name: str, runs: Sequence[Mapping[str, Any]] | None = None
+) -> Artifact | None:
+    """The artifact of a stage that this config's newest run used; else the stage's newest."""
+    for record in read_runs(store, name) if runs is None else runs:
+        for entry in record["stages"]:
+            if entry["name"] == stage and entry.get("key"):
+                artifact = read_manifest(store, f"{get_stage(stage).folder}/{entry['key']}")
+                if artifact is not None:
+                    return artifact
+    return next(iter(artifacts_of(store, stage)), None)

@@ -1,0 +1,38 @@
+"""Status: the runs and artifacts of a store, with sizes, and what is partial."""
+
+from typing import Any
+
+from tasks.engine.lease import Lease, is_dead
+from tasks.engine.manifest import UNITS, read_manifest
+from tasks.engine.store import Store
+from tasks.inspection.runs import read_runs
+from tasks.stages import STAGE_NAMES, get_stage
+
+
+def read_status(store: Store) -> dict[str, Any]:
+    """Plain JSON: `{"store", "runs": [...], "artifacts": [...]}`, newest run first."""
+    runs = [
+        {name: record.get(name) for name in ("run", "name", "state", "started", "seconds")}
+        for record in read_runs(store)
+    ]
+    artifacts = [
+        _artifact_status(store, name, key)
+        for name in STAGE_NAMES
+        for key in store.list(get_stage(name).folder)
+    ]
+    return {"store": store.url(""), "runs": runs, "artifacts": artifacts}
+
+
+def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:
+    folder = f"{get_stage(stage).folder}/{key}"
+    artifact = read_manifest(store, folder)
+    owner = Lease(store, folder).current()
+    return {
+        "stage": stage,
+        "key": key,
+        "state": "done" if artifact is not None else "partial",
+        "in_use": owner is not None and not is_dead(owner),
+        "units": len(store.list(f"{folder}/{UNITS}")),
+        "bytes": sum(store.size(f"{folder}/{path}") or 0 for path in store.files(folder)),
+        "ended": None if artifact is None else artifact.manifest["provenance"].get("ended"),
+    }
