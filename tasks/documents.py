@@ -1,0 +1,130 @@
+"""Document files: how text travels from one stage to the next.
+
+A documents file is an Arrow IPC file with zstd buffers and three columns:
+
+    id      fixed_size_binary(16)   the document's identity, the same wherever it goes
+    record  int64                   its number in the file it came from, from 0
+    text    large_string
+
+Writer and reader hold one record batch (about 8 MB of text) at a time, and the bytes follow
+from the documents alone. An id is made of content and record number, never of a path, so a
+renamed file changes nothing.
+"""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import pyarrow as pa
+
+ID_BYTES = 16
+BATCH_BYTES = 8 << 20
+BATCH_DOCUMENTS = 1 << 16
+_ZSTD_LEVEL = 1
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.binary(ID_BYTES), nullable=False),
+        pa.field("record", pa.int64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+    ]
+)
+
+
+class Document(NamedTuple):
+    """One document on its way through the pipeline."""
+
+    id: bytes
+    record: int
+    text: str
+
+
+class DocumentIds:
+    """Makes the ids of one source file's documents: 128 bits of BLAKE2b.
+
+    `file_sha256` is the digest of the file's bytes as stored; `copy` tells files of one source
+    apart that hold the same bytes (0 for the first).
+    """
+
+    def __init__(self, source: str, file_sha256: str, copy: int = 0) -> None:
+        self._file = blake2b(f"{source}\0{file_sha256}\0{copy}\0".encode(), digest_size=ID_BYTES)
+
+    def __call__(self, record: int) -> bytes:
+        """The id of the file's document with that number."""
+        digest = self._file.copy()
+        digest.update(str(record).encode())
+        return digest.digest()
+
+
+class DocumentWriter:
+    """Writes a documents file; a context manager.
+
+        with DocumentWriter(path) as writer:
+            writer.add(id, record, text)
+
+    `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added.
+
+    Raises:
+        UnicodeEncodeError: a text holds lone surrogates, which UTF-8 cannot carry.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", _ZSTD_LEVEL))
+        self._writer = pa.ipc.new_file(str(path), SCHEMA, options=options)
+        self.num_documents = 0
+        self.num_bytes = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ids: list[bytes] = []
+        self._records: list[int] = []
+        self._texts: list[bytes] = []
+        self._waiting_bytes = 0
+
+    def add(self, id: bytes, record: int, text: str) -> int:
+        """Append one document; returns the UTF-8 bytes of its text."""
+        assert len(id) == ID_BYTES, f"a document id has {ID_BYTES} bytes"
+        encoded = text.encode()
+        self._ids.append(id)
+        self._records.append(record)
+        self._texts.append(encoded)
+        self._waiting_bytes += len(encoded)
+        self.num_documents += 1
+        self.num_bytes += len(encoded)
+        if self._waiting_bytes >= BATCH_BYTES or len(self._texts) >= BATCH_DOCUMENTS:
+            self._flush()
+        return len(encoded)
+
+    def _flush(self) -> None:
+        if not self._texts:
+            return
+        # Valid by construction: the bytes come from str.encode.
+        text = pa.array(self._texts, pa.large_binary()).view(pa.large_string())
+        columns = [pa.array(self._ids, SCHEMA.field("id").type), pa.array(self._records), text]
+        self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+        self._clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of a file in order, one batch in memory at a time."""
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
+            yield from map(Document, *columns)

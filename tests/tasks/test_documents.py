@@ -1,0 +1,82 @@
+"""Document files: what goes in comes out, in bounded batches and in the same bytes."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import documents
+from tasks.documents import Document, DocumentIds, DocumentWriter, read_documents
+
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=30)
+
+
+def write(path: Path, found: list[str]) -> list[Document]:
+    ids = DocumentIds("source", "ab" * 32)
+    written = [Document(ids(record), record, text) for record, text in enumerate(found)]
+    with DocumentWriter(path) as writer:
+        for document in written:
+            writer.add(*document)
+    return written
+
+
+@given(found=texts)
+@settings(max_examples=40, deadline=None)
+def test_documents_come_back_as_they_were_written(found: list[str]) -> None:
+    """Any valid text survives, empty texts and empty files included."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "documents.arrow"
+        written = write(path, found)
+        assert list(read_documents(path)) == written
+
+
+def test_the_same_documents_give_the_same_bytes(tmp_path: Path) -> None:
+    """A documents file is a pure function of its documents."""
+    found = [f"document {n} ".encode().decode() * (n % 50) for n in range(2000)]
+    write(tmp_path / "a.arrow", found)
+    write(tmp_path / "b.arrow", found)
+    assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
+
+
+def test_the_writer_flushes_when_enough_text_is_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No batch grows past the limit by more than one document, so memory stays bounded."""
+    monkeypatch.setattr(documents, "BATCH_BYTES", 1000)
+    written = write(tmp_path / "a.arrow", ["ä" * 200] * 10)
+    with pa.ipc.open_file(str(tmp_path / "a.arrow")) as reader:
+        sizes = [reader.get_batch(n).num_rows for n in range(reader.num_record_batches)]
+    assert sizes == [3, 3, 3, 1]
+    assert list(read_documents(tmp_path / "a.arrow")) == written
+
+
+def test_the_writer_counts_documents_and_utf8_bytes(tmp_path: Path) -> None:
+    """The counts are those of the text as UTF-8, which the ledger works with."""
+    with DocumentWriter(tmp_path / "a.arrow") as writer:
+        assert writer.add(bytes(16), 0, "naïve") == 6
+        writer.add(bytes(16), 1, "日本")
+    assert (writer.num_documents, writer.num_bytes) == (2, 12)
+
+
+def test_lone_surrogates_are_refused(tmp_path: Path) -> None:
+    """Text that UTF-8 cannot carry raises instead of reaching the file."""
+    with DocumentWriter(tmp_path / "a.arrow") as writer, pytest.raises(UnicodeEncodeError):
+        writer.add(bytes(16), 0, "\ud800")
+
+
+def test_an_id_tells_source_file_copy_and_record_apart() -> None:
+    """Each part of a document's origin changes its id; the same origin gives the same id."""
+    same = DocumentIds("s", "f" * 64)
+    others = [
+        DocumentIds("t", "f" * 64)(7),
+        DocumentIds("s", "e" * 64)(7),
+        DocumentIds("s", "f" * 64, 1)(7),
+        same(8),
+        same(7),
+    ]
+    assert len(set(others)) == 5
+    assert same(7) == DocumentIds("s", "f" * 64)(7)
+    assert len(same(7)) == 16
