@@ -1,5 +1,6 @@
 """The ledger of a whole run: the documents', bytes' and tokens' way through every stage."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config
@@ -38,17 +39,25 @@ def read_ledger(config: Config, store: Store) -> dict[str, Any]:
 
 
 def ledger_of(made: dict[str, Artifact]) -> dict[str, Any]:
-    """The stages' balances side by side, and whether each begins where the last one ended."""
+    """The ledger of finished artifacts; see `balance_of`."""
+    ledgers = {name: artifact.ledger.to_json() for name, artifact in made.items()}
+    return balance_of({name: (made[name].key, ledger) for name, ledger in ledgers.items()})
+
+
+def balance_of(ledgers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The stages' balances side by side, and whether each begins where the last one ended.
+
+    `ledgers` maps a stage to its key and its ledger as plain JSON, in the stages' order.
+    """
     stages = []
     balanced = True
     before: dict[str, int] = {}
-    for name, artifact in made.items():
-        measures = artifact.ledger.to_json()
+    for name, (key, measures) in ledgers.items():
         if not measures:
             continue
         for measure, entry in measures.items():
             gap = entry["in"] - entry["kept"] - sum(entry["dropped"].values())
             balanced &= gap == 0 and before.get(measure, entry["in"]) == entry["in"]
             before[measure] = entry["kept"]
-        stages.append({"name": name, "key": artifact.key, **measures})
+        stages.append({"name": name, "key": key, **measures})
     return {"stages": stages, "balanced": balanced}

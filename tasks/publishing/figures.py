@@ -1,0 +1,140 @@
+"""The figures that the report and the model card are made of, read from the manifests.
+
+Both are pure functions of the manifests: rendering them again gives the same bytes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.config import PublishConfig
+from tasks.engine.manifest import unseal
+from tasks.errors import StageError
+from tasks.inspection.drift import flatten
+
+_RECIPE_STAGES = ("clean", "tokenizer", "pack", "pretrain")
+
+
+def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """The manifests of the stages before, by stage name.
+
+    Raises:
+        StageError: one of them is damaged.
+    """
+    manifests = {}
+    for name, path in paths.items():
+        manifest = unseal(path.read_bytes())
+        if manifest is None:
+            raise StageError(f"{path}: this manifest is damaged. Run `roberta verify --repair`.")
+        manifests[name] = manifest
+    return manifests
+
+
+def collect_figures(
+    name: str,
+    publish: PublishConfig,
+    licences: Mapping[str, str | None],
+    manifests: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Everything the templates show, by the names they use."""
+    evaluation = manifests["evaluate"]["summary"]
+    training = manifests["pretrain"]
+    last = manifests["evaluate"]["provenance"] or training["provenance"]
+    return {
+        "name": name,
+        "licence": publish.licence,
+        "language": publish.language,
+        "summary": publish.summary,
+        "parameters": training["summary"]["parameters"],
+        "special_tokens": manifests["pack"]["config"].get("special_tokens"),
+        "finished": f"{last['ended'][:16].replace('T', ' ')} UTC",
+        "hosts": ", ".join(training["provenance"]["hosts"]),
+        "environment": training["provenance"],
+        "held_out": evaluation.get("held_out"),
+        "blimp": evaluation.get("blimp"),
+        "examples": evaluation.get("examples", []),
+        "example_text": _example_text(evaluation),
+        "cards": _cards(manifests),
+        "ledger": _ledger(manifests),
+        "sources": _sources(manifests["download"], licences),
+        "stages": [_stage(name, manifest) for name, manifest in manifests.items()],
+        "recipe": _recipe(manifests),
+    }
+
+
+def _example_text(evaluation: Mapping[str, Any]) -> str:
+    examples = evaluation.get("examples") or [{"text": "The capital of France is <mask>."}]
+    return str(examples[0]["text"])
+
+
+def _cards(manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    evaluation = manifests["evaluate"]["summary"]
+    training = manifests["pretrain"]["summary"]
+    cards = [
+        ("training documents", f"{manifests['clean']['ledger']['documents']['kept']:,}"),
+        ("tokens in a pass", f"{manifests['pack']['ledger']['tokens']['kept']:,}"),
+        ("steps", f"{training['steps']:,}"),
+        ("last training loss", f"{training['final_loss']:.3f}"),
+    ]
+    if evaluation.get("held_out"):
+        cards.append(("held-out perplexity", f"{evaluation['held_out']['perplexity']:.1f}"))
+    if evaluation.get("blimp"):
+        cards.append(("BLiMP", f"{evaluation['blimp']['accuracy']:.1%}"))
+    return [{"label": label, "value": value} for label, value in cards]
+
+
+def _ledger(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    from tasks.inspection.ledger_path import balance_of
+
+    return balance_of({name: (m["key"], m["ledger"]) for name, m in manifests.items()})
+
+
+def _sources(
+    download: Mapping[str, Any], licences: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    totals: dict[str, dict[str, Any]] = {}
+    for file in download["summary"]["files"]:
+        source = file["source"]
+        entry = totals.setdefault(source, {"name": source, "documents": 0, "bytes": 0})
+        entry["documents"] += file["documents"]
+        entry["bytes"] += file["bytes"]
+    return [{**entry, "licence": licences.get(source)} for source, entry in totals.items()]
+
+
+def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    provenance = manifest["provenance"]
+    return {
+        "name": name,
+        "key": manifest["key"],
+        "units": len(manifest["units"]),
+        "seconds": provenance.get("seconds", 0.0),
+        "peak_memory_bytes": provenance.get("peak_memory_bytes", 0),
+        "ended": provenance.get("ended", "")[:19].replace("T", " "),
+        "hosts": ", ".join(provenance.get("hosts", [])),
+    }
+
+
+def _recipe(manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (field, str(value))
+        for name in _RECIPE_STAGES
+        for field, value in flatten(manifests[name]["config"], name).items()
+        if not field.startswith("clean.sources")
+    ]
+
+
+def read_losses(path: Path) -> tuple[list[int], list[float]]:
+    """Steps and losses of a run's `losses.jsonl`."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line["step"] for line in lines], [line["loss"] for line in lines]
+
+
+def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    """Steps and tokens a second of the checkpoint intervals that were measured."""
+    found = sorted(
+        (unit["provenance"]["step"], unit["provenance"]["tokens_per_second"])
+        for unit in units
+        if unit["provenance"].get("tokens_per_second")
+    )
+    return [step for step, _ in found], [rate for _, rate in found]

@@ -1,0 +1,51 @@
+"""Turning figures into the report (HTML) and the model card (Markdown)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from tasks.publishing.charts import ledger_chart, loss_chart, scores_chart, throughput_chart
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=name.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)
+
+
+def render_card(figures: Mapping[str, Any]) -> str:
+    """The model card, with its data, recipe and scores."""
+    cells = {
+        **figures,
+        "recipe": [(field, _cell(value)) for field, value in figures["recipe"]],
+        "sources": [{**source, "name": _cell(source["name"])} for source in figures["sources"]],
+    }
+    return _template("card.md.j2").render(cells)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def render_report(
+    figures: Mapping[str, Any],
+    losses: tuple[Sequence[int], Sequence[float]],
+    throughput: tuple[Sequence[int], Sequence[float]],
+) -> str:
+    """The report: one HTML file that needs nothing else, neither scripts nor a network."""
+    blimp = figures["blimp"]
+    documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
+    return _template("report.html.j2").render(
+        **figures,
+        loss_chart=loss_chart(*losses),
+        throughput_chart=throughput_chart(*throughput) if len(throughput[0]) > 1 else "",
+        ledger_chart=ledger_chart(documents, "documents"),
+        blimp_chart=scores_chart(blimp["files"], chance=0.5) if blimp else "",
+    )

@@ -1,0 +1,116 @@
+"""The export gate: stock `transformers`, in its own process, must agree with our model.
+
+The other process knows nothing of ours: it loads the folder with `RobertaForMaskedLM` and
+`AutoTokenizer` as any user would, and writes down logits and token ids. Here they are compared
+with what our own code computes from the same folder.
+
+Run as a module, this file is that other process:
+    python -m tasks.publishing.stock_check FOLDER REQUEST.json ANSWER.npz
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tasks.errors import StageError
+
+TOLERANCE = 1e-4
+_TIMEOUT_SECONDS = 600
+
+
+def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = TOLERANCE) -> float:
+    """The largest difference between our logits and stock's on some texts.
+
+    Texts are cut to the longest input the model takes. Special tokens are added as stock
+    adds them, and the batch is padded, so positions of padded rows are compared too.
+
+    Raises:
+        StageError: stock cannot load the folder, gives other token ids, or other logits.
+    """
+    import torch
+
+    from tasks.inference.model_folder import load_folder
+
+    model, tokenizer = load_folder(folder)
+    limit = model.config.max_row_tokens
+    tokenizer.enable_truncation(limit)
+    rows = [tokenizer.encode(text).ids for text in texts]
+    stock_rows, stock_logits = _ask_stock(folder, texts, limit)
+    for text, ours, theirs in zip(texts, rows, stock_rows, strict=True):
+        if ours != theirs:
+            raise StageError(
+                f"{folder}: stock transformers reads other token ids: {text[:60]!r} is {theirs} "
+                f"there and {ours} here. Nothing was published; this is a defect in the export."
+            )
+    worst = 0.0
+    with torch.inference_mode():
+        for ours, theirs in zip(rows, stock_logits, strict=True):
+            logits = model(torch.tensor([ours]))[0].float().numpy()
+            worst = max(worst, float(np.abs(logits - theirs).max()))
+    if not worst <= tolerance:
+        raise StageError(
+            f"{folder}: stock transformers computes other logits, by up to {worst:.2e} where "
+            f"{tolerance:.0e} is allowed. Nothing was published; this is a defect in the export."
+        )
+    return worst
+
+
+def _ask_stock(
+    folder: Path, texts: Sequence[str], limit: int
+) -> tuple[list[list[int]], list[np.ndarray]]:
+    """Token ids and logits of each text as a fresh process with stock transformers has them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        request, answer = Path(scratch, "request.json"), Path(scratch, "answer.npz")
+        request.write_text(json.dumps({"texts": list(texts), "limit": limit}), encoding="utf-8")
+        command = [sys.executable, "-m", "tasks.publishing.stock_check"]
+        command += [str(folder), str(request), str(answer)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as problem:
+            raise StageError(f"{folder}: stock transformers did not answer in time.") from problem
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise StageError(f"{folder}: stock transformers cannot load this folder: {last}")
+        with np.load(answer, allow_pickle=False) as arrays:
+            lengths = arrays["lengths"]
+            rows = [arrays["ids"][i, :n].tolist() for i, n in enumerate(lengths)]
+            logits = [arrays["logits"][i, :n] for i, n in enumerate(lengths)]
+    return rows, logits
+
+
+def _answer(folder: str, request: str, answer: str) -> None:
+    """The other process: what stock transformers says about a folder, and nothing of ours."""
+    import torch
+    from transformers import AutoTokenizer, RobertaForMaskedLM
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    asked = json.loads(Path(request).read_text(encoding="utf-8"))
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = RobertaForMaskedLM.from_pretrained(folder, local_files_only=True).eval()
+    batch = tokenizer(
+        asked["texts"],
+        padding=True,
+        truncation=True,
+        max_length=asked["limit"],
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    np.savez(
+        answer,
+        ids=batch["input_ids"].numpy(),
+        lengths=batch["attention_mask"].sum(dim=1).numpy(),
+        logits=logits.float().numpy(),
+    )
+
+
+if __name__ == "__main__":
+    _answer(*sys.argv[1:4])
