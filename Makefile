@@ -1,0 +1,55 @@
+# Two commands do it all on a fresh machine with Python 3.11+ and make: `make run`, `make test`.
+#
+#   make run      set up, then run the main job on the embedded default (preset quickstart)
+#   make test     set up, then run the tests
+#   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130
+#   make lint     ruff and strict mypy
+#   make bench    our speed beside our peers', in one run
+#   make test-slow, make lock, make clean
+
+PYTHON ?= python3
+TORCH ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready-$(TORCH)
+PYTEST_WORKERS ?= 2
+
+.PHONY: run test test-slow setup lint bench lock clean
+
+run: $(READY)
+	@$(BIN)/roberta run quickstart
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadscope
+
+test-slow: $(READY)
+	@$(BIN)/python -m pytest -m slow
+
+setup: $(READY)
+
+$(READY): deployments/requirements.lock deployments/install_torch.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; use make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (once; a minute or two)"
+	@$(BIN)/python deployments/install_torch.py $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r deployments/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/ready-*
+	@touch $@
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY)
+	@for bench in training masking packing reading cleaning; do \
+	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
+
+lock: $(READY)
+	@(echo '# What `make setup` installs, besides torch (see install_torch.py). Made by `make lock`.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable --all \
+	  | grep -v -i -E '^(torch|pip|wheel)==|^nvidia|^triton|^cuda' | sort -f) > deployments/requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Scoring a masked language model: held-out loss, minimal pairs, filled examples."""

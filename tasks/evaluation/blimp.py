@@ -1,0 +1,89 @@
+"""BLiMP-format minimal pairs (Warstadt et al. 2020), scored by pseudo-log-likelihood.
+
+A file holds one JSON object a line with `sentence_good` and `sentence_bad`. A pair is right
+when the good sentence scores strictly higher. A tie is wrong: a model that gives every
+sentence the same score knows nothing, and must not get full marks for it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.errors import UserError
+from tasks.sources.compression import open_text_lines
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz")
+KEYS = ("sentence_good", "sentence_bad")
+
+
+@dataclass(frozen=True)
+class MinimalPair:
+    """Two sentences that differ in one thing; only the first is acceptable."""
+
+    good: str
+    bad: str
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The BLiMP-format files of a folder, sorted by name.
+
+    Raises:
+        UserError: there is no such folder, or none of its files has a known name.
+    """
+    if not folder.is_dir():
+        raise UserError(f"evaluate.blimp.data: {folder} is not a folder.")
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    if not files:
+        raise UserError(
+            f"evaluate.blimp.data: {folder} holds no BLiMP files. They end in "
+            f"{', '.join(SUFFIXES)}."
+        )
+    return files
+
+
+def paradigm_name(path: Path) -> str:
+    """A file's paradigm: its name without its endings."""
+    return path.name.split(".jsonl")[0]
+
+
+def read_pairs(path: Path, name: str, max_pairs: int | None = None) -> list[MinimalPair]:
+    """The pairs of one file, at most `max_pairs`.
+
+    Raises:
+        UserError: a line is not a JSON object with both sentences, or there is none.
+    """
+    pairs = []
+    for number, pair in enumerate(_parse(path, name)):
+        if max_pairs is not None and number >= max_pairs:
+            break
+        pairs.append(pair)
+    if not pairs:
+        raise UserError(f"evaluate.blimp.data: {name} holds no pairs.")
+    return pairs
+
+
+def _parse(path: Path, name: str) -> Iterator[MinimalPair]:
+    for number, line in enumerate(open_text_lines(path, name), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            good, bad = (record[key] for key in KEYS)
+        except (ValueError, KeyError, TypeError) as problem:
+            raise UserError(
+                f"evaluate.blimp.data: {name}, line {number}: a pair is a JSON object with the "
+                f"text fields {' and '.join(KEYS)}; this line is not ({problem!r})."
+            ) from problem
+        if not (isinstance(good, str) and isinstance(bad, str) and good and bad):
+            raise UserError(
+                f"evaluate.blimp.data: {name}, line {number}: a sentence is empty or not text."
+            )
+        yield MinimalPair(good, bad)
+
+
+def count_right(scores: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    """How many pairs are right, and how many are ties, from (good, bad) scores."""
+    right = sum(good > bad for good, bad in scores)
+    ties = sum(good == bad for good, bad in scores)
+    return right, ties
