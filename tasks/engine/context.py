@@ -29,13 +29,14 @@ from tasks.engine.manifest import UNITS, Artifact, UnitRecord, read_unit, seal
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.stage import Stage, UnitFunction
-from tasks.engine.store import Store, disk_problem
+from tasks.engine.store import Store, cache_folder, disk_problem
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
 
 WORK = ".work"
+LASTING = ".lasting"
 
 
 class Context:
@@ -94,6 +95,15 @@ class Context:
         """A local folder for this run only."""
         folder = self._work / f"scratch-{uuid.uuid4().hex[:8]}"
         folder.mkdir()
+        return folder
+
+    def lasting_scratch(self) -> Path:
+        """A local folder that a killed run leaves behind; removed when the stage is done."""
+        if self.store.is_local:
+            folder = Path(self.store.url(f"{self.folder}/{LASTING}"))
+        else:
+            folder = cache_folder() / "scratch" / self.folder
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def key(self, function: UnitFunction, unit: Unit) -> str:
@@ -238,11 +248,13 @@ class Context:
         report: UnitReport,
         *,
         outputs: bool = True,
-        seconds: float = 0.0,
+        measured: Mapping[str, Any] | None = None,
     ) -> UnitResult:
         """Commit a unit that was computed elsewhere; see `StageContext.commit`."""
         files = describe_files(work, report.rows)
-        provenance = unit_provenance(now(), seconds)
+        facts = dict(measured or {})
+        started = facts.pop("started", now())
+        provenance = unit_provenance(started, facts.pop("seconds", 0.0)) | facts
         computed = ComputedUnit(work.folder, report, files, provenance)
         record = self._commit(self.key(function, unit), function, unit.label, computed, outputs)
         return self._result(record, unit.label, outputs, reused=False)
@@ -277,7 +289,9 @@ class Context:
         """Forget a committed unit and its files."""
         record = read_unit(self.store, self.folder, UnitRecord.name_of(result.key, result.label))
         self.store.remove(f"{self.folder}/{UNITS}/{UnitRecord.name_of(result.key, result.label)}")
-        self.used = [used for used in self.used if used.key != result.key]
+        self.used = [
+            used for used in self.used if (used.key, used.label) != (result.key, result.label)
+        ]
         for suffix in record.files if record else {}:
             self.store.remove(f"{self.folder}/{result.label}{suffix}")
 

@@ -76,8 +76,13 @@ class StageContext(Protocol[C]):
         report: UnitReport,
         *,
         outputs: bool = True,
+        measured: Mapping[str, Any] | None = None,
     ) -> UnitResult:
-        """Commit a unit that was computed elsewhere (by a training process) into `work`."""
+        """Commit a unit that was computed elsewhere (by a training process) into `work`.
+
+        `measured` goes to its provenance: `started` (ISO 8601), `seconds`, and what else was
+        observed; none of it takes part in a key.
+        """
         ...
 
     def discard(self, result: UnitResult) -> None:
@@ -85,7 +90,11 @@ class StageContext(Protocol[C]):
         ...
 
     def scratch(self) -> Path:
-        """A local folder for this run only; removed when the stage ends."""
+        """A local folder for this run only; removed when the run ends."""
+        ...
+
+    def lasting_scratch(self) -> Path:
+        """A local folder that a killed run leaves behind; removed when the stage is done."""
         ...
 
 

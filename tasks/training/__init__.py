@@ -1,0 +1,1 @@
+"""Owning the training processes: how they are started, watched, stopped and resumed."""
