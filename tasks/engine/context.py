@@ -75,10 +75,10 @@ class Context:
     def _index_siblings(self) -> dict[str, tuple[str, str]]:
         """For each unit key in the stage's other artifacts: (artifact folder, record name)."""
         found = {}
-        for sibling in self.store.list(self.stage.folder):
+        for sibling in self.store.names(self.stage.folder):
             folder = f"{self.stage.folder}/{sibling}"
             if folder != self.folder:
-                for name in self.store.list(f"{folder}/{UNITS}"):
+                for name in self.store.names(f"{folder}/{UNITS}"):
                     found[name.split("--")[0]] = (folder, name)
         return found
 

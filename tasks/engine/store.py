@@ -54,7 +54,7 @@ class Store:
             return None
         return int(info["size"]) if info["type"] == "file" else None
 
-    def list(self, folder: str) -> list[str]:
+    def names(self, folder: str) -> list[str]:
         """The names directly in a folder, sorted; empty when there is no such folder."""
         try:
             names = self.fs.ls(f"{self.root}/{folder}", detail=False, refresh=True)

@@ -59,7 +59,7 @@ def _plan_known(
             return StagePlan(stage.name, identity.key, "cached", why), artifact
         why = [f"damaged: {', '.join(damaged)}"]
         return StagePlan(stage.name, identity.key, "resume", why), None
-    num_units = len(store.list(f"{folder}/{UNITS}"))
+    num_units = len(store.names(f"{folder}/{UNITS}"))
     if num_units:
         why = [f"an earlier run ended early; {num_units} finished units are kept"]
         return StagePlan(stage.name, identity.key, "resume", why), None

@@ -25,7 +25,7 @@ def write_run(store: Store, record: Mapping[str, Any]) -> None:
 def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
     """Run records, newest first; with `name`, only those of that config."""
     records = []
-    for file in store.list(RUNS):
+    for file in store.names(RUNS):
         try:
             record = json.loads(store.read(f"{RUNS}/{file}") or b"")
         except ValueError:
@@ -43,7 +43,7 @@ def config_of(record: Mapping[str, Any]) -> Config:
 def artifacts_of(store: Store, stage: str) -> list[Artifact]:
     """All finished artifacts of a stage, newest first."""
     folder = get_stage(stage).folder
-    found = [read_manifest(store, f"{folder}/{key}") for key in store.list(folder)]
+    found = [read_manifest(store, f"{folder}/{key}") for key in store.names(folder)]
     artifacts = [artifact for artifact in found if artifact is not None]
     return sorted(artifacts, key=_ended, reverse=True)
 

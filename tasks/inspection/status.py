@@ -18,7 +18,7 @@ def read_status(store: Store) -> dict[str, Any]:
     artifacts = [
         _artifact_status(store, name, key)
         for name in STAGE_NAMES
-        for key in store.list(get_stage(name).folder)
+        for key in store.names(get_stage(name).folder)
     ]
     return {"store": store.url(""), "runs": runs, "artifacts": artifacts}
 
@@ -32,7 +32,7 @@ def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:
         "key": key,
         "state": "done" if artifact is not None else "partial",
         "in_use": owner is not None and not is_dead(owner),
-        "units": len(store.list(f"{folder}/{UNITS}")),
+        "units": len(store.names(f"{folder}/{UNITS}")),
         "bytes": sum(store.size(f"{folder}/{path}") or 0 for path in store.files(folder)),
         "ended": None if artifact is None else artifact.manifest["provenance"].get("ended"),
     }

@@ -38,7 +38,7 @@ def find_damage(store: Store, keys: Mapping[str, str] | None = None) -> list[dic
 
 def _artifacts(store: Store, keys: Mapping[str, str] | None) -> Iterator[tuple[str, str]]:
     for stage in STAGE_NAMES:
-        for key in store.list(get_stage(stage).folder):
+        for key in store.names(get_stage(stage).folder):
             if keys is None or keys.get(stage) == key:
                 yield stage, key
 
@@ -52,7 +52,7 @@ def _damaged_in(store: Store, folder: str) -> Iterator[tuple[str, str]]:
         return
     if store.exists(f"{folder}/{MANIFEST}"):
         yield "manifest", MANIFEST
-    for name in store.list(f"{folder}/{UNITS}"):
+    for name in store.names(f"{folder}/{UNITS}"):
         record = read_unit(store, folder, name)
         if record is None:
             yield name, f"{UNITS}/{name}"
@@ -91,7 +91,7 @@ def _is_partial(store: Store, folder: str) -> bool:
 
 def _drop_damaged(store: Store, folder: str, labels: list[str]) -> None:
     """In a partial artifact, forget damaged units: the next run makes them."""
-    for name in store.list(f"{folder}/{UNITS}"):
+    for name in store.names(f"{folder}/{UNITS}"):
         record = read_unit(store, folder, name)
         if record is None or record.label in labels:
             store.remove(f"{folder}/{UNITS}/{name}")

@@ -1,0 +1,34 @@
+"""What all tests share: one thread a process, a store in a temporary folder, real data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real corpora and evaluation sets that lie beside the checkout, where there are any."""
+    if not SHARED.is_dir():
+        pytest.skip("the real corpora are not beside this checkout (shared/data)")
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing a test fetches stays on the machine."""
+    before = os.environ.get("ROBERTA_CACHE")
+    os.environ["ROBERTA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["ROBERTA_CACHE"]
+    else:
+        os.environ["ROBERTA_CACHE"] = before
