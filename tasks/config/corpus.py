@@ -1,0 +1,212 @@
+"""`corpus:` the list of sources, each with a `type`: files, http, hub or docs.
+
+A source says where text is and how to read it. Only that is the download stage's business:
+`held_out` and `licence` travel with the source but belong to later stages, and the paths of
+local files are no identity, because their content is.
+"""
+
+import codecs
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tasks.config.base import Execution, Section
+
+SEPARATORS = ("line", "blank_line", "file")
+_LATER = ("held_out", "licence")
+
+
+class SourceBase(Section):
+    """What every source has."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
+        description="Part of every document's id; default: corpus-<position in the list>.",
+    )
+    held_out: float = Field(
+        0.01, ge=0, le=1, description="Share of documents kept from training, for evaluation."
+    )
+    licence: str | None = Field(None, description="A note for the model card.")
+
+    def reading_identity(self) -> dict[str, Any]:
+        """The fields that decide what the download stage makes of this source."""
+        return {key: value for key, value in self.identity().items() if key not in _LATER}
+
+
+class RegexSeparator(Section):
+    """A separator of one's own."""
+
+    regex: str = Field(
+        min_length=1, description="Python regular expression; `^` and `$` match at lines."
+    )
+
+
+class Reading(Section):
+    """How the bytes of a file become documents."""
+
+    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow"] = Field(
+        "auto", description="auto: by the file name's ending; endings not known are text."
+    )
+    text_field: str = Field(
+        "text", min_length=1, description="Key or column that holds the text; a.b for nested JSON."
+    )
+    separator: Literal["line", "blank_line", "file"] | RegexSeparator = Field(
+        "blank_line",
+        description="What parts documents in a text file: line, blank_line, file (the whole file "
+        "is one document) or {regex: ...}.",
+    )
+    encoding: str | dict[str, str] = Field(
+        "utf-8",
+        description="An encoding, auto (guessed for each file), or a mapping from glob to encoding "
+        "where the longest glob that fits the file's name counts.",
+    )
+    errors: Literal["refuse", "replace"] = Field(
+        "refuse", description="Bytes that do not decode: refuse, or replace each by U+FFFD."
+    )
+    include: tuple[str, ...] = Field(
+        ("*",), description="Globs; archive members that fit one of them are read."
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="Globs; archive members that fit one of them are not read."
+    )
+    max_document_bytes: int = Field(
+        64 << 20, ge=1, description="A longer document is refused; bounds memory."
+    )
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _known_separator(cls, value: Any) -> Any:
+        if isinstance(value, RegexSeparator) or value in SEPARATORS:
+            return value
+        pattern = value.get("regex") if isinstance(value, dict) and set(value) == {"regex"} else 0
+        if not isinstance(pattern, str):
+            raise ValueError("write line, blank_line, file or {regex: ...}")
+        try:
+            re.compile(pattern)
+        except re.error as problem:
+            raise ValueError(f"not a regular expression: {problem}") from None
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for name in [value] if isinstance(value, str) else value.values():
+            if name != "auto" and not _is_text_encoding(name):
+                raise ValueError(f"Python knows no text encoding {name!r}")
+        return value
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return bool(codecs.lookup(name)._is_text_encoding)
+    except LookupError:
+        return False
+
+
+class FilesSource(SourceBase, Reading):
+    """Files on this machine, plain, compressed or in archives."""
+
+    type: Literal["files"] = "files"
+    paths: Annotated[tuple[str, ...], Execution()] = Field(
+        min_length=1,
+        description="Globs, files or folders, relative to the folder the command runs in.",
+    )
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class RemoteFile(Section):
+    """One file to fetch, with what is known of it."""
+
+    url: str = Field(description="An http or https address.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Digest the bytes must have, in hex."
+    )
+    bytes: int | None = Field(None, ge=0, description="Size the file must have.")
+
+
+class HttpSource(SourceBase, Reading):
+    """Files fetched over http(s), resumed when cut off and checked when complete."""
+
+    type: Literal["http"] = "http"
+    urls: tuple[RemoteFile, ...] = Field(
+        min_length=1, description="Addresses, each a string or {url, sha256, bytes}."
+    )
+    headers_from_env: Annotated[dict[str, str], Execution()] = Field(
+        {}, description="Request header to environment variable, such as Authorization: MY_TOKEN."
+    )
+    attempts: Annotated[int, Execution()] = Field(
+        6, ge=1, description="Tries in a row without any progress before giving up."
+    )
+    backoff_seconds: Annotated[float, Execution()] = Field(
+        1.0, ge=0, description="Wait after the first failure; doubles each time, up to a minute."
+    )
+    timeout_seconds: Annotated[float, Execution()] = Field(
+        60.0, gt=0, description="Longest silence of a server."
+    )
+
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _plain_addresses(cls, value: Any) -> Any:
+        items = [value] if isinstance(value, str | dict) else value
+        if not isinstance(items, list | tuple):
+            return value
+        return tuple({"url": item} if isinstance(item, str) else item for item in items)
+
+    @model_validator(mode="after")
+    def _safe_addresses(self) -> "HttpSource":
+        # Checked here and not per field: the value shown beside the message must hold no secret.
+        for number, file in enumerate(self.urls):
+            scheme, _, rest = file.url.partition("://")
+            if scheme.lower() not in ("http", "https") or not rest:
+                raise ValueError(f"urls.{number} is not an http or https address")
+            if "@" in rest.split("/")[0]:
+                raise ValueError(
+                    f"urls.{number} carries a user name or password, which would end up in "
+                    "manifests; use headers_from_env"
+                )
+        return self
+
+
+class HubSource(SourceBase):
+    """A dataset read with the `datasets` library; a token comes from HF_TOKEN alone."""
+
+    type: Literal["hub"] = "hub"
+    dataset: str = Field(min_length=1, description="Name on the hub, or a local dataset folder.")
+    subset: str | None = Field(None, description="The dataset's configuration name.")
+    split: str = Field("train", description="Which split to read.")
+    revision: str | None = Field(
+        None, description="Commit to read. Without it, what was read first stays."
+    )
+    text_field: str = Field("text", min_length=1, description="Column that holds the text.")
+    errors: Literal["refuse", "replace"] = Field(
+        "refuse", description="Halves of surrogate pairs: refuse, or replace by U+FFFD."
+    )
+    max_documents: int | None = Field(None, ge=1, description="Stop after so many records.")
+    max_bytes: int | None = Field(None, ge=1, description="Stop before so many bytes of text.")
+
+
+class DocsSource(SourceBase):
+    """Docstrings of the installed packages and of Python's own library; needs no network."""
+
+    type: Literal["docs"] = "docs"
+    packages: tuple[str, ...] | None = Field(
+        None, description="Distributions to read; default: all that are installed."
+    )
+    standard_library: bool = Field(True, description="Read Python's own library too.")
+    min_characters: int = Field(100, ge=1, description="Shorter docstrings are left out.")
+    max_bytes: int = Field(24 << 20, ge=1, description="At most so many bytes of text.")
+
+
+Source = Annotated[FilesSource | HttpSource | HubSource | DocsSource, Field(discriminator="type")]
+
+
+def source_names(corpus: Sequence[SourceBase]) -> list[str]:
+    """The name of each source, `corpus-<position>` where none is given."""
+    return [source.name or f"corpus-{index}" for index, source in enumerate(corpus)]
