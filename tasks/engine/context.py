@@ -117,6 +117,12 @@ class Context:
             }
         )
 
+    def labels(self, prefix: str) -> list[str]:
+        """Labels of the units recorded in this artifact that begin so, sound or not."""
+        names = self.store.names(f"{self.folder}/{UNITS}")
+        labels = [name.split("--", 1)[-1].removesuffix(".json").replace("+", "/") for name in names]
+        return sorted(label for label in labels if label.startswith(prefix))
+
     def committed(self, function: UnitFunction, unit: Unit) -> UnitResult | None:
         """The unit if it is already done and its files are sound, else None."""
         record = self._find(self.key(function, unit), unit.label)

@@ -64,6 +64,10 @@ class StageContext(Protocol[C]):
         """
         ...
 
+    def labels(self, prefix: str) -> list[str]:
+        """Labels of the units recorded in this artifact that begin so, sound or not."""
+        ...
+
     def committed(self, function: UnitFunction, unit: Unit) -> UnitResult | None:
         """The unit if it is already done and its files are sound, else None."""
         ...
