@@ -1,0 +1,129 @@
+"""Where words begin among byte-level BPE tokens, decided from single tokens by table lookup.
+
+A byte-level BPE first cuts text into words with GPT-2's pattern (letters, digits or other
+characters in a run, one space in front allowed, contractions apart) and never merges across.
+So a word begins wherever a token cannot continue the one before it. Each vocabulary entry gets
+one byte that says so, and a boundary is one `and` of two neighbours:
+
+    low 4 bits    what the token starts with, one bit:   letter, number, other, continuation
+    high 4 bits   what may follow it inside one word:    the same four bits
+
+Whitespace at the start sets no low bit, so nothing is continued; a code of 0 is a special token.
+A token of continuation bytes alone (the middle of a UTF-8 character) never begins a word and
+passes on what stood before it; a lone lead byte counts as what most characters with it are.
+"""
+
+import functools
+import sys
+import unicodedata
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+LETTER, NUMBER, OTHER, CONTINUATION = 1, 2, 4, 8
+SPECIAL_CODE = 0
+CARRY_CODE = CONTINUATION  # starts with continuation bytes and holds nothing else
+
+_ANYTHING = LETTER | NUMBER | OTHER | CONTINUATION
+_CONTRACTIONS = {b"'s", b"'t", b"'re", b"'ve", b"'m", b"'ll", b"'d"}
+
+
+@functools.cache
+def byte_of_letter() -> dict[str, int]:
+    """Return the byte that each letter of the byte-level alphabet stands for (GPT-2's table)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in set(plain)]
+    shifted = {chr(256 + i): byte for i, byte in enumerate(rest)}
+    return {chr(byte): byte for byte in plain} | shifted
+
+
+def word_codes(vocabulary: Sequence[str | None], special_ids: Collection[int]) -> NDArray[np.uint8]:
+    """Return the boundary code of every token id.
+
+    Args:
+        vocabulary: Each id's token in byte-level spelling; None where an id has no token.
+        special_ids: Ids that stand for no text.
+
+    Returns:
+        uint8 [V]; ids without a token, or not in the byte-level alphabet, are special.
+    """
+    letters = byte_of_letter()
+    codes = np.zeros(len(vocabulary), dtype=np.uint8)
+    for token_id, token in enumerate(vocabulary):
+        if token and token_id not in special_ids and all(letter in letters for letter in token):
+            codes[token_id] = _code(bytes(letters[letter] for letter in token))
+    return codes
+
+
+def _code(content: bytes) -> int:
+    if content in _CONTRACTIONS:
+        return OTHER | CONTINUATION << 4  # a whole word: no character may follow
+    if all(_is_continuation(byte) for byte in content):
+        return CARRY_CODE
+    starts = CONTINUATION if _is_continuation(content[0]) else _kind(content[: _size(content[0])])
+    last = max(i for i, byte in enumerate(content) if not _is_continuation(byte))
+    follows = _ANYTHING if content[-1:] == b" " else _kind(content[last:]) | CONTINUATION
+    return starts | follows << 4
+
+
+def _is_continuation(byte: int) -> bool:
+    return 0x80 <= byte < 0xC0
+
+
+def _size(lead: int) -> int:
+    """Return how many bytes a character with this first byte has."""
+    return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+
+
+@functools.cache
+def _kind(content: bytes) -> int:
+    """Return the kind of one character: 0 for whitespace; the commonest one if it is cut off."""
+    text = content.decode("utf-8", errors="ignore")
+    if text:
+        return _kind_of_character(text[0])
+    if content[0] == 0xF0 and len(content) == 1:
+        return OTHER  # by count ancient scripts and rare Han, but in text nearly always emoji
+    counts = dict.fromkeys((LETTER, NUMBER, OTHER, 0), 0)
+    for point in _points_with_prefix(content):
+        if unicodedata.category(chr(point)) not in ("Cn", "Cs"):
+            counts[_kind_of_character(chr(point))] += 1
+    return max(counts, key=lambda kind: counts[kind]) if any(counts.values()) else OTHER
+
+
+def _kind_of_character(character: str) -> int:
+    if character.isspace():
+        return 0
+    group = unicodedata.category(character)[0]
+    return LETTER if group == "L" else NUMBER if group == "N" else OTHER
+
+
+def _points_with_prefix(content: bytes) -> range:
+    """Return the code points whose UTF-8 form begins with these bytes (an incomplete form)."""
+    size = _size(content[0])
+    bits = content[0] & (0xFF >> (size + 1))
+    for byte in content[1:]:
+        bits = bits << 6 | byte & 0x3F
+    free = 6 * (size - len(content))
+    smallest = (0x80, 0x800, 0x10000)[size - 2]
+    return range(max(bits << free, smallest), min((bits + 1) << free, sys.maxunicode + 1))
+
+
+def segment_starts(
+    codes_BT: NDArray[np.uint8], maskable_BT: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return where words begin, bool [B, T]; every token that is not maskable stands alone.
+
+    Args:
+        codes_BT: The boundary code of each token.
+        maskable_BT: False for special tokens and beyond a row's length.
+    """
+    follows_BT = codes_BT >> 4
+    carries = np.flatnonzero(codes_BT == CARRY_CODE)
+    for _ in range(3 if carries.size else 0):  # a character has at most 3 continuation bytes
+        before = np.where(carries % codes_BT.shape[1] == 0, 0, follows_BT.reshape(-1)[carries - 1])
+        follows_BT.reshape(-1)[carries] = before | CONTINUATION
+    starts_BT = ~maskable_BT
+    starts_BT[:, 0] = True
+    starts_BT[:, 1:] |= (codes_BT[:, 1:] & follows_BT[:, :-1]) == 0
+    return starts_BT
