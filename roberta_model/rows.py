@@ -23,33 +23,29 @@ class PackedRows:
     """The rows of one or more packed shards, numbered through in the order of the paths.
 
     Args:
-        paths: Arrow IPC files (tokens, length, documents, starts), one or more batches each.
+        paths: Arrow IPC files (tokens, length, documents, starts), any number of batches each.
+            None at all, or empty ones, hold no rows: a small corpus may have nothing held out.
 
     Attributes:
         num_rows: How many rows there are.
-        row_tokens: Tokens in a row, the padding of short rows included.
+        row_tokens: Tokens in a row, the padding of short rows included; 0 without rows.
 
     Raises:
-        ValueError: No file, a file that is not a packed shard, or shards that do not fit
-            together; names the file.
+        ValueError: A file is not a packed shard (names it), or shards do not fit together.
     """
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
-        if not paths:
-            raise ValueError("there are no packed shards to read")
         self._batches: list[Any] = []
         self._tokens: list[Tokens] = []
         self._lengths: list[NDArray[np.int32]] = []
         for path in paths:
             self._open(Path(path))
-        if not self._tokens:
-            raise ValueError(f"the packed shards hold no rows (the first is {paths[0]})")
         widths = {(view.shape[1], view.dtype.name) for view in self._tokens}
         if len(widths) > 1:
             raise ValueError(f"shards differ in row length or token type: {sorted(widths)}")
-        self.row_tokens = int(self._tokens[0].shape[1])
-        self._ends = np.cumsum([len(view) for view in self._tokens])
-        self.num_rows = int(self._ends[-1])
+        self.row_tokens = int(self._tokens[0].shape[1]) if self._tokens else 0
+        self._ends = np.cumsum([len(view) for view in self._tokens], dtype=np.int64)
+        self.num_rows = int(self._ends[-1]) if self._tokens else 0
 
     def tokens(self, rows: ArrayLike) -> Tokens:
         """Return the token ids of the rows, [n, row_tokens], in the file's own integer type.

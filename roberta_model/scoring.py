@@ -1,0 +1,250 @@
+"""How good a model is: loss on held-out rows, and the pseudo-log-likelihood of sequences.
+
+Held-out masks are frozen: a function of the row number alone, in a namespace of their own, so
+two models with the same tokenizer are asked exactly the same questions. The head runs on the
+asked positions only, and on a bounded number of them at a time: the logits of a whole batch
+(B x T x V) never exist.
+
+Shapes: B sequences, T tokens, D width, M or N positions, V vocabulary.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from roberta_model.batches import masked_batch
+from roberta_model.masking import MaskingRecipe, MaskingTables
+from roberta_model.rows import PackedRows
+
+_HELD_OUT = "held-out"
+_HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens
+_WINDOW_TOKENS = 1 << 22  # tokens of the masked copies held at once
+
+
+class MaskedLM(Protocol):
+    """What scoring asks of a model."""
+
+    def encode(self, input_ids_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Return the hidden states, [B, T, D]."""
+
+    def head(self, hidden_ND: Tensor) -> Tensor:
+        """Return the logits over the vocabulary, [N, V]."""
+
+
+@dataclass(frozen=True)
+class MaskedScore:
+    """Sums over the masked tokens of held-out rows, and what follows from them.
+
+    Attributes:
+        loss_sum: Summed cross-entropy in nats.
+        num_masked: How many tokens were asked for.
+        num_correct: Of those, how often the right token alone had the largest logit.
+    """
+
+    loss_sum: float
+    num_masked: int
+    num_correct: int
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy of a masked token, in nats."""
+        return self.loss_sum / self.num_masked if self.num_masked else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the loss."""
+        return math.exp(min(self.loss, 700.0)) if self.num_masked else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the masked tokens guessed right; a tie for the largest logit is wrong."""
+        return self.num_correct / self.num_masked if self.num_masked else math.nan
+
+
+def masked_loss(
+    model: nn.Module,
+    rows: PackedRows,
+    tables: MaskingTables,
+    recipe: MaskingRecipe | None = None,
+    *,
+    max_rows: int | None = None,
+    batch_tokens: int = 16_384,
+) -> MaskedScore:
+    """Score a model on held-out rows with frozen masks.
+
+    Args:
+        model: Has encode(input_ids_BT, lengths_B) and head(hidden_ND).
+        rows: The held-out rows.
+        tables: What masking knows of the vocabulary.
+        recipe: How the rows are masked. Models are comparable only under the same one, so it
+            is RoBERTa's (15 % of single tokens) unless given, whatever a model was trained with.
+        max_rows: At most this many rows, spread evenly over the data.
+        batch_tokens: Tokens in one forward pass.
+
+    Returns:
+        Sums in float64; the same on every call with the same number of threads.
+    """
+    recipe = recipe or MaskingRecipe()
+    num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
+    numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
+    batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
+    loss_sum, num_masked, num_correct = 0.0, 0, 0
+    with _scoring(model) as (encoder, device):
+        for start in range(0, num_rows, batch_rows):
+            chosen = numbers[start : start + batch_rows]
+            batch = masked_batch(
+                rows, chosen, np.zeros_like(chosen), 0, recipe, tables, recipe.rate, _HELD_OUT
+            ).to(device)
+            hidden_BTD = encoder.encode(batch.input_ids_BT, batch.lengths_B)
+            hidden_MD = hidden_BTD.flatten(0, 1)[batch.positions_M]
+            for start_M in range(0, batch.num_masked, _HEAD_ROWS):
+                span = slice(start_M, start_M + _HEAD_ROWS)
+                targets_N = batch.targets_M[span]
+                logits_NV = encoder.head(hidden_MD[span]).float()
+                own_N1 = logits_NV.gather(1, targets_N[:, None])
+                losses_N = logits_NV.logsumexp(dim=1).double() - own_N1[:, 0].double()
+                loss_sum += float(losses_N.sum())
+                num_correct += int(((logits_NV >= own_N1).sum(dim=1) == 1).sum())
+            num_masked += batch.num_masked
+    return MaskedScore(loss_sum, num_masked, num_correct)
+
+
+def pseudo_log_likelihood(
+    model: nn.Module,
+    sequences: Sequence[Sequence[int]],
+    *,
+    mask_id: int,
+    special_ids: Sequence[int] = (0, 1, 2, 3),
+    batch_tokens: int = 8192,
+) -> list[float]:
+    """Return each sequence's pseudo-log-likelihood (Salazar et al. 2020), in nats.
+
+    The sum over its tokens of log p(token | all the others), special tokens not counted; see
+    token_log_probabilities. A sequence without ordinary tokens scores 0.
+    """
+    per_token = token_log_probabilities(
+        model, sequences, mask_id=mask_id, special_ids=special_ids, batch_tokens=batch_tokens
+    )
+    return [math.fsum(values) for values in per_token]
+
+
+def token_log_probabilities(
+    model: nn.Module,
+    sequences: Sequence[Sequence[int]],
+    *,
+    mask_id: int,
+    special_ids: Sequence[int] = (0, 1, 2, 3),
+    batch_tokens: int = 8192,
+) -> list[list[float]]:
+    """Return log p(token | the others) of each ordinary token of each sequence.
+
+    Each masked copy is computed once, however many sequences share it (the two sentences of a
+    minimal pair do wherever the word that differs is the masked one). Copies are batched with
+    others of exactly their length, so there is no padding and equal sequences score equally.
+
+    Args:
+        model: Has encode(input_ids_BT, lengths_B) and head(hidden_ND).
+        sequences: Token ids, special tokens included as the model is to see them.
+        mask_id: The id of <mask>.
+        special_ids: Ids that are not scored; <mask> itself never is.
+        batch_tokens: Tokens in one forward pass.
+
+    Returns:
+        For each sequence the log-probabilities of its ordinary tokens, in order.
+    """
+    unscored = {*special_ids, mask_id}
+    rows = [tuple(ids) for ids in sequences]
+    known: dict[tuple[int, ...], list[float]] = {}
+    with _scoring(model) as (encoder, device):
+        for window in _windows(list(dict.fromkeys(rows))):
+            asked = _Questions(window, mask_id, unscored)
+            known.update(zip(window, asked.answer(encoder, device, batch_tokens), strict=True))
+    return [known[row] for row in rows]
+
+
+class _Questions:
+    """The masked copies of some sequences, each distinct one once."""
+
+    def __init__(
+        self, sequences: Sequence[tuple[int, ...]], mask_id: int, unscored: set[int]
+    ) -> None:
+        self.copies: dict[tuple[bytes, int], list[int]] = {}  # (masked ids, place) -> targets
+        self.targets: list[int] = []
+        self.num_targets: list[int] = []
+        for ids in sequences:
+            first = len(self.targets)
+            row = np.array(ids, dtype=np.int32)
+            for place, target in enumerate(ids):
+                if target not in unscored:
+                    masked = row.copy()
+                    masked[place] = mask_id
+                    self.copies.setdefault((masked.tobytes(), place), []).append(len(self.targets))
+                    self.targets.append(target)
+            self.num_targets.append(len(self.targets) - first)
+
+    def answer(
+        self, encoder: MaskedLM, device: torch.device, batch_tokens: int
+    ) -> list[list[float]]:
+        """Return the log-probabilities of each sequence's targets, in order."""
+        values = np.zeros(len(self.targets))
+        targets = np.array(self.targets, dtype=np.int64)
+        for copies in self._batches(batch_tokens):
+            ids_BT = np.stack([np.frombuffer(masked, dtype=np.int32) for masked, _ in copies])
+            places_B = torch.tensor([place for _, place in copies], device=device)
+            asking = [self.copies[copy] for copy in copies]
+            which_N = np.repeat(np.arange(len(copies)), [len(numbers) for numbers in asking])
+            numbers_N = np.concatenate(asking)
+            hidden_BTD = encoder.encode(torch.from_numpy(ids_BT.astype(np.int64)).to(device))
+            rows_B = torch.arange(len(copies), device=device)
+            logits_BV = encoder.head(hidden_BTD[rows_B, places_B]).float()
+            chosen_N = logits_BV[
+                torch.from_numpy(which_N).to(device),
+                torch.from_numpy(targets[numbers_N]).to(device),
+            ]
+            norms_N = logits_BV.logsumexp(dim=1)[torch.from_numpy(which_N).to(device)]
+            values[numbers_N] = (chosen_N.double() - norms_N.double()).cpu().numpy()
+        ends = np.cumsum(self.num_targets)[:-1]
+        return [part.tolist() for part in np.split(values, ends)]
+
+    def _batches(self, batch_tokens: int) -> Iterator[list[tuple[bytes, int]]]:
+        """Yield copies of one length at a time, as many as a forward pass may hold."""
+        by_size: dict[int, list[tuple[bytes, int]]] = {}
+        for copy in self.copies:
+            by_size.setdefault(len(copy[0]), []).append(copy)
+        for size, copies in sorted(by_size.items()):
+            num_tokens = size // np.dtype(np.int32).itemsize
+            step = max(1, min(batch_tokens // num_tokens, _HEAD_ROWS))
+            for start in range(0, len(copies), step):
+                yield copies[start : start + step]
+
+
+def _windows(sequences: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Cut a list where the masked copies, one of each token, would fill the window."""
+    window: list[tuple[int, ...]] = []
+    filled = 0
+    for ids in sequences:
+        if window and filled + len(ids) ** 2 > _WINDOW_TOKENS:
+            yield window
+            window, filled = [], 0
+        window.append(ids)
+        filled += len(ids) ** 2
+    if window:
+        yield window
+
+
+@contextlib.contextmanager
+def _scoring(model: nn.Module) -> Iterator[tuple[MaskedLM, torch.device]]:
+    """Evaluation mode without gradients; the model's mode is put back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield cast(MaskedLM, model), next(model.parameters()).device
+    finally:
+        model.train(was_training)
