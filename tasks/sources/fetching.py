@@ -1,0 +1,206 @@
+"""The unit that fetches one file over http(s), whatever the server does on the way.
+
+    ask ──▶ 200/206: append to the partial file ──▶ complete? ──▶ size and digest right? ──▶ done
+     ▲                                                │ no            │ no: once more from zero
+     └── wait 1, 2, 4 ... s ◀── 5xx, 429, cut off ◀───┘
+
+The partial file lies in the user's cache folder under the address's hash, so it outlives this
+process. It is continued only if the server confirms (If-Range) that the file is the same one,
+or if a known digest will tell; else it is fetched from the start.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.config.corpus import HttpSource, RemoteFile
+from tasks.engine.canonical import file_digest
+from tasks.engine.store import cache_folder
+from tasks.engine.units import UnitReport, UnitWork
+from tasks.errors import StageError, UserError
+from tasks.sources.http_answers import StartOver, TryAgain, open_answer
+
+log = logging.getLogger(__name__)
+
+RAW = ".raw"
+_LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_RETRY_AFTER_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How to ask, and how long. Never part of a fetch's identity: it changes no byte.
+
+    `headers_from_env` names environment variables; their values are looked up in the process
+    that fetches and are written nowhere.
+    """
+
+    headers_from_env: Mapping[str, str]
+    attempts: int
+    backoff_seconds: float
+    timeout_seconds: float
+
+    def identity(self) -> None:
+        """Nothing."""
+        return
+
+    @classmethod
+    def of(cls, source: HttpSource) -> "Patience":
+        """That of a source."""
+        return cls(
+            source.headers_from_env,
+            source.attempts,
+            source.backoff_seconds,
+            source.timeout_seconds,
+        )
+
+    def headers(self) -> dict[str, str]:
+        """The request headers with their secret values.
+
+        Raises:
+            UserError: an environment variable is not set.
+        """
+        missing = [name for name in self.headers_from_env.values() if name not in os.environ]
+        if missing:
+            raise UserError(
+                f"the environment variable {missing[0]} is not set, which the source's "
+                "`headers_from_env` names. Set it and run the same command again."
+            )
+        return {header: os.environ[name] for header, name in self.headers_from_env.items()}
+
+    def wait_seconds(self, failures: int, retry_after: float | None) -> float:
+        """How long to wait after that many failures in a row."""
+        backoff = min(self.backoff_seconds * 2.0 ** (failures - 1), _LONGEST_WAIT_SECONDS)
+        return max(backoff, min(retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
+
+
+def fetch(work: UnitWork, *, remote: RemoteFile, patience: Patience) -> UnitReport:
+    """Fetch one file into `<label>.raw`.
+
+    Raises:
+        UserError: the server says that there is no such file or that we may not have it.
+        StageError: the server did not give a whole, right file in all attempts.
+    """
+    with Partial.locked(remote.url) as partial:
+        _complete(partial, remote, patience)
+        shutil.move(partial.path, work.path(RAW))
+        partial.remove()
+    size = work.path(RAW).stat().st_size
+    return UnitReport(summary={"url": remote.url, "bytes": size})
+
+
+def _complete(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+    """Fetch until the file is whole and right; a whole but wrong one is tried once more."""
+    for is_last in (False, True):
+        _fetch_whole(partial, remote, patience)
+        wrong = _what_is_wrong(partial, remote)
+        if wrong is None:
+            return
+        partial.remove()
+        log.warning("%s: %s%s", remote.url, wrong, "" if is_last else "; fetching it once more")
+    raise StageError(
+        f"{remote.url}: fetched twice in full, and both times {wrong}. Correct the source's "
+        "`sha256` and `bytes` if the file was replaced on purpose; nothing was used of it."
+    )
+
+
+def _what_is_wrong(partial: "Partial", remote: RemoteFile) -> str | None:
+    size = partial.size()
+    if remote.bytes is not None and size != remote.bytes:
+        return f"it has {size:,} bytes instead of {remote.bytes:,}"
+    if remote.sha256 is not None and (found := file_digest(partial.path)) != remote.sha256:
+        return f"its SHA-256 is {found} instead of {remote.sha256}"
+    return None
+
+
+def _fetch_whole(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+    failures, furthest = 0, partial.size()
+    while True:
+        try:
+            _fetch_rest(partial, remote, patience)
+            return
+        except TryAgain as problem:
+            # Getting further than ever is progress: a long file on a bad line does arrive.
+            failures = 1 if partial.size() > furthest else failures + 1
+            furthest = max(furthest, partial.size())
+            if failures >= patience.attempts:
+                raise StageError(
+                    f"{remote.url}: given up after {failures} attempts in a row without progress; "
+                    f"the last one: {problem}. The {partial.size():,} bytes that arrived are kept; "
+                    "run the same command again to go on from there."
+                ) from problem
+            wait = patience.wait_seconds(failures, problem.retry_after)
+            log.info("%s: %s; next attempt in %.1f s", remote.url, problem, wait)
+            time.sleep(wait)
+
+
+def _fetch_rest(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+    """One attempt to get what is missing; raises `TryAgain` if some still is."""
+    offset, validator = partial.resume_point(digest_known=remote.sha256 is not None)
+    headers, timeout = patience.headers(), patience.timeout_seconds
+    try:
+        with open_answer(remote.url, headers, offset, validator, timeout) as answer:
+            if answer.is_complete:
+                return
+            if answer.offset == 0:
+                partial.begin(answer.validator)
+            with partial.path.open("ab") as file:
+                for block in answer.response.iter_raw():
+                    file.write(block)
+    except StartOver:
+        partial.remove()
+        raise
+    expected = remote.bytes if answer.total is None else answer.total
+    if expected is not None and partial.size() < expected:
+        raise TryAgain(f"the body ended after {partial.size():,} of {expected:,} bytes")
+
+
+class Partial:
+    """What has arrived of one address so far, and by what the server knows that version."""
+
+    def __init__(self, url: str) -> None:
+        folder = cache_folder() / "http"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(url.encode()).hexdigest()[:32]
+        self.path = folder / f"{name}.part"
+        self._notes = folder / f"{name}.json"
+        self._lock = folder / f"{name}.lock"
+
+    @classmethod
+    @contextmanager
+    def locked(cls, url: str) -> Iterator["Partial"]:
+        """The partial file of an address, for this process alone; freed when it ends."""
+        partial = cls(url)
+        with partial._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield partial
+
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def resume_point(self, digest_known: bool) -> tuple[int, str | None]:
+        """(offset, validator) to go on from; offset 0 if nothing could prove the sameness."""
+        try:
+            validator = json.loads(self._notes.read_text()).get("validator")
+        except (OSError, ValueError, AttributeError):
+            validator = None
+        return (self.size(), validator) if validator or digest_known else (0, None)
+
+    def begin(self, validator: str | None) -> None:
+        """Start from zero with this version; the old bytes go before the new name is noted."""
+        self.path.write_bytes(b"")
+        self._notes.write_text(json.dumps({"validator": validator}))
+
+    def remove(self) -> None:
+        """Forget all of it."""
+        for path in (self.path, self._notes):
+            Path(path).unlink(missing_ok=True)

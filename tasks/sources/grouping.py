@@ -1,0 +1,57 @@
+"""Which files share a unit: large ones have their own, many small ones are put together.
+
+A small file's group is the beginning of its digest, so adding or removing one touches a single
+group, and only a sixteenfold growth of the corpus rearranges them all.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from tasks.engine.canonical import digest_of
+from tasks.sources.local_files import SourceFile
+
+SMALL_BYTES = 256 << 10
+MOST_ALONE = 64
+FILES_A_GROUP = 256
+
+Group = list[tuple[SourceFile, int]]
+
+
+def copies_of(digests: Iterable[str]) -> list[int]:
+    """For each digest, how many equal ones came before it."""
+    seen: dict[str, int] = defaultdict(int)
+    copies = []
+    for digest in digests:
+        copies.append(seen[digest])
+        seen[digest] += 1
+    return copies
+
+
+def group_files(files: Sequence[SourceFile]) -> list[Group]:
+    """The files of a source, in order of their digests, as groups of (file, copy number).
+
+    Only files that are read in the same way share a group.
+    """
+    copies = copies_of(file.file.sha256 for file in files)
+    alone: list[Group] = []
+    small: dict[str, Group] = defaultdict(list)
+    for file, copy in zip(files, copies, strict=True):
+        if file.file.bytes > SMALL_BYTES or file.container != "plain":
+            alone.append([(file, copy)])
+        else:
+            small[digest_of(file.reading)].append((file, copy))
+    for same_reading in small.values():
+        alone += _by_digest(same_reading)
+    return sorted(alone, key=lambda group: (group[0][0].file.sha256, group[0][1]))
+
+
+def _by_digest(files: Group) -> list[Group]:
+    if len(files) <= MOST_ALONE:
+        return [[pair] for pair in files]
+    digits = 1
+    while len(files) > FILES_A_GROUP * 16**digits:
+        digits += 1
+    groups: dict[str, Group] = defaultdict(list)
+    for pair in files:
+        groups[pair[0].file.sha256[:digits]].append(pair)
+    return list(groups.values())

@@ -1,0 +1,133 @@
+"""Datasets of the Hugging Face hub, or local dataset folders, read as a stream.
+
+Nothing of a dataset is run as code, and a token comes only from where the hub's own library
+looks for it (HF_TOKEN, or its login).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tasks.config.corpus import HubSource
+from tasks.documents import DocumentIds, DocumentWriter
+from tasks.engine.canonical import digest_of, file_digest
+from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.errors import RobertaError, StageError, UserError
+from tasks.sources.json_records import text_of
+from tasks.sources.sink import DOCUMENTS, DocumentSink
+
+
+def describe_folder(source: HubSource) -> dict[str, StoredFile]:
+    """The files of a local dataset folder by relative path; empty for a name on the hub.
+
+    Names count here: the library tells splits by them.
+    """
+    root = Path(os.path.expanduser(source.dataset))
+    if not root.is_dir():
+        return {}
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): StoredFile(
+            str(path), file_digest(path), path.stat().st_size
+        )
+        for path in files
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    }
+
+
+def num_parts(source: HubSource) -> int:
+    """Into how many units a dataset is split: one for each of its files.
+
+    A dataset that is read only up to a limit is one unit, because the limit is on the whole.
+
+    Raises:
+        UserError: there is no such dataset, subset or split, or access is refused.
+        StageError: the hub cannot be reached.
+    """
+    if source.max_documents is not None or source.max_bytes is not None:
+        return 1
+    with _explained(source):
+        return max(1, int(_open(source).num_shards))
+
+
+def read_dataset(
+    work: UnitWork,
+    *,
+    source: str,
+    hub: HubSource,
+    folder: dict[str, StoredFile],
+    part: int,
+    num_parts: int,
+) -> UnitReport:
+    """Write one part of a dataset's text into `<label>.arrow`.
+
+    `folder` holds the files of a local dataset, so that the unit is known by their content.
+
+    Raises:
+        UserError: as `num_parts`, or the records hold no such text field.
+        StageError: the hub failed.
+    """
+    identity = digest_of([hub.dataset, hub.subset, hub.split, hub.revision, folder])
+    ids = DocumentIds(source, identity, part)
+    with _explained(hub), DocumentWriter(work.path(DOCUMENTS)) as writer:
+        sink = DocumentSink(writer, hub.errors)
+        for number, text in enumerate(_texts(hub, part, num_parts)):
+            size = len((text or "").encode("utf-8", "replace"))
+            if hub.max_bytes is not None and writer.num_bytes + size > hub.max_bytes:
+                break
+            sink.add(ids(number), text, f"{hub.dataset}, record {number:,}")
+    return sink.report(source, parts=[[[0, hub.dataset]]])
+
+
+def _open(source: HubSource) -> Any:
+    from datasets import load_dataset
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    dataset = os.path.expanduser(source.dataset)
+    return load_dataset(
+        dataset, source.subset, split=source.split, revision=source.revision, streaming=True
+    )
+
+
+def _texts(hub: HubSource, part: int, num_parts: int) -> Iterator[str | None]:
+    dataset = _open(hub)
+    if num_parts > 1:
+        dataset = dataset.shard(num_shards=num_parts, index=part, contiguous=True)
+    for number, record in enumerate(islice(dataset, hub.max_documents)):
+        yield text_of(record, hub.text_field, f"{hub.dataset}, record {number:,}")
+
+
+@contextmanager
+def _explained(source: HubSource) -> Iterator[None]:
+    """Sort the library's many failures into the user's mistakes and the hub's."""
+    try:
+        yield
+    except RobertaError:
+        raise
+    except (ConnectionError, TimeoutError) as problem:
+        raise StageError(
+            f"{source.dataset}: the hub cannot be reached ({_first_line(problem)}). What was "
+            "finished is kept; run the same command again."
+        ) from problem
+    except OSError as problem:
+        if problem.errno is not None and not isinstance(problem, FileNotFoundError):
+            raise
+        raise _wrong(source, problem) from problem
+    except Exception as problem:
+        raise _wrong(source, problem) from problem
+
+
+def _wrong(source: HubSource, problem: Exception) -> UserError:
+    return UserError(
+        f"{source.dataset}: the dataset cannot be read ({_first_line(problem)}). Check the "
+        "source's `dataset`, `subset`, `split` and `revision`; a private one wants HF_TOKEN."
+    )
+
+
+def _first_line(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0].rstrip(".")

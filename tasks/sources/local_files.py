@@ -1,0 +1,105 @@
+"""The files a source of type `files` names: found, looked at, and known by content."""
+
+import glob
+import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.config.corpus import FilesSource, Reading
+from tasks.engine.canonical import file_digest
+from tasks.engine.units import StoredFile
+from tasks.errors import UserError
+from tasks.sources.archives import printable
+from tasks.sources.encodings import encoding_for
+from tasks.sources.formats import Container, kind_of
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file to read: its bytes, how to read them, and what to call it when talking.
+
+    `reading` is resolved: its format is known unless the file is an archive, and so is the
+    encoding. Neither name nor place is part of its identity.
+    """
+
+    name: str
+    file: StoredFile
+    container: Container
+    reading: Reading
+
+    def identity(self) -> dict[str, object]:
+        """Content and way of reading."""
+        return {"file": self.file, "container": self.container, "reading": self.reading}
+
+
+def find_files(source: FilesSource, where: str) -> list[Path]:
+    """The files that the globs of a source match, each once, sorted by path.
+
+    Raises:
+        UserError: a glob matches no file.
+    """
+    found: dict[str, Path] = {}
+    for pattern in source.paths:
+        expanded = os.path.expanduser(pattern)
+        if os.path.isdir(expanded):
+            expanded = os.path.join(glob.escape(expanded), "**", "*")
+        paths = [path for path in glob.glob(expanded, recursive=True) if os.path.isfile(path)]
+        if not paths:
+            raise UserError(
+                f"{where}: no file matches {pattern!r}, looked for in {os.getcwd()}. Correct the "
+                "source's `paths`, which are relative to the folder the command is run in."
+            )
+        found.update((os.path.abspath(path), Path(path)) for path in paths)
+    return [found[path] for path in sorted(found)]
+
+
+def describe_local(source: FilesSource, where: str) -> list[SourceFile]:
+    """The files of a source, hashed side by side, in the order of their content digests.
+
+    Raises:
+        UserError: a glob matches nothing, or a file cannot be read or is of no known kind.
+    """
+    paths = find_files(source, where)
+    reading = reading_of(source)
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        files = list(threads.map(lambda path: _describe(path, reading), paths))
+    return in_order(files)
+
+
+def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:
+    """Ordered by content, so that renaming a file changes nothing."""
+    return sorted(files, key=lambda file: (file.file.sha256, file.container, file.reading.format))
+
+
+def reading_of(source: Reading) -> Reading:
+    """The part of a source that says how its files are read."""
+    return Reading(**{name: getattr(source, name) for name in Reading.model_fields})
+
+
+def _describe(path: Path, reading: Reading) -> SourceFile:
+    try:
+        stored = StoredFile(str(path.absolute()), file_digest(path), path.stat().st_size)
+        return describe(printable(str(path)), stored, reading)
+    except OSError as problem:
+        raise UserError(
+            f"{printable(str(path))}: cannot be read ({problem.strerror or problem}). Make it "
+            "readable, or leave it out of the source's `paths`."
+        ) from problem
+
+
+def describe(name: str, stored: StoredFile, reading: Reading) -> SourceFile:
+    """A file with its container, format and encoding resolved from bytes and name.
+
+    Raises:
+        UserError: its name says that it is no text, or no glob of `encoding` fits it.
+    """
+    with stored.local().open("rb") as file:
+        assert isinstance(file, io.BufferedReader)
+        container, form = kind_of(file, name, reading.format)
+    changes: dict[str, object] = {"format": form}
+    if container == "plain":
+        changes["encoding"] = encoding_for(reading.encoding, Path(name).name)
+    return SourceFile(name, stored, container, reading.model_copy(update=changes))

@@ -1,0 +1,78 @@
+"""The unit that turns source files into one documents file.
+
+Records are numbered over the whole unit, so that (unit, record) finds a document's origin; an
+id counts within its file, so that grouping files differently changes no id.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.documents import DocumentIds, DocumentWriter
+from tasks.engine.units import UnitReport, UnitWork
+from tasks.errors import UserError
+from tasks.sources import archives
+from tasks.sources.compression import is_damage
+from tasks.sources.file_reader import FileReader
+from tasks.sources.local_files import SourceFile
+from tasks.sources.records import too_long
+from tasks.sources.sink import DOCUMENTS, DocumentSink
+
+MAX_NAMED_MEMBERS = 5000
+_BROKEN = (pa.ArrowException, *archives.DAMAGE)
+
+
+def read_files(
+    work: UnitWork, *, source: str, files: Sequence[SourceFile], copies: Sequence[int]
+) -> UnitReport:
+    """Read source files into `<label>.arrow`.
+
+    `copies[i]` tells files of one source apart that hold the same bytes. The summary's `parts`
+    lists (first record, member name or None) of every file and archive member, by file.
+
+    Raises:
+        UserError: a record cannot be read; names file, record and what to do.
+        StageError: a file changed while it was being read.
+    """
+    encodings: Counter[str] = Counter()
+    parts: list[list[list[Any]]] = []
+    with DocumentWriter(work.path(DOCUMENTS)) as writer:
+        sink = DocumentSink(writer, files[0].reading.errors)
+        for file, copy in zip(files, copies, strict=True):
+            ids = DocumentIds(source, file.file.sha256, copy)
+            reader = FileReader(file, work.folder, encodings)
+            parts.append(_read_file(reader, ids, sink))
+    return sink.report(source, parts=parts, encodings=dict(encodings))
+
+
+def _read_file(reader: FileReader, ids: DocumentIds, sink: DocumentSink) -> list[list[Any]]:
+    """Read one file; returns (first record in the unit, member name) of its members."""
+    parts: list[list[Any]] = []
+    number, limit = 0, reader.file.reading.max_document_bytes
+    where = reader.file.name
+    try:
+        for where, member, records in reader.members():
+            if len(parts) < MAX_NAMED_MEMBERS:
+                parts.append([sink.num_records, member])
+            for text in records:
+                size = sink.add(ids(number), text, f"{where}, record {number:,}")
+                if size > limit:
+                    raise too_long(where, number, limit)
+                number += 1
+    except Exception as problem:
+        if isinstance(problem, _BROKEN) or is_damage(problem):
+            raise damaged(where, number, problem) from problem
+        raise
+    reader.check_unchanged()
+    return parts
+
+
+def damaged(where: str, record: int, problem: BaseException) -> UserError:
+    """What to say when compressed or columnar data are broken."""
+    what = str(problem).strip().rstrip(".") or type(problem).__name__
+    return UserError(
+        f"{where}: the data are damaged or cut short after {record:,} records ({what}). Get the "
+        "file again from where it came, or leave it out of the source."
+    )
