@@ -1,0 +1,128 @@
+"""The encoder's shape, its named presets, and its spelling in a Hugging Face `config.json`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# The position table begins at padding_idx + 1, so it holds this many more than row tokens.
+POSITION_OFFSET = 2
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """The sizes a preset names."""
+
+    num_layers: int
+    width: int
+    num_heads: int
+    feedforward_width: int
+
+
+PRESETS = {
+    "tiny": EncoderShape(4, 256, 4, 1024),
+    "mini": EncoderShape(6, 384, 6, 1536),
+    "small": EncoderShape(6, 512, 8, 2048),
+    "base": EncoderShape(12, 768, 12, 3072),
+    "large": EncoderShape(24, 1024, 16, 4096),
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A RoBERTa encoder with a masked-LM head.
+
+    Attributes:
+        max_row_tokens: Longest input; positions padding_idx + 1 ... padding_idx + this.
+        dropout: On embeddings and sub-layer outputs; what fine-tuning will use.
+        attention_dropout: On attention weights.
+        norm_eps: LayerNorm's epsilon.
+        initializer_range: Standard deviation of the initial weights.
+    """
+
+    vocab_size: int
+    num_layers: int
+    width: int
+    num_heads: int
+    feedforward_width: int
+    max_row_tokens: int = 512
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    bos_id: int = 0
+    pad_id: int = 1
+    eos_id: int = 2
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"{self.num_heads} attention heads do not divide a width of {self.width}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON of the fields."""
+        return asdict(self)
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """The `config.json` of a stock `RobertaForMaskedLM`."""
+        return {
+            "architectures": ["RobertaForMaskedLM"],
+            "model_type": "roberta",
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.width,
+            "num_hidden_layers": self.num_layers,
+            "num_attention_heads": self.num_heads,
+            "intermediate_size": self.feedforward_width,
+            "max_position_embeddings": self.max_row_tokens + self.pad_id + 1,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": self.dropout,
+            "attention_probs_dropout_prob": self.attention_dropout,
+            "layer_norm_eps": self.norm_eps,
+            "initializer_range": self.initializer_range,
+            "type_vocab_size": 1,
+            "position_embedding_type": "absolute",
+            "bos_token_id": self.bos_id,
+            "pad_token_id": self.pad_id,
+            "eos_token_id": self.eos_id,
+            "tie_word_embeddings": True,
+            "torch_dtype": "float32",
+        }
+
+    @classmethod
+    def from_huggingface(cls, values: Mapping[str, Any]) -> "ModelConfig":
+        """Read a RoBERTa `config.json`.
+
+        Raises:
+            ValueError: The model is not a RoBERTa, or differs from one in a way we lack.
+        """
+        expected = {
+            "model_type": "roberta",
+            "hidden_act": "gelu",
+            "position_embedding_type": "absolute",
+            "type_vocab_size": 1,
+            "is_decoder": False,
+            "tie_word_embeddings": True,
+        }
+        for name, value in expected.items():
+            found = values.get(name, value if name != "model_type" else None)
+            if found is not None and found != value or (name == "model_type" and found is None):
+                raise ValueError(f"config.json says {name}: {found!r}; only {value!r} is supported")
+        pad = values.get("pad_token_id", 1)
+        try:
+            return cls(
+                vocab_size=values["vocab_size"],
+                num_layers=values["num_hidden_layers"],
+                width=values["hidden_size"],
+                num_heads=values["num_attention_heads"],
+                feedforward_width=values["intermediate_size"],
+                max_row_tokens=values["max_position_embeddings"] - pad - 1,
+                dropout=values.get("hidden_dropout_prob", 0.1),
+                attention_dropout=values.get("attention_probs_dropout_prob", 0.1),
+                norm_eps=values.get("layer_norm_eps", 1e-12),
+                initializer_range=values.get("initializer_range", 0.02),
+                bos_id=values.get("bos_token_id", 0),
+                pad_id=pad,
+                eos_id=values.get("eos_token_id", 2),
+            )
+        except KeyError as problem:
+            raise ValueError(f"config.json lacks {problem.args[0]!r}") from None

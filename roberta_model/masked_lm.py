@@ -1,0 +1,82 @@
+"""The encoder with its masked-LM head: the head runs on chosen positions only.
+
+The decoder's weights are the word embeddings themselves (tied), so they are one parameter.
+
+Shape letters: B rows, T tokens in a row, D width, N positions, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roberta_model.config import ModelConfig
+from roberta_model.encoder import Embeddings, Layer, padding_bias
+
+
+class Head(nn.Module):
+    """RoBERTa's LM head: dense, gelu, norm, then the (tied) decoder with a bias."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def transform(self, hidden_ND: Tensor) -> Tensor:
+        """What the decoder is applied to, ND."""
+        transformed: Tensor = self.norm(F.gelu(self.dense(hidden_ND)))
+        return transformed
+
+
+class RobertaMaskedLM(nn.Module):
+    """RoBERTa for masked language modelling.
+
+    forward(input_ids_BT, attention_mask_BT=None) -> logits_BTV, as stock
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.lm_head = Head(config)
+
+    def initialise(self, seed: int) -> None:
+        """Draw the initial weights: N(0, initializer_range), zero biases, unit norms."""
+        generator = torch.Generator().manual_seed(seed)
+        std = self.config.initializer_range
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("norm.weight"):
+                    parameter.fill_(1.0)
+                elif name.endswith("bias"):
+                    parameter.zero_()
+                else:
+                    parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
+            for table in (self.embeddings.word, self.embeddings.position):
+                table.weight[self.config.pad_id].zero_()
+
+    def encode(
+        self,
+        input_ids_BT: Tensor,
+        lengths_B: Tensor | None = None,
+        attention_mask_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states BTD. Padding is hidden by lengths or by a mask (1 = read)."""
+        x_BTD = self.embeddings(input_ids_BT)
+        T = input_ids_BT.shape[1]
+        bias = padding_bias(T, lengths_B, attention_mask_BT, x_BTD.dtype)
+        for layer in self.layers:
+            x_BTD = layer(x_BTD, bias)
+        return x_BTD
+
+    def head(self, hidden_ND: Tensor) -> Tensor:
+        """Logits NV of some hidden states."""
+        return self.decode(self.lm_head.transform(hidden_ND))
+
+    def decode(self, transformed_ND: Tensor) -> Tensor:
+        """The tied decoder: logits NV."""
+        return F.linear(transformed_ND, self.embeddings.word.weight, self.lm_head.bias)
+
+    def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> Tensor:
+        return self.head(self.encode(input_ids_BT, attention_mask_BT=attention_mask_BT))
