@@ -19,7 +19,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 from tasks.config import LaunchConfig
@@ -200,8 +199,3 @@ def run_probe(command: Sequence[str], threads: int) -> dict[str, Any]:
     if not events:
         raise StageError("the speed probe of the training said nothing.")
     return events[-1]
-
-
-def write_spec(path: Path, spec: object) -> None:
-    """Write the trainer's instructions as JSON."""
-    path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")

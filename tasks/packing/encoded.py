@@ -1,0 +1,102 @@
+"""Encoded documents: what one clean file is as token ids, in plain arrays read by memory map.
+
+    tokens   [tokens]         uint16, or int32 for a vocabulary above 65,536
+    offsets  [documents + 1]  int64, where each document's tokens begin
+    ids      [documents, 16]  uint8, the documents' ids
+    records  [documents]      int64, their numbers in the source file
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tasks.documents import Document, read_documents
+
+PARTS = ("tokens", "offsets", "ids", "records")
+_BATCH_CHARACTERS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The arrays of one encoded file."""
+
+    tokens: NDArray[Any]
+    offsets: NDArray[np.int64]
+    ids: NDArray[np.uint8]
+    records: NDArray[np.int64]
+
+    @property
+    def num_documents(self) -> int:
+        """Documents in the file."""
+        return len(self.records)
+
+    @classmethod
+    def open(cls, paths: Mapping[str, Path]) -> "Encoded":
+        """Map the arrays; `paths` has one file for each of `PARTS`."""
+        return cls(**{part: _map(paths[part]) for part in PARTS})
+
+    def save(self, paths: Mapping[str, Path]) -> None:
+        """Write each array to its file."""
+        for part in PARTS:
+            np.save(paths[part], getattr(self, part), allow_pickle=False)
+
+
+def _map(path: Path) -> NDArray[Any]:
+    array = np.load(path, allow_pickle=False, mmap_mode=None if _is_empty(path) else "r")
+    assert isinstance(array, np.ndarray)
+    return array
+
+
+def _is_empty(path: Path) -> bool:
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        assert version == (1, 0)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    return 0 in shape
+
+
+def token_type(vocab_size: int) -> np.dtype[Any]:
+    """The smallest type that holds every id and that Arrow and torch both read."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
+
+
+def encode_documents(path: Path, tokenizer: Tokenizer) -> Encoded:
+    """Encode a documents file; memory is bounded by its tokens, not by its text."""
+    dtype = token_type(tokenizer.get_vocab_size())
+    tokens, lengths, ids, records = [], [], [], []
+    for batch in _batches(read_documents(path)):
+        texts = [document.text for document in batch]
+        for document, encoding in zip(
+            batch, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
+        ):
+            row = np.array(encoding.ids, dtype=dtype)
+            tokens.append(row)
+            lengths.append(len(row))
+            ids.append(document.id)
+            records.append(document.record)
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return Encoded(
+        np.concatenate(tokens) if tokens else np.zeros(0, dtype=dtype),
+        offsets,
+        np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16),
+        np.array(records, dtype=np.int64),
+    )
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[Sequence[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,184 @@
+"""tokenizer: a byte-level BPE from the training documents, checked before it is used.
+
+    train documents ──(sample by id)──▶ merges ──▶ tokenizer/ ──▶ check ──▶ masking tables
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from roberta_model.masking import MaskingTables
+from tasks.config import Config, TokenizerConfig
+from tasks.documents import read_documents
+from tasks.engine.canonical import file_digest
+from tasks.engine.stage import Stage, StageContext, StageReport
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
+from tasks.errors import UserError
+from tasks.tokenizing.bpe import (
+    MASK,
+    SPECIAL_TOKENS,
+    build_tokenizer,
+    load_encoder,
+    save_tokenizer,
+    train_bpe,
+    vocabulary_of,
+)
+from tasks.tokenizing.check import check_tokenizer
+
+
+def tokenizer_slice(config: Config) -> TokenizerConfig:
+    """This stage has a section of its own."""
+    return config.tokenizer
+
+
+def source_files(config: TokenizerConfig) -> dict[str, StoredFile]:
+    """The file of `tokenizer.from`: its content identifies the result.
+
+    Raises:
+        UserError: there is no tokenizer.json in that folder.
+    """
+    if config.source_folder is None:
+        return {}
+    path = Path(config.source_folder).expanduser() / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(
+            f"tokenizer.from: there is no {path}. Give a folder with a fast tokenizer; stock "
+            "transformers writes one with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+        )
+    return {"tokenizer.json": StoredFile(str(path), file_digest(path), path.stat().st_size)}
+
+
+def make_tokenizer(context: StageContext[TokenizerConfig]) -> StageReport:
+    """Train or take over the tokenizer, check it, and derive the masking tables.
+
+    Raises:
+        UserError: the tokenizer is not fit for the corpus, or not a RoBERTa tokenizer.
+    """
+    clean = context.input("clean")
+    documents = clean.files("train/")
+    num_bytes = int(clean.summary["train"]["bytes"])
+    config = context.config
+    if config.source_folder is None:
+        payload = {
+            "documents": documents,
+            "share": share_of(config.sample_bytes, num_bytes),
+            "vocab_size": config.vocab_size,
+            "min_frequency": config.min_frequency,
+            "max_token_characters": config.max_token_characters,
+        }
+        (made,) = context.map(learn, [Unit("tokenizer", payload)], workers=1)
+    else:
+        unit = Unit("tokenizer", {"source": context.externals["tokenizer.json"]})
+        (made,) = context.map(take_over, [unit], workers=1)
+    tokenizer = made.files["/tokenizer.json"]
+    check = {
+        "tokenizer": tokenizer,
+        "documents": documents,
+        "share": share_of(config.check.sample_bytes, num_bytes),
+        "max_tokens_per_word": config.check.max_tokens_per_word,
+    }
+    (checked,) = context.map(examine, [Unit("check", check)], workers=1)
+    context.map(tabulate, [Unit("masking_tables", {"tokenizer": tokenizer})], workers=1)
+    return StageReport(summary={**made.summary, **checked.summary})
+
+
+def share_of(sample_bytes: int, num_bytes: int) -> float:
+    """The share of documents that makes a sample of about so many bytes."""
+    return min(1.0, sample_bytes / max(1, num_bytes))
+
+
+def sample_texts(documents: Sequence[StoredFile], share: float) -> Iterator[str]:
+    """A share of the documents' texts; which ones follows from their ids."""
+    limit = int(share * 2**64)
+    for file in documents:
+        for document in read_documents(file.local()):
+            if share >= 1.0 or int.from_bytes(document.id[:8], "big") < limit:
+                yield document.text
+
+
+def learn(
+    work: UnitWork,
+    *,
+    documents: Sequence[StoredFile],
+    share: float,
+    vocab_size: int,
+    min_frequency: int,
+    max_token_characters: int,
+) -> UnitReport:
+    """Train the BPE and write the tokenizer's files."""
+    texts = sample_texts(documents, share)
+    return _save(work, train_bpe(texts, vocab_size, min_frequency, max_token_characters))
+
+
+def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
+    """Rebuild an existing RoBERTa tokenizer from its vocabulary and merges."""
+    try:
+        model = json.loads(source.local().read_text(encoding="utf-8"))["model"]
+        merges = [
+            tuple(merge.split(" ") if isinstance(merge, str) else merge)
+            for merge in model["merges"]
+        ]
+        vocabulary = {
+            **model["vocab"],
+            **_added(json.loads(source.local().read_text(encoding="utf-8"))),
+        }
+    except (ValueError, KeyError, TypeError) as problem:
+        raise UserError(
+            f"tokenizer.from: {source.url} is not a byte-level BPE tokenizer.json ({problem!r})."
+        ) from problem
+    ids = [vocabulary.get(token) for token in (*SPECIAL_TOKENS, MASK)]
+    if ids != [0, 1, 2, 3, len(vocabulary) - 1]:
+        raise UserError(
+            f"tokenizer.from: {source.url} gives RoBERTa's special tokens the ids {ids}; they must "
+            f"be 0, 1, 2, 3 and, for <mask>, the last one, {len(vocabulary) - 1}."
+        )
+    return _save(work, build_tokenizer(vocabulary, merges))
+
+
+def _added(values: Mapping[str, list[dict[str, object]]]) -> dict[str, int]:
+    return {
+        str(token["content"]): int(str(token["id"])) for token in values.get("added_tokens", [])
+    }
+
+
+def _save(work: UnitWork, tokenizer: Tokenizer) -> UnitReport:
+    save_tokenizer(tokenizer, work.path("/tokenizer.json").parent)
+    return UnitReport(summary={"vocab_size": tokenizer.get_vocab_size()})
+
+
+def examine(
+    work: UnitWork,
+    *,
+    tokenizer: StoredFile,
+    documents: Sequence[StoredFile],
+    share: float,
+    max_tokens_per_word: float | None,
+) -> UnitReport:
+    """Round trip and fertility on a sample; the figures go to the summary."""
+    encoder = load_encoder(tokenizer.local())
+    texts = sample_texts(documents, share)
+    found = check_tokenizer(encoder, texts, max_tokens_per_word)
+    figures = found.figures(encoder.get_vocab_size())
+    path = work.path(".json")
+    path.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return UnitReport(summary={"tokens_per_word": found.tokens_per_word, "check": figures})
+
+
+def tabulate(work: UnitWork, *, tokenizer: StoredFile) -> UnitReport:
+    """What masking must know of the vocabulary, so that training needs no tokenizer."""
+    vocabulary = vocabulary_of(Tokenizer.from_file(str(tokenizer.local())))
+    MaskingTables.from_vocabulary(vocabulary).save(work.path(".npz"))
+    return UnitReport()
+
+
+TOKENIZER = Stage(
+    name="tokenizer",
+    number=3,
+    version=1,
+    needs=("clean",),
+    config=tokenizer_slice,
+    run=make_tokenizer,
+    externals=source_files,
+)

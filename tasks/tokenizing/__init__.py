@@ -1,0 +1,1 @@
+"""Byte-level BPE: training it, checking it, and using it so that text cannot inject tokens."""

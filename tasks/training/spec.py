@@ -1,0 +1,131 @@
+"""From config and inputs to what a training process is told.
+
+The identity of a training leaves out where it runs and how it is cut into pieces; its spec has
+both.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.config import ModelSection
+from tasks.engine.canonical import file_digest
+from tasks.engine.stage import StageContext
+from tasks.engine.units import StoredFile
+from tasks.errors import UserError
+from tasks.training.launch import threads_per_process
+
+
+def initial_files(model: ModelSection) -> dict[str, StoredFile]:
+    """The config and weights of the folder that `model.from` names, by file name.
+
+    Raises:
+        UserError: there is no such folder, or no model in it.
+    """
+    if model.source_folder is None:
+        return {}
+    folder = Path(model.source_folder).expanduser()
+    files = [path for path in folder.glob("*") if _is_model_file(path)]
+    if not any(path.name == "config.json" for path in files) or len(files) < 2:
+        raise UserError(
+            f"model.from: {folder} is no Hugging Face model folder with config.json and "
+            "safetensors weights."
+        )
+    return {
+        path.name: StoredFile(str(path), file_digest(path), path.stat().st_size)
+        for path in sorted(files)
+    }
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.name == "config.json" or ".safetensors" in path.name
+
+
+def training_identity(context: StageContext[Any], steps: int | None) -> dict[str, Any]:
+    """Everything that decides the weights after each step."""
+    return {
+        "config": context.config,
+        "initial": dict(context.externals),
+        "rows": context.input("pack").files("train/"),
+        "tables": context.input("tokenizer").file("masking_tables.npz"),
+        "steps": steps,
+    }
+
+
+def make_spec(
+    context: StageContext[Any],
+    *,
+    steps: int,
+    folder: Path,
+    resume: Path | None,
+    stop_step: int | None = None,
+) -> dict[str, Any]:
+    """The training process's instructions, as `roberta_model.spec.TrainingSpec` reads them."""
+    recipe = context.config.pretrain
+    pack = context.input("pack")
+    launch = context.engine.launch
+    return {
+        "rows": [str(file.local()) for file in pack.files("train/")],
+        "tables": str(context.input("tokenizer").file("masking_tables.npz").local()),
+        "folder": str(folder),
+        "model": model_values(context),
+        "initial": _initial_folder(context, folder),
+        "steps": steps,
+        "stop_step": stop_step,
+        "batch_rows": recipe.batch_rows,
+        "micro_batch_rows": recipe.micro_batch_rows,
+        "seed": recipe.seed,
+        "masking": recipe.masking.identity(),
+        "optimizer": recipe.optimizer.identity(),
+        "schedule": recipe.schedule.identity(),
+        "candidates": recipe.loss.candidates,
+        "precision": recipe.precision,
+        "dropout": recipe.dropout,
+        "checkpoint_steps": recipe.checkpoint_steps,
+        "resume": None if resume is None else str(resume),
+        "threads": threads_per_process(launch),
+        "device": launch.device,
+        "supervised": True,
+    }
+
+
+def model_values(context: StageContext[Any]) -> dict[str, Any] | None:
+    """The encoder's shape, from the preset and the sizes given; None with `model.from`."""
+    section: ModelSection = context.config.model
+    if section.source_folder is not None:
+        return None
+    from roberta_model.config import PRESETS, ModelConfig
+
+    preset = PRESETS[section.preset]
+    row_tokens = int(context.input("pack").summary["row_tokens"])
+    sizes = {name: getattr(section, name) or getattr(preset, name) for name in vars(preset)}
+    try:
+        config = ModelConfig(
+            vocab_size=int(context.input("tokenizer").summary["vocab_size"]),
+            max_row_tokens=section.max_row_tokens or row_tokens,
+            **sizes,
+        )
+    except ValueError as problem:
+        raise UserError(f"model: {problem}. Change model.num_heads or model.width.") from problem
+    if config.max_row_tokens < row_tokens:
+        raise UserError(
+            f"model.max_row_tokens is {config.max_row_tokens}, but the packed rows have "
+            f"{row_tokens} tokens. Raise it, or lower pack.row_tokens."
+        )
+    return config.to_json()
+
+
+def _initial_folder(context: StageContext[Any], folder: Path) -> str | None:
+    """The model to start from, as one folder of links."""
+    if not context.externals:
+        return None
+    linked = folder / "initial"
+    linked.mkdir(exist_ok=True)
+    for name, file in context.externals.items():
+        (linked / name).symlink_to(file.local().resolve())
+    return str(linked)
+
+
+def write_spec(path: Path, spec: dict[str, Any]) -> None:
+    """Write the instructions where the training process reads them."""
+    path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")
