@@ -80,11 +80,11 @@ class MaskingTables:
     """What masking must know of the vocabulary.
 
     Attributes:
-        codes: uint8 [V], see word_boundaries; 0 marks the ids that are never chosen or drawn.
+        codes: uint16 [V], see word_boundaries; 0 marks the ids that are never chosen or drawn.
         mask_id: The id of <mask>.
     """
 
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.uint16]
     mask_id: int
 
     @classmethod

@@ -3,12 +3,12 @@
 A byte-level BPE first cuts text into words with GPT-2's pattern (letters, digits or other
 characters in a run, one space in front allowed, contractions apart) and never merges across.
 So a word begins wherever a token cannot continue the one before it. Each vocabulary entry gets
-one byte that says so, and a boundary is one `and` of two neighbours:
+16 bits that say so, and a boundary is one `and` of two neighbours:
 
-    low 4 bits    what the token starts with, one bit:   letter, number, other, continuation
-    high 4 bits   what may follow it inside one word:    the same four bits
+    low 8 bits    what the token starts with: a letter, a number, ...
+    high 8 bits   what may follow it inside one word: the same bits
 
-Whitespace at the start sets no low bit, so nothing is continued; a code of 0 is a special token.
+A space at the start sets no low bit, so nothing is continued; a code of 0 is a special token.
 A token of continuation bytes alone (the middle of a UTF-8 character) never begins a word and
 passes on what stood before it; a lone lead byte counts as what most characters with it are.
 """
@@ -22,11 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LETTER, NUMBER, OTHER, CONTINUATION = 1, 2, 4, 8
+ENDING = 16  # could stand behind an apostrophe that was not merged with it, as in 't
+BLANK = 32  # whitespace and nothing else
 SPECIAL_CODE = 0
 CARRY_CODE = CONTINUATION  # starts with continuation bytes and holds nothing else
 
-_ANYTHING = LETTER | NUMBER | OTHER | CONTINUATION
+_TEXT = LETTER | NUMBER | OTHER | CONTINUATION
 _CONTRACTIONS = {b"'s", b"'t", b"'re", b"'ve", b"'m", b"'ll", b"'d"}
+_ENDINGS = {contraction[1:] for contraction in _CONTRACTIONS} | {b"r", b"v", b"l"}
+_SEPARATORS = "\x1c\x1d\x1e\x1f"  # whitespace to Python, not to GPT-2's pattern
 
 
 @functools.cache
@@ -38,7 +42,9 @@ def byte_of_letter() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | shifted
 
 
-def word_codes(vocabulary: Sequence[str | None], special_ids: Collection[int]) -> NDArray[np.uint8]:
+def word_codes(
+    vocabulary: Sequence[str | None], special_ids: Collection[int]
+) -> NDArray[np.uint16]:
     """Return the boundary code of every token id.
 
     Args:
@@ -46,10 +52,10 @@ def word_codes(vocabulary: Sequence[str | None], special_ids: Collection[int]) -
         special_ids: Ids that stand for no text.
 
     Returns:
-        uint8 [V]; ids without a token, or not in the byte-level alphabet, are special.
+        uint16 [V]; ids without a token, or not in the byte-level alphabet, are special.
     """
     letters = byte_of_letter()
-    codes = np.zeros(len(vocabulary), dtype=np.uint8)
+    codes = np.zeros(len(vocabulary), dtype=np.uint16)
     for token_id, token in enumerate(vocabulary):
         if token and token_id not in special_ids and all(letter in letters for letter in token):
             codes[token_id] = _code(bytes(letters[letter] for letter in token))
@@ -58,13 +64,19 @@ def word_codes(vocabulary: Sequence[str | None], special_ids: Collection[int]) -
 
 def _code(content: bytes) -> int:
     if content in _CONTRACTIONS:
-        return OTHER | CONTINUATION << 4  # a whole word: no character may follow
+        return OTHER | CONTINUATION << 8  # a whole word: no character may follow
     if all(_is_continuation(byte) for byte in content):
         return CARRY_CODE
-    starts = CONTINUATION if _is_continuation(content[0]) else _kind(content[: _size(content[0])])
     last = max(i for i, byte in enumerate(content) if not _is_continuation(byte))
-    follows = _ANYTHING if content[-1:] == b" " else _kind(content[last:]) | CONTINUATION
-    return starts | follows << 4
+    follows = _kind(content[last:]) | CONTINUATION
+    if content.decode("utf-8", errors="replace").isspace():
+        return BLANK | (follows | BLANK | (_TEXT if content.endswith(b" ") else 0)) << 8
+    starts = CONTINUATION if _is_continuation(content[0]) else _kind(content[: _size(content[0])])
+    if content in _ENDINGS:
+        starts |= ENDING
+    if content == b"'":
+        follows |= ENDING
+    return starts | follows << 8
 
 
 def _is_continuation(byte: int) -> bool:
@@ -92,7 +104,7 @@ def _kind(content: bytes) -> int:
 
 
 def _kind_of_character(character: str) -> int:
-    if character.isspace():
+    if character.isspace() and character not in _SEPARATORS:
         return 0
     group = unicodedata.category(character)[0]
     return LETTER if group == "L" else NUMBER if group == "N" else OTHER
@@ -110,7 +122,7 @@ def _points_with_prefix(content: bytes) -> range:
 
 
 def segment_starts(
-    codes_BT: NDArray[np.uint8], maskable_BT: NDArray[np.bool_]
+    codes_BT: NDArray[np.uint16], maskable_BT: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return where words begin, bool [B, T]; every token that is not maskable stands alone.
 
@@ -118,7 +130,7 @@ def segment_starts(
         codes_BT: The boundary code of each token.
         maskable_BT: False for special tokens and beyond a row's length.
     """
-    follows_BT = codes_BT >> 4
+    follows_BT = codes_BT >> 8
     carries = np.flatnonzero(codes_BT == CARRY_CODE)
     for _ in range(3 if carries.size else 0):  # a character has at most 3 continuation bytes
         before = np.where(carries % codes_BT.shape[1] == 0, 0, follows_BT.reshape(-1)[carries - 1])
@@ -126,4 +138,7 @@ def segment_starts(
     starts_BT = ~maskable_BT
     starts_BT[:, 0] = True
     starts_BT[:, 1:] |= (codes_BT[:, 1:] & follows_BT[:, :-1]) == 0
+    # Of a run of whitespace before text, the pattern sets the last character apart.
+    is_blank_BT = (codes_BT & BLANK) != 0
+    starts_BT[:, :-1] |= is_blank_BT[:, :-1] & ((codes_BT[:, 1:] & _TEXT) != 0)
     return starts_BT

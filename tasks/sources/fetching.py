@@ -155,6 +155,7 @@ def _fetch_rest(partial: "Partial", remote: RemoteFile, patience: Patience) -> N
             with partial.path.open("ab") as file:
                 for block in answer.response.iter_raw():
                     file.write(block)
+                    file.flush()
     except StartOver:
         partial.remove()
         raise

@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -53,43 +54,41 @@ class FileReader:
         reading = self.reading
         form = format_by_name(name) if reading.format == "auto" else reading.format
         content = decompressed(stream)
-        if form in _COLUMN_READERS:
-            plain = content is stream and self.file.container == "plain"
-            seekable = content if plain else self._spool(content)
-            yield from _COLUMN_READERS[form](seekable, reading, where)
-            return
-        bytes_in, encoding = self._encoding(content, name, where)
-        pieces = decode_stream(bytes_in, encoding, reading.errors, where)
-        reader = cast(Callable[..., Iterator[str | None]], _TEXT_READERS[form])
-        yield from reader(pieces, reading, where)
+        with ExitStack() as opened:
+            if form in _COLUMN_READERS:
+                is_seekable = content is stream and self.file.container == "plain"
+                file = content if is_seekable else opened.enter_context(self._spool(content))
+                yield from _COLUMN_READERS[form](file, reading, where)
+                return
+            encoding = encoding_for(reading.encoding, name)
+            source: io.BufferedIOBase = content
+            if encoding == "auto":
+                source = opened.enter_context(self._spool(content))
+                encoding = self._guess_encoding(source, name, where)
+            pieces = decode_stream(source, encoding, reading.errors, where)
+            reader = cast(Callable[..., Iterator[str | None]], _TEXT_READERS[form])
+            yield from reader(pieces, reading, where)
 
-    def _encoding(
-        self, content: io.BufferedReader, name: str, where: str
-    ) -> tuple[io.BufferedIOBase, str]:
-        encoding = encoding_for(self.reading.encoding, name)
-        if encoding != "auto":
-            return content, encoding
-        seekable = self._spool(content)
-        found = detect_encoding(seekable)
+    def _guess_encoding(self, content: io.BufferedIOBase, name: str, where: str) -> str:
+        found = detect_encoding(content)
         if found is None and self.reading.errors == "refuse":
             glob = Path(name).name if self.file.container == "plain" else name
             raise UserError(
                 f"{where}: its encoding cannot be told from its bytes. Name it in the source's "
-                "`encoding`, for this file alone with a mapping such as "
-                f'{{"{glob}": cp1251, "*": auto}}.'
+                f'`encoding`, for this file alone with a mapping such as {{"{glob}": cp1251, '
+                '"*": auto}.'
             )
         self._encodings[found or "utf-8"] += 1
-        return seekable, found or "utf-8"
+        return found or "utf-8"
 
-    def _spool(self, content: io.BufferedReader) -> io.BufferedIOBase:
+    @contextmanager
+    def _spool(self, content: io.BufferedReader) -> Iterator[io.BufferedIOBase]:
         """A seekable copy: in memory when small, else in an unnamed file."""
-        spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - its reader outlives this call
-            _SPOOL_BYTES, "w+b", dir=str(self._scratch)
-        )
-        while block := content.read(1 << 20):
-            spool.write(block)
-        spool.seek(0)
-        return cast(io.BufferedIOBase, spool)
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, "w+b", dir=str(self._scratch)) as spool:
+            while block := content.read(1 << 20):
+                spool.write(block)
+            spool.seek(0)
+            yield cast(io.BufferedIOBase, spool)
 
     def check_unchanged(self) -> None:
         """Raise if the file is no longer the one that the unit's key names."""

@@ -16,13 +16,15 @@ from tasks.sources.splitting import JSON_LINE, TooLong, split_text
 
 _GAP = re.compile(r"[\s,]*")
 _NEAR_END = 64
+# A record may hold more than its text: so much longer than a document may it be.
+_RECORD_TO_DOCUMENT = 8
 
 
 def jsonl_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
     """The text of one JSON object a line; blank lines are no records."""
-    record = 0
+    limit = reading.max_document_bytes * _RECORD_TO_DOCUMENT
     try:
-        lines = split_text(pieces, JSON_LINE, reading.max_document_bytes)
+        lines = split_text(pieces, JSON_LINE, limit)
         for number, line in enumerate(lines, start=1):
             if not line or line.isspace():
                 continue
@@ -34,14 +36,14 @@ def jsonl_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterat
                     "one object; mend or remove the line, or set the source's `format`."
                 ) from None
             yield text_of(value, reading.text_field, f"{where}, line {number:,}")
-            record += 1
     except TooLong as problem:
-        raise too_long(where, problem.args[0], reading.max_document_bytes) from None
+        raise too_long(where, problem.args[0], limit) from None
 
 
 def json_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
     """The text of each object in a list, or of objects that follow one another."""
-    for record, value in enumerate(_json_values(pieces, reading.max_document_bytes, where)):
+    limit = reading.max_document_bytes * _RECORD_TO_DOCUMENT
+    for record, value in enumerate(_json_values(pieces, limit, where)):
         yield text_of(value, reading.text_field, f"{where}, record {record:,}")
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 MARGIN = 1 << 14
 _CONTEXT = 1 << 10
-_BREAK = r"(?:\r\n|\r|\n)"
+# Atomic: a line end of Windows must never be taken for two.
+_BREAK = r"(?>\r\n|\r|\n)"
 
 LINE = re.compile(_BREAK)
 JSON_LINE = re.compile(r"\n")

@@ -1,0 +1,1 @@
+"""What makes a document clean: repair, filters with reasons, repeats, the split."""

@@ -1,0 +1,60 @@
+"""Filters: each says why a document is dropped, or nothing.
+
+The measures follow Gopher's (Rae et al. 2021, appendix A): length, share of symbols, share of
+repeated lines and phrases. The defaults are lenient: speech transcripts, wire reports, poems
+and text in any script pass; navigation, tables of symbols and boilerplate do not.
+"""
+
+from collections import Counter
+
+import numpy as np
+import regex
+
+from tasks.cleaning.phrases import Hashes
+from tasks.config.clean import FilterConfig
+
+_SYMBOLS = regex.compile(r"[^\p{L}\p{M}\p{N}\s]+")
+_SPACES = regex.compile(r"\s+")
+_FEWEST_LINES = 4
+_FEWEST_PHRASES = 40
+
+REASONS = ("too_short", "too_long", "symbols", "repeated_lines", "repeated_phrases")
+
+
+def reason_to_drop(text: str, phrases: Hashes, filters: FilterConfig) -> str | None:
+    """The first reason against a normalised text, or None."""
+    if filters.min_characters is not None and len(text) < filters.min_characters:
+        return "too_short"
+    if filters.max_characters is not None and len(text) > filters.max_characters:
+        return "too_long"
+    if filters.max_symbol_share is not None and symbol_share(text) > filters.max_symbol_share:
+        return "symbols"
+    limit = filters.max_repeated_line_share
+    if limit is not None and repeated_line_share(text) > limit:
+        return "repeated_lines"
+    limit = filters.max_repeated_phrase_share
+    if limit is not None and repeated_phrase_share(phrases) > limit:
+        return "repeated_phrases"
+    return None
+
+
+def symbol_share(text: str) -> float:
+    """Share of the characters, spaces aside, that are neither letters, marks nor digits."""
+    dense = len(text) - sum(map(len, _SPACES.findall(text)))
+    return sum(map(len, _SYMBOLS.findall(text))) / max(1, dense)
+
+
+def repeated_line_share(text: str) -> float:
+    """Share of the characters that stand in a line said before; 0 for a few lines."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) < _FEWEST_LINES:
+        return 0.0
+    repeated = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
+    return repeated / max(1, sum(map(len, lines)))
+
+
+def repeated_phrase_share(phrases: Hashes) -> float:
+    """Share of five-word phrases that were said before; 0 for a short text."""
+    if len(phrases) < _FEWEST_PHRASES:
+        return 0.0
+    return 1.0 - len(np.unique(phrases)) / len(phrases)

@@ -1,0 +1,67 @@
+"""MinHash (Broder 1997): signatures whose agreement estimates the share of common phrases.
+
+A signature is cut into bands; documents that agree in a whole band are candidates, and count
+as repeats when their signatures agree in at least the threshold's share of places.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.cleaning.phrases import Hashes
+
+Signature = NDArray[np.uint32]
+
+_HIGH = np.uint64(32)
+_CHUNK = 1 << 12
+
+
+class MinHasher:
+    """Signs sets of phrases with a fixed family of hash functions."""
+
+    def __init__(self, num_hashes: int) -> None:
+        generator = np.random.Generator(np.random.Philox(key=20_190_726))
+        family = generator.integers(0, 2**64, size=(2, num_hashes), dtype=np.uint64)
+        self._multipliers = family[0] | np.uint64(1)
+        self._offsets = family[1]
+
+    def sign(self, phrases: Hashes) -> Signature:
+        """The signature of the set of phrases: uint32, one number a hash function."""
+        distinct = np.unique(phrases)
+        lowest = np.full(len(self._offsets), np.iinfo(np.uint64).max, dtype=np.uint64)
+        for start in range(0, len(distinct), _CHUNK):
+            part = distinct[start : start + _CHUNK, None]
+            np.minimum(lowest, (part * self._multipliers + self._offsets).min(axis=0), out=lowest)
+        return (lowest >> _HIGH).astype(np.uint32)
+
+
+def band_shape(threshold: float, num_hashes: int) -> tuple[int, int]:
+    """Number of bands and numbers in a band, so that pairs at the threshold are rarely missed.
+
+    A pair that agrees in a share s of places meets in some band with probability
+    1 - (1 - s^r)^b; the widest r is taken that finds pairs at the threshold 19 times in 20.
+    """
+    for width in range(num_hashes, 0, -1):
+        bands = num_hashes // width
+        if 1 - (1 - threshold**width) ** bands >= 0.95:
+            return bands, width
+    return num_hashes, 1
+
+
+def band_keys(signatures: NDArray[np.uint32], band: int, width: int) -> Hashes:
+    """One 64-bit key a document for a band; equal parts of signatures give equal keys."""
+    part = np.ascontiguousarray(signatures[:, band * width : (band + 1) * width]).astype(np.uint64)
+    keys = np.full(len(part), np.uint64(band + 1), dtype=np.uint64)
+    for column in range(part.shape[1]):
+        keys = (keys ^ part[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return keys
+
+
+def candidate_edges(keys: Hashes) -> NDArray[np.int64]:
+    """Pairs (first of a bucket, another of it) of documents with the same key, [edges, 2]."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    is_start = np.ones(len(keys), dtype=bool)
+    is_start[1:] = ordered[1:] != ordered[:-1]
+    first = order[np.maximum.accumulate(np.where(is_start, np.arange(len(keys)), 0))]
+    return np.stack([first[~is_start], order[~is_start]], axis=1).astype(np.int64)

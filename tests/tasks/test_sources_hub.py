@@ -1,0 +1,81 @@
+"""The `datasets` library as a source, on local dataset folders and without a network."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config.corpus import HubSource
+from tasks.documents import Document, read_documents
+from tasks.engine.units import UnitReport, UnitWork
+from tasks.errors import UserError
+from tasks.sources.hub import describe_folder, num_parts, read_dataset
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "dataset"
+    place.mkdir()
+    for part in range(3):
+        lines = (json.dumps({"n": n, "text": f"part {part} text {n}"}) for n in range(4))
+        content = "".join(line + "\n" for line in lines).encode()
+        (place / f"train-{part}.jsonl.gz").write_bytes(gzip.compress(content))
+    (place / "test-0.jsonl").write_text('{"n": 0, "text": "held out"}\n')
+    return place
+
+
+def read(
+    out: Path, folder: Path, part: int = 0, parts: int = 1, **options: Any
+) -> tuple[list[Document], UnitReport]:
+    hub = HubSource(dataset=str(folder), **options)
+    work = UnitWork(f"u{part}", out / "out")
+    report = read_dataset(
+        work, source="s", hub=hub, folder=describe_folder(hub), part=part, num_parts=parts
+    )
+    report.ledger.check("hub")
+    return list(read_documents(work.path(".arrow"))), report
+
+
+def test_each_file_of_a_dataset_is_a_part_and_together_they_are_all(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Parts are disjoint and complete, and no two documents share an id."""
+    assert num_parts(HubSource(dataset=str(folder))) == 3
+    found = [document for part in range(3) for document in read(tmp_path, folder, part, 3)[0]]
+    expected = {f"part {part} text {n}" for part in range(3) for n in range(4)}
+    assert {document.text for document in found} == expected
+    assert len({document.id for document in found}) == 12
+
+
+def test_limits_and_splits(folder: Path, tmp_path: Path) -> None:
+    """max_documents and max_bytes stop in time; a split is read by its name."""
+    assert num_parts(HubSource(dataset=str(folder), max_documents=5)) == 1
+    assert len(read(tmp_path, folder, max_documents=5)[0]) == 5
+    assert len(read(tmp_path, folder, max_bytes=33)[0]) == 2
+    assert [d.text for d in read(tmp_path, folder, split="test")[0]] == ["held out"]
+
+
+def test_mistakes_are_told_in_a_paragraph(folder: Path, tmp_path: Path) -> None:
+    """A wrong field, a wrong split, no such dataset."""
+    with pytest.raises(UserError, match=r"record 0: there is no 'txt'.* did you mean 'text'"):
+        read(tmp_path, folder, text_field="txt")
+    with pytest.raises(UserError, match=r"cannot be read \(.*split"):
+        read(tmp_path, folder, split="dev")
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path, tmp_path / "nowhere")
+
+
+def test_a_local_dataset_is_known_by_its_files(folder: Path) -> None:
+    """Editing a file changes what the stage depends on."""
+    source = HubSource(dataset=str(folder))
+    before = describe_folder(source)
+    assert sorted(before) == ["test-0.jsonl"] + [f"train-{n}.jsonl.gz" for n in range(3)]
+    (folder / "test-0.jsonl").write_text('{"text": "other"}\n')
+    after = describe_folder(source)
+    assert [name for name in before if before[name].sha256 != after[name].sha256] == [
+        "test-0.jsonl"
+    ]
