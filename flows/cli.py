@@ -68,7 +68,9 @@ class LazyGroup(click.Group):
 def roberta(verbose: bool) -> None:
     """Turn a team's own text into a RoBERTa: CONFIG in; model, scores and report out."""
     level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
     if verbose:
         for noisy in ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib"):
             logging.getLogger(noisy).setLevel(logging.INFO)
@@ -97,7 +99,9 @@ def main() -> None:
         click.echo(f"roberta: {problem}", err=True)
         code = 1
     except (KeyboardInterrupt, click.Abort):
-        click.echo("roberta: stopped. What is finished is kept; the same command goes on.", err=True)
+        click.echo(
+            "roberta: stopped. What is finished is kept; the same command goes on.", err=True
+        )
         code = 130
     except BrokenPipeError:
         # The reader of our output has gone, as with `roberta status | head`.

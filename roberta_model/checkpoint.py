@@ -93,7 +93,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor],
         raise ValueError(f"{folder}: this checkpoint is damaged or incomplete")
     record = read_record(folder)
     assert record is not None
-    weights = {name: value for name, value in load_model(folder).named_parameters()}
+    weights: dict[str, Tensor] = dict(load_model(folder).named_parameters())
     return weights, load_file(str(folder / "optimizer.safetensors")), record
 
 

@@ -44,6 +44,7 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, input_ids_BT: Tensor) -> Tensor:
+        """Embedded tokens, BTD."""
         positions_BT = position_ids(input_ids_BT, self.pad_id)
         x_BTD = self.word(input_ids_BT) + self.token_type + self.position(positions_BT)
         embedded: Tensor = self.dropout(self.norm(x_BTD))
@@ -66,6 +67,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor | None = None) -> Tensor:
+        """What every token gathered from the others, BTD."""
         B, T, D = x_BTD.shape
         H, K = self.num_heads, D // self.num_heads
         q, k, v = self.qkv(x_BTD).view(B, T, 3, H, K).permute(2, 0, 3, 1, 4).unbind(0)
@@ -101,6 +103,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor | None = None) -> Tensor:
+        """The hidden state after this layer, BTD."""
         x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, bias_B11T)))
         inner = self.outer(F.gelu(self.inner(x_BTD)))
         out: Tensor = self.norm(x_BTD + self.dropout(inner))

@@ -115,7 +115,7 @@ def load_model(folder: Path) -> RobertaMaskedLM:
         value = torch.cat(parts).float()
         if value.shape != parameter.shape:
             raise ValueError(
-                f"{folder}: {stock_names(name)[0]} has shape {tuple(value.shape)} where config.json "
+                f"{folder}: {stock_names(name)[0]} has shape {tuple(value.shape)}; config.json "
                 f"asks for {tuple(parameter.shape)}"
             )
         loaded[name] = value

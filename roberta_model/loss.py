@@ -47,7 +47,9 @@ def masked_lm_loss_sum(
         weight_CD, bias_C = model.embeddings.word.weight, model.lm_head.bias
     rows = max(1, _CHUNK_LOGITS // len(bias_C))
     total = hidden_MD.new_zeros((), dtype=torch.float32)
-    for part_ND, targets_N in zip(hidden_MD.split(rows), targets_M.split(rows), strict=True):
+    for part_ND, targets_N in zip(
+        torch.split(hidden_MD, rows), torch.split(targets_M, rows), strict=True
+    ):
         logits_NC = F.linear(part_ND, weight_CD, bias_C).float()
         total = total + F.cross_entropy(logits_NC, targets_N, reduction="sum")
     return total

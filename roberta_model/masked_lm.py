@@ -52,7 +52,9 @@ class RobertaMaskedLM(nn.Module):
                 elif name.endswith("bias"):
                     parameter.zero_()
                 else:
-                    parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
+                    parameter.copy_(
+                        torch.empty(parameter.shape).normal_(0, std, generator=generator)
+                    )
             for table in (self.embeddings.word, self.embeddings.position):
                 table.weight[self.config.pad_id].zero_()
 
@@ -68,6 +70,7 @@ class RobertaMaskedLM(nn.Module):
         bias = padding_bias(T, lengths_B, attention_mask_BT, x_BTD.dtype)
         for layer in self.layers:
             x_BTD = layer(x_BTD, bias)
+        assert isinstance(x_BTD, Tensor)
         return x_BTD
 
     def head(self, hidden_ND: Tensor) -> Tensor:
@@ -79,4 +82,5 @@ class RobertaMaskedLM(nn.Module):
         return F.linear(transformed_ND, self.embeddings.word.weight, self.lm_head.bias)
 
     def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> Tensor:
+        """Logits of every position; training asks for `encode` and `head` instead."""
         return self.head(self.encode(input_ids_BT, attention_mask_BT=attention_mask_BT))

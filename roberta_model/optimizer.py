@@ -68,7 +68,7 @@ class FlatAdam:
 
     def _views(self, flat: Tensor) -> list[Tensor]:
         sizes = [shape.numel() for shape in self.shapes]
-        parts = flat.split(sizes)
+        parts = torch.split(flat, sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def _make_optimizer(self, decaying: int) -> torch.optim.AdamW:
@@ -90,8 +90,8 @@ class FlatAdam:
 
     def collect(self) -> None:
         """Add the gradients of one backward pass to the flat sum, and forget them."""
-        gradients = [parameter.grad for parameter in self.parameters]
-        assert all(gradient is not None for gradient in gradients)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        assert len(gradients) == len(self.parameters), "every weight takes part in the loss"
         if self._is_empty:
             torch._foreach_copy_(self._sums, gradients)
         else:

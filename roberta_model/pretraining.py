@@ -168,7 +168,9 @@ def main(arguments: list[str]) -> int:
         spec = TrainingSpec.read(Path(arguments[0]))
         if "--probe" in arguments[1:]:
             seconds = measure_step_seconds(spec)
-            Storyteller(int(os.environ.get("RANK", "0")) == 0).tell("probe", seconds_per_step=seconds)
+            Storyteller(int(os.environ.get("RANK", "0")) == 0).tell(
+                "probe", seconds_per_step=seconds
+            )
         else:
             train(spec)
     except (ValueError, OSError) as problem:

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from roberta_model.batches import MaskedBatch, MaskedBatches
 from roberta_model.checkpoint import read_checkpoint, write_checkpoint
+from roberta_model.encoder import SelfAttention
+from roberta_model.huggingface import load_model
 from roberta_model.loss import masked_lm_loss_sum
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.huggingface import load_model
 from roberta_model.masking import MaskingTables
 from roberta_model.optimizer import FlatAdam
 from roberta_model.ordering import SampleOrder
@@ -67,7 +68,7 @@ def compute_type(precision: str, device: torch.device) -> torch.dtype:
 
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     flags = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(capabilities.startswith("AVX512") and flags())
@@ -130,8 +131,8 @@ class Training:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = self.spec.dropout
-        for layer in model.layers:
-            layer.attention.attention_dropout = self.spec.dropout
+            elif isinstance(module, SelfAttention):
+                module.attention_dropout = self.spec.dropout
         return model.to(self.device).train()
 
     def _spans(self, first: int, last: int) -> list[tuple[int, int, int]]:

@@ -60,9 +60,7 @@ def run_stage_as_task(
     Raises:
         UserError, StageError: as `run_stage`.
     """
-    state = _stage_task(
-        stage_name, config, store, inputs, force, progress, return_state=True
-    )
+    state = _stage_task(stage_name, config, store, inputs, force, progress, return_state=True)
     outcome = state.result()
     assert isinstance(outcome, Outcome)
     return outcome

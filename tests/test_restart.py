@@ -1,4 +1,4 @@
-"""kill -9 of the whole process tree at random moments, and then the same command again."""
+"""Kill -9 of the whole process tree at random moments, and then the same command again."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def kill_tree(pid: int) -> None:
-    """kill -9 a process and all that descend from it."""
+    """Kill -9 a process and all that descend from it."""
     try:
         root = psutil.Process(pid)
         family = [*root.children(recursive=True), root]

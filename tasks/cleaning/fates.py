@@ -47,9 +47,7 @@ def mark_near(fates: Fates, edges: NDArray[np.int64]) -> None:
             fates[node] = NEAR
 
 
-def hold_out(
-    fates: Fates, ids: NDArray[np.uint8], shares: NDArray[np.float64], seed: int
-) -> None:
+def hold_out(fates: Fates, ids: NDArray[np.uint8], shares: NDArray[np.float64], seed: int) -> None:
     """Hold out the share of the documents that each one's source asks for.
 
     When a share is asked for but chance holds out nothing, the one that came closest is taken,

@@ -4,6 +4,8 @@ A signature is cut into bands; documents that agree in a whole band are candidat
 as repeats when their signatures agree in at least the threshold's share of places.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,10 +60,43 @@ def band_keys(signatures: NDArray[np.uint32], band: int, width: int) -> Hashes:
 
 
 def candidate_edges(keys: Hashes) -> NDArray[np.int64]:
-    """Pairs (first of a bucket, another of it) of documents with the same key, [edges, 2]."""
+    """Pairs (earlier, later) of documents with the same key, [edges, 2], distinct.
+
+    Each document is paired with the first of its bucket and with the one before it: enough to
+    join a bucket of repeats, and the number of pairs grows with the documents only.
+    """
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     is_start = np.ones(len(keys), dtype=bool)
     is_start[1:] = ordered[1:] != ordered[:-1]
     first = order[np.maximum.accumulate(np.where(is_start, np.arange(len(keys)), 0))]
-    return np.stack([first[~is_start], order[~is_start]], axis=1).astype(np.int64)
+    later = np.flatnonzero(~is_start)
+    with_first = np.stack([first[later], order[later]], axis=1)
+    with_previous = np.stack([order[later - 1], order[later]], axis=1)
+    return np.unique(np.concatenate([with_first, with_previous]).astype(np.int64), axis=0)
+
+
+def keep_similar(
+    edges: NDArray[np.int64], signatures: Sequence[NDArray[np.uint32]], threshold: float
+) -> NDArray[np.int64]:
+    """Those of the pairs whose signatures agree in at least the threshold's share of places.
+
+    `signatures` holds those of consecutive documents, file after file, mapped or in memory.
+    """
+    ends = np.cumsum([len(part) for part in signatures])
+    keep = np.zeros(len(edges), dtype=bool)
+    for start in range(0, len(edges), _CHUNK):
+        left, right = (_gather(signatures, ends, edges[start : start + _CHUNK, i]) for i in (0, 1))
+        keep[start : start + _CHUNK] = (left == right).mean(axis=1) >= threshold
+    return edges[keep]
+
+
+def _gather(
+    parts: Sequence[NDArray[np.uint32]], ends: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.uint32]:
+    which = np.searchsorted(ends, rows, side="right")
+    gathered = np.empty((len(rows), parts[0].shape[1]), dtype=np.uint32)
+    for number in np.unique(which):
+        places = np.flatnonzero(which == number)
+        gathered[places] = parts[number][rows[places] - (ends[number] - len(parts[number]))]
+    return gathered

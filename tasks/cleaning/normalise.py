@@ -1,8 +1,8 @@
-"""Putting characters right without changing what a text says.
+r"""Putting characters right without changing what a text says.
 
 ftfy undoes text that was decoded in the wrong encoding. It is asked only where that can be:
 plain ASCII holds no such damage. Quotes, ligatures and HTML entities stay as the author wrote
-them; line breaks become `\\n`, invisible control characters go.
+them; line breaks become `\n`, invisible control characters go.
 """
 
 import re

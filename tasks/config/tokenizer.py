@@ -25,7 +25,9 @@ class TokenizerConfig(Section):
         32, ge=2, description="Longest token; keeps lines of dashes from filling the vocabulary."
     )
     sample_bytes: int = Field(
-        512_000_000, ge=1, description="Text the merges are learnt from; a larger corpus is sampled."
+        512_000_000,
+        ge=1,
+        description="Text the merges are learnt from; a larger corpus is sampled.",
     )
     source_folder: str | None = Field(
         None,

@@ -22,7 +22,12 @@ from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.store import flush_file
 from tasks.engine.units import UnitReport, UnitWork
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,7 @@ class ComputedUnit:
 class InlineExecutor(Executor):
     """Runs each unit at once in this process."""
 
-    def submit(  # type: ignore[override]
-        self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call the function now; the future is already done."""
         future: Future[Any] = Future()
         try:

@@ -36,9 +36,9 @@ class Balance:
 class Ledger:
     """Balances of several measures, filled one document at a time.
 
-        ledger.take(documents=1, bytes=120)
-        ledger.keep(documents=1, bytes=118)
-        ledger.drop("whitespace", bytes=2)
+    ledger.take(documents=1, bytes=120)
+    ledger.keep(documents=1, bytes=118)
+    ledger.drop("whitespace", bytes=2)
     """
 
     def __init__(self, balances: Mapping[str, Balance] | None = None) -> None:

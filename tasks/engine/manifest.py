@@ -93,7 +93,9 @@ class UnitRecord:
         return [
             f"{self.label}{suffix}"
             for suffix in self.files
-            if not store.is_sound(f"{folder}/{self.label}{suffix}", self.stored(store, folder, suffix))
+            if not store.is_sound(
+                f"{folder}/{self.label}{suffix}", self.stored(store, folder, suffix)
+            )
         ]
 
     def result(self, store: Store, folder: str, reused: bool) -> UnitResult:
@@ -120,6 +122,11 @@ class Artifact:
     def digest(self) -> str:
         """The digest of what the artifact hands on: its output paths and their bytes."""
         return str(self.manifest["output_digest"])
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The stage's slice of the config, identity fields only."""
+        return dict(self.manifest["config"])
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -150,9 +157,7 @@ class Artifact:
     def files(self, prefix: str, suffix: str = "") -> list[StoredFile]:
         """Outputs whose path begins and ends so, sorted by path."""
         return [
-            file
-            for path, file in self.outputs
-            if path.startswith(prefix) and path.endswith(suffix)
+            file for path, file in self.outputs if path.startswith(prefix) and path.endswith(suffix)
         ]
 
     def file(self, path: str) -> StoredFile:

@@ -58,7 +58,8 @@ class TerminalProgress(Progress):
         )
         console = Console(stderr=True)
         with rich.Progress(*columns, console=console, transient=True) as drawn:
-            task = drawn.add_task(title, total=total, unit=unit, note="", rate="", completed=done)
+            task = drawn.add_task(title, total=total, unit=unit, note="", rate="")
+            drawn.update(task, completed=done)
             yield _RichBar(drawn, task, unit)
 
 

@@ -18,7 +18,6 @@ from tasks.config import Config
 from tasks.engine.canonical import canonical, key_of
 from tasks.engine.context import Context
 from tasks.engine.lease import LEASE, Lease
-from tasks.engine.ledger import Ledger
 from tasks.engine.manifest import (
     MANIFEST,
     UNITS,
@@ -187,9 +186,7 @@ def set_aside(store: Store, folder: str) -> dict[str, UnitRecord]:
     return {record.path: record for record in records}
 
 
-def _check_ledger(
-    stage: Stage[Any], report: StageReport, inputs: Mapping[str, Artifact]
-) -> None:
+def _check_ledger(stage: Stage[Any], report: StageReport, inputs: Mapping[str, Artifact]) -> None:
     report.ledger.check(stage.name)
     if not stage.needs:
         return

@@ -5,13 +5,14 @@ when the good sentence scores strictly higher. A tie is wrong: a model that give
 sentence the same score knows nothing, and must not get full marks for it.
 """
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import UserError
-from tasks.sources.compression import open_text_lines
+from tasks.sources.compression import decompressed, is_damage
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz")
 KEYS = ("sentence_good", "sentence_bad")
@@ -63,8 +64,24 @@ def read_pairs(path: Path, name: str, max_pairs: int | None = None) -> list[Mini
     return pairs
 
 
+def _lines(path: Path, name: str) -> Iterator[str]:
+    """The lines of a UTF-8 file, plain or compressed."""
+    try:
+        with path.open("rb") as stream:
+            yield from io.TextIOWrapper(decompressed(stream), encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise UserError(f"evaluate.blimp.data: {name}: this is not UTF-8 ({problem}).") from problem
+    except Exception as problem:
+        if is_damage(problem):
+            raise UserError(
+                f"evaluate.blimp.data: {name}: the file is damaged or cut short ({problem}). Get "
+                "it again from where it came."
+            ) from problem
+        raise
+
+
 def _parse(path: Path, name: str) -> Iterator[MinimalPair]:
-    for number, line in enumerate(open_text_lines(path, name), start=1):
+    for number, line in enumerate(_lines(path, name), start=1):
         if not line.strip():
             continue
         try:

@@ -1,9 +1,9 @@
 """Encoded documents: what one clean file is as token ids, in plain arrays read by memory map.
 
-    tokens   [tokens]         uint16, or int32 for a vocabulary above 65,536
-    offsets  [documents + 1]  int64, where each document's tokens begin
-    ids      [documents, 16]  uint8, the documents' ids
-    records  [documents]      int64, their numbers in the source file
+tokens   [tokens]         uint16, or int32 for a vocabulary above 65,536
+offsets  [documents + 1]  int64, where each document's tokens begin
+ids      [documents, 16]  uint8, the documents' ids
+records  [documents]      int64, their numbers in the source file
 """
 
 from collections.abc import Iterator, Mapping, Sequence

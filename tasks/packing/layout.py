@@ -101,7 +101,9 @@ def pack_stream(
     lengths_R = np.full(num_rows, row_tokens, dtype=np.int32)
     if num_rows:
         lengths_R[-1] = lead + len(stream) - (num_rows - 1) * capacity
-    return Rows(tokens_RT, lengths_R, *_documents_in_rows(starts, numbers, num_rows, capacity, lead))
+    return Rows(
+        tokens_RT, lengths_R, *_documents_in_rows(starts, numbers, num_rows, capacity, lead)
+    )
 
 
 def _piece_of_stream(piece: Piece, has_specials: bool) -> tuple[NDArray[Any], Int64s, Int64s]:

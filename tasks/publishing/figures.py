@@ -93,13 +93,10 @@ def _ledger(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _sources(
     download: Mapping[str, Any], licences: Mapping[str, str | None]
 ) -> list[dict[str, Any]]:
-    totals: dict[str, dict[str, Any]] = {}
-    for file in download["summary"]["files"]:
-        source = file["source"]
-        entry = totals.setdefault(source, {"name": source, "documents": 0, "bytes": 0})
-        entry["documents"] += file["documents"]
-        entry["bytes"] += file["bytes"]
-    return [{**entry, "licence": licences.get(source)} for source, entry in totals.items()]
+    return [
+        {**source, "licence": licences.get(source["name"])}
+        for source in download["summary"]["sources"]
+    ]
 
 
 def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +117,6 @@ def _recipe(manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
         (field, str(value))
         for name in _RECIPE_STAGES
         for field, value in flatten(manifests[name]["config"], name).items()
-        if not field.startswith("clean.sources")
     ]
 
 

@@ -49,9 +49,9 @@ def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = T
             )
     worst = 0.0
     with torch.inference_mode():
-        for ours, theirs in zip(rows, stock_logits, strict=True):
-            logits = model(torch.tensor([ours]))[0].float().numpy()
-            worst = max(worst, float(np.abs(logits - theirs).max()))
+        for row, expected in zip(rows, stock_logits, strict=True):
+            logits = model(torch.tensor([row]))[0].float().numpy()
+            worst = max(worst, float(np.abs(logits - expected).max()))
     if not worst <= tolerance:
         raise StageError(
             f"{folder}: stock transformers computes other logits, by up to {worst:.2e} where "
@@ -91,10 +91,11 @@ def _answer(folder: str, request: str, answer: str) -> None:
     from transformers import AutoTokenizer, RobertaForMaskedLM
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = RobertaForMaskedLM.from_pretrained(folder, local_files_only=True).eval()
+    model = RobertaForMaskedLM.from_pretrained(folder, local_files_only=True)
+    model.train(False)
     batch = tokenizer(
         asked["texts"],
         padding=True,

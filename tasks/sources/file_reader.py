@@ -34,10 +34,12 @@ class FileReader:
         self.file, self.reading = file, file.reading
         self._scratch, self._encodings = scratch, encodings
         self._path = file.file.local()
+        self._stream: io.BufferedReader | None = None
 
     def members(self) -> Iterator[tuple[str, str | None, Iterator[str | None]]]:
         """(what to call it in messages, member name, records), one member open at a time."""
         with self._path.open("rb") as stream:
+            self._stream = stream
             name, reading = self.file.name, self.reading
             if self.file.container == "plain":
                 yield name, None, self._records(stream, name, name)
@@ -49,6 +51,13 @@ class FileReader:
             for member, content in found:
                 where = f"{name}, member {member}"
                 yield where, member, self._records(content, member, where)
+
+    @property
+    def read_share(self) -> float:
+        """About which share of the file's stored bytes has been read so far."""
+        if self._stream is None or self._stream.closed:
+            return 1.0
+        return min(1.0, self._stream.tell() / max(1, self.file.file.bytes))
 
     def _records(self, stream: io.BufferedReader, name: str, where: str) -> Iterator[str | None]:
         reading = self.reading

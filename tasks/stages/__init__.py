@@ -1,6 +1,6 @@
 """The stages, in the order the data passes through them.
 
-    download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish
+download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish
 """
 
 from importlib import import_module

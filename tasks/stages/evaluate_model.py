@@ -30,9 +30,7 @@ class EvaluateSlice(Section):
 
 def evaluate_slice(config: Config) -> EvaluateSlice:
     """The tasks, and whether the model was pretrained with special tokens."""
-    return EvaluateSlice(
-        evaluate=config.evaluate, special_tokens=config.pack.special_tokens
-    )
+    return EvaluateSlice(evaluate=config.evaluate, special_tokens=config.pack.special_tokens)
 
 
 def blimp_files(slice_: EvaluateSlice) -> dict[str, StoredFile]:
@@ -167,7 +165,7 @@ def score_blimp(
     network, tokenizer = load_folder(gather_folder(work, model))
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
     encoded = tokenizer.encode_batch(sentences, add_special_tokens=add_special_tokens)
-    mask_id = tokenizer.token_to_id("<mask>")
+    mask_id = tokenizer.get_vocab()["<mask>"]
     scores = pseudo_log_likelihood(network, [row.ids for row in encoded], mask_id=mask_id)
     both = list(zip(scores[::2], scores[1::2], strict=True))
     right, ties = count_right(both)

@@ -82,7 +82,9 @@ def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> U
         "tokens": int(encoded.offsets[-1]),
         "empty": int((np.diff(encoded.offsets) == 0).sum()),
     }
-    return UnitReport(rows={f".{part}.npy": encoded.num_documents for part in PARTS}, summary=summary)
+    return UnitReport(
+        rows={f".{part}.npy": encoded.num_documents for part in PARTS}, summary=summary
+    )
 
 
 def _parts(result: UnitResult) -> dict[str, Any]:
@@ -212,9 +214,7 @@ def _special_tokens(config: PackConfig, rows: int, stream: int, lost: int, token
     return rows + min(stream, rows * capacity) - (tokens - lost)
 
 
-def _remainder(
-    config: PackConfig, results: Sequence[UnitResult], left: int
-) -> tuple[int, int]:
+def _remainder(config: PackConfig, results: Sequence[UnitResult], left: int) -> tuple[int, int]:
     """Documents and tokens that lie wholly in the last `left` tokens of the stream."""
     has_specials = config.special_tokens == "bos_eos"
     documents = tokens = 0

@@ -142,7 +142,8 @@ def _take(
     """Commit the checkpoint an event tells of; the newest one after it."""
     if event["event"] != "checkpoint":
         return newest
-    measured = {name: event[name] for name in ("seconds", "tokens_per_second") if name in event}
+    names = ("seconds", "tokens_per_second")
+    measured: dict[str, Any] = {name: event[name] for name in names if name in event}
     return checkpoints.adopt(Path(event["path"]), newest, measured)
 
 
@@ -210,7 +211,10 @@ def finish_losses(work: UnitWork, *, losses: StoredFile) -> UnitReport:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     tail = lines[-max(1, len(lines) // 20) :]
     mean = sum(line["loss"] for line in tail) / len(tail)
-    summary = {"final_loss": round(mean, 6), "masked_tokens": sum(n["masked_tokens"] for n in lines)}
+    summary = {
+        "final_loss": round(mean, 6),
+        "masked_tokens": sum(n["masked_tokens"] for n in lines),
+    }
     return UnitReport(rows={".jsonl": len(lines)}, summary=summary)
 
 

@@ -1,6 +1,6 @@
 """tokenizer: a byte-level BPE from the training documents, checked before it is used.
 
-    train documents ──(sample by id)──▶ merges ──▶ tokenizer/ ──▶ check ──▶ masking tables
+train documents ──(sample by id)──▶ merges ──▶ tokenizer/ ──▶ check ──▶ masking tables
 """
 
 import json

@@ -47,7 +47,7 @@ def build_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.RobertaProcessing(
         sep=("</s>", vocabulary["</s>"]),
-        cls=("<s>", vocabulary["<s>"]),
+        cls=("<s>", vocabulary["<s>"]),  # type: ignore[call-arg]
         trim_offsets=True,
         add_prefix_space=False,
     )

@@ -53,7 +53,9 @@ class Checkpoints:
                 return found
         return None
 
-    def adopt(self, folder: Path, before: UnitResult | None, measured: Mapping[str, Any]) -> UnitResult:
+    def adopt(
+        self, folder: Path, before: UnitResult | None, measured: Mapping[str, Any]
+    ) -> UnitResult:
         """Commit a checkpoint folder that the trainer has finished.
 
         The trainer leaves the losses since the last checkpoint in the folder; with those of
@@ -71,9 +73,7 @@ class Checkpoints:
         work.path(f"/{LOSSES}").write_bytes(earlier + new)
         report = UnitReport(rows={f"/{LOSSES}": step}, summary={"step": step})
         facts = {"started": now(), **measured, "step": step}
-        return self.context.commit(
-            checkpoint, unit, work, report, outputs=False, measured=facts
-        )
+        return self.context.commit(checkpoint, unit, work, report, outputs=False, measured=facts)
 
 
 def step_of(folder: Path) -> int:

@@ -134,9 +134,7 @@ def test_a_damaged_output_is_never_served_and_comes_back_the_same(
 
 
 @pytest.mark.parametrize("place", ["manifest.json", "units"])
-def test_a_damaged_record_is_noticed_and_rebuilt(
-    store: Store, computed: Any, place: str
-) -> None:
+def test_a_damaged_record_is_noticed_and_rebuilt(store: Store, computed: Any, place: str) -> None:
     """A flipped byte in a manifest or a unit record is found; no unit is computed again."""
     outcome = run_first(store, [4, 5])
     computed()
@@ -161,7 +159,8 @@ def test_an_unchanged_output_leaves_the_next_stage_cached(store: Store) -> None:
 
     other_first, other_second = toy_stages(ToySlice(numbers=[3, 3], value=2))
     two = run_stage(other_first, settings, store)
-    assert (one.artifact.key != two.artifact.key) and one.artifact.digest == two.artifact.digest
+    assert one.artifact.key != two.artifact.key
+    assert one.artifact.digest == two.artifact.digest
     assert run_stage(other_second, settings, store, {"first": two.artifact}).state == "cached"
 
 
@@ -215,7 +214,7 @@ if __name__ == "__main__":
 
 
 def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """kill -9 of the whole process group, several times; finished units are never redone."""
+    """Kill -9 of the whole process group, several times; finished units are never redone."""
     script = tmp_path / "killed_run.py"
     script.write_text(KILLED_RUN)
     trace = tmp_path / "trace.txt"
@@ -252,7 +251,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp_pat
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    """kill -9 of the parent alone leaves no process behind."""
+    """Kill -9 of the parent alone leaves no process behind."""
     script = tmp_path / "killed_run.py"
     script.write_text(KILLED_RUN)
     support = str(Path(__file__).parents[1] / "support")

@@ -1,0 +1,346 @@
+"""clean: documents as they came become documents fit for training, each drop with its reason.
+
+    documents/00-00000 ──▶ put right, filter ──▶ cleaned/00-00000 ─┐   (a unit a file)
+                                                                   ▼
+                          bands/00 ... ──▶ edges between near repeats  (a unit a few bands)
+                                                                   ▼
+                          fates: train, held out or repeat            (one unit, no text)
+                                                                   ▼
+                          train/00-00000, held_out/00-00000           (a unit a file)
+
+Repeats are found over the whole corpus before anything is held out, so nothing held out has a
+near copy among the training documents. Only the two last kinds of units are handed on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tasks.cleaning.cleaned import (
+    ARRAYS,
+    CleanedArrays,
+    Cleaner,
+    RejectWriter,
+    joined,
+    open_array,
+)
+from tasks.cleaning.fates import (
+    HELD_OUT,
+    REASONS,
+    TRAIN,
+    hold_out,
+    mark_exact,
+    mark_near,
+)
+from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
+from tasks.config import CleanConfig, Config, Section
+from tasks.config.clean import FilterConfig, UnicodeConfig
+from tasks.documents import Document, DocumentWriter, read_documents
+from tasks.engine.ledger import Ledger
+from tasks.engine.stage import Stage, StageContext, StageReport
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.errors import StageError, UserError
+
+SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+_BANDS_A_UNIT = 4
+
+
+class CleanSlice(Section):
+    """What of the config concerns this stage; `held_out` has one share for each source."""
+
+    clean: CleanConfig
+    held_out: tuple[float, ...]
+
+
+Context = StageContext[CleanSlice]
+
+
+def clean_slice(config: Config) -> CleanSlice:
+    """The section of its own, and what each source wants held out."""
+    shares = tuple(source.held_out for source in config.corpus)
+    return CleanSlice(clean=config.clean, held_out=shares)
+
+
+def clean(context: Context) -> StageReport:
+    """Clean every file, find repeats over all of them, and part train from held-out.
+
+    Raises:
+        UserError: nothing is left to train on.
+    """
+    files = context.input("download").files("documents/", ".arrow")
+    cleaned = _clean_files(context, files)
+    fates = _decide(context, cleaned)
+    ledger = Ledger.total(result.ledger for result in cleaned)
+    _count_repeats(ledger, fates.summary)
+    summary: dict[str, Any] = {}
+    for split in SPLITS:
+        results = _write_split(context, split, cleaned, fates)
+        kept = {name: sum(r.summary[name] for r in results) for name in ("documents", "bytes")}
+        ledger.keep(**kept)
+        summary[split] = kept
+    if context.config.clean.keep_rejects:
+        _write_rejects(context, cleaned, fates)
+    if not summary["train"]["documents"]:
+        raise UserError(_nothing_left(ledger))
+    return StageReport(ledger, summary)
+
+
+def _name(file: StoredFile) -> str:
+    return file.url.rsplit("/", 1)[-1].removesuffix(".arrow")
+
+
+def _clean_files(context: Context, files: Sequence[StoredFile]) -> list[UnitResult]:
+    config = context.config.clean
+    near = config.dedup.near
+    shared = {
+        "unicode": config.unicode,
+        "filters": config.filters,
+        "num_hashes": None if near is None else near.num_hashes,
+        "keep_rejects": config.keep_rejects,
+    }
+    units = [Unit(f"cleaned/{_name(file)}", {"documents": file, **shared}) for file in files]
+    return context.map(clean_file, units, outputs=False)
+
+
+def clean_file(
+    work: UnitWork,
+    *,
+    documents: StoredFile,
+    unicode: UnicodeConfig,
+    filters: FilterConfig,
+    num_hashes: int | None,
+    keep_rejects: bool,
+) -> UnitReport:
+    """Put one file's documents right, drop what the filters refuse, sign what is left."""
+    cleaner, arrays, ledger = (
+        Cleaner(unicode, filters, num_hashes),
+        CleanedArrays(num_hashes),
+        Ledger(),
+    )
+    ledger.take(documents=0, bytes=0)
+    with (
+        DocumentWriter(work.path(".arrow")) as writer,
+        RejectWriter(work.path(".rejects.arrow")) as rejects,
+    ):
+        for document in read_documents(documents.local()):
+            before = len(document.text.encode())
+            ledger.take(documents=1, bytes=before)
+            judged = cleaner.judge(document.text)
+            if judged.reason is not None:
+                ledger.drop(judged.reason, documents=1, bytes=before)
+                if keep_rejects:
+                    rejects.add(document, judged.reason)
+                continue
+            size = writer.add(document.id, document.record, judged.text)
+            arrays.add(document.id, judged.text, judged.signature)
+            ledger.keep(documents=1, bytes=size)
+            ledger.drop("rewritten", bytes=before - size)
+    if not keep_rejects:
+        work.path(".rejects.arrow").unlink()
+    arrays.save({name: work.path(f".{name}.npy") for name in ARRAYS})
+    rows = {".arrow": writer.num_documents}
+    return UnitReport(ledger, rows, {"documents": writer.num_documents})
+
+
+def _arrays(cleaned: Sequence[UnitResult], name: str) -> list[StoredFile]:
+    return [result.files[f".{name}.npy"] for result in cleaned]
+
+
+def _decide(context: Context, cleaned: Sequence[UnitResult]) -> UnitResult:
+    """The fate of every document; one small file of fates for each cleaned file."""
+    config = context.config.clean
+    sources = [int(result.label.rsplit("/", 1)[-1].split("-")[0]) for result in cleaned]
+    payload = {
+        "ids": _arrays(cleaned, "ids"),
+        "contents": _arrays(cleaned, "contents") if config.dedup.exact else None,
+        "sizes": _arrays(cleaned, "sizes"),
+        "edges": _find_near(context, cleaned),
+        "shares": [context.config.held_out[source] for source in sources],
+        "seed": config.seed,
+    }
+    (fates,) = context.map(decide_fates, [Unit("fates", payload)], outputs=False)
+    return fates
+
+
+def _find_near(context: Context, cleaned: Sequence[UnitResult]) -> list[StoredFile]:
+    near = context.config.clean.dedup.near
+    if near is None:
+        return []
+    num_bands, width = band_shape(near.threshold, near.num_hashes)
+    shared = {
+        "signatures": _arrays(cleaned, "signatures"),
+        "width": width,
+        "threshold": near.threshold,
+    }
+    units = [
+        Unit(
+            f"bands/{first:03}",
+            {**shared, "bands": list(range(first, min(first + _BANDS_A_UNIT, num_bands)))},
+        )
+        for first in range(0, num_bands, _BANDS_A_UNIT)
+    ]
+    results = context.map(find_edges, units, outputs=False)
+    return [result.files[".npy"] for result in results]
+
+
+def find_edges(
+    work: UnitWork,
+    *,
+    signatures: Sequence[StoredFile],
+    width: int,
+    threshold: float,
+    bands: Sequence[int],
+) -> UnitReport:
+    """Pairs of documents that meet in one of some bands and whose signatures agree enough."""
+    mapped = [open_array(file) for file in signatures]
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    for band in bands:
+        keys = np.concatenate([band_keys(part, band, width) for part in mapped])
+        found.append(keep_similar(candidate_edges(keys), mapped, threshold))
+    edges = np.unique(np.concatenate(found), axis=0)
+    np.save(work.path(".npy"), edges, allow_pickle=False)
+    return UnitReport(rows={".npy": len(edges)})
+
+
+def decide_fates(
+    work: UnitWork,
+    *,
+    ids: Sequence[StoredFile],
+    contents: Sequence[StoredFile] | None,
+    sizes: Sequence[StoredFile],
+    edges: Sequence[StoredFile],
+    shares: Sequence[float],
+    seed: int,
+) -> UnitReport:
+    """Mark repeats, hold out a share of the rest; documents are numbered over all files."""
+    size_of = joined(sizes)
+    counts = [len(open_array(file)) for file in sizes]
+    fates = np.full(len(size_of), TRAIN, dtype=np.uint8)
+    if contents is not None:
+        mark_exact(fates, joined(contents))
+    if edges:
+        mark_near(fates, np.unique(joined(edges), axis=0))
+    hold_out(fates, joined(ids), np.repeat(np.array(shares, dtype=np.float64), counts), seed)
+    ends = np.cumsum(counts)
+    for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
+        np.save(work.path(f".{number:05}.npy"), fates[end - count : end], allow_pickle=False)
+    summary = {
+        reason: {
+            "documents": int((fates == fate).sum()),
+            "bytes": int(size_of[fates == fate].sum()),
+        }
+        for fate, reason in REASONS.items()
+    }
+    return UnitReport(summary=summary)
+
+
+def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> None:
+    """Book repeats; what is kept is counted anew from the files that are written."""
+    for reason, amounts in repeats.items():
+        ledger.drop(reason, **amounts)
+    for measure in ("documents", "bytes"):
+        ledger[measure].kept = 0
+
+
+def _fated(
+    cleaned: Sequence[UnitResult], fates: UnitResult
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each cleaned file's name, and the payload of a unit that parts its documents."""
+    for number, result in enumerate(cleaned):
+        payload = {
+            "documents": result.files[".arrow"],
+            "ids": result.files[".ids.npy"],
+            "fates": fates.files[f".{number:05}.npy"],
+        }
+        yield result.label.rsplit("/", 1)[-1], payload
+
+
+def _write_split(
+    context: Context, split: str, cleaned: Sequence[UnitResult], fates: UnitResult
+) -> list[UnitResult]:
+    units = [
+        Unit(f"{split}/{name}", {**payload, "fate": SPLITS[split]})
+        for name, payload in _fated(cleaned, fates)
+    ]
+    return context.map(write_fated, units)
+
+
+def write_fated(
+    work: UnitWork, *, documents: StoredFile, ids: StoredFile, fates: StoredFile, fate: int
+) -> UnitReport:
+    """Copy the documents of one fate."""
+    with DocumentWriter(work.path(".arrow")) as writer:
+        for document, found in _with_fates(documents, ids, fates):
+            if found == fate:
+                writer.add(*document)
+    rows = {".arrow": writer.num_documents}
+    summary = {"documents": writer.num_documents, "bytes": writer.num_bytes}
+    return UnitReport(rows=rows, summary=summary)
+
+
+def _with_fates(
+    documents: StoredFile, ids: StoredFile, fates: StoredFile
+) -> Iterator[tuple[Document, int]]:
+    """Documents with their fates, matched by id: a fate never reaches another document.
+
+    Raises:
+        StageError: the two files do not belong together.
+    """
+    known, decided = open_array(ids), open_array(fates)
+    for number, document in enumerate(read_documents(documents.local())):
+        if number >= len(decided) or document.id != known[number].tobytes():
+            raise StageError(f"{documents.url}: the fates are of other documents.")
+        yield document, int(decided[number])
+
+
+def _write_rejects(context: Context, cleaned: Sequence[UnitResult], fates: UnitResult) -> None:
+    """All dropped documents with their reasons, beside the others; no later stage reads them."""
+    units = [
+        Unit(f"rejects/{name}", {**payload, "filtered": result.files[".rejects.arrow"]})
+        for result, (name, payload) in zip(cleaned, _fated(cleaned, fates), strict=True)
+    ]
+    context.map(write_rejects, units, outputs=False)
+
+
+def write_rejects(
+    work: UnitWork,
+    *,
+    documents: StoredFile,
+    ids: StoredFile,
+    fates: StoredFile,
+    filtered: StoredFile,
+) -> UnitReport:
+    """One file's dropped documents: those the filters refused, then its repeats."""
+    import pyarrow as pa
+
+    with RejectWriter(work.path(".arrow")) as writer:
+        with pa.memory_map(str(filtered.local())) as source:
+            reader = pa.ipc.open_file(source)
+            for number in range(reader.num_record_batches):
+                for row in reader.get_batch(number).to_pylist():
+                    writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
+        for document, fate in _with_fates(documents, ids, fates):
+            if fate in REASONS:
+                writer.add(document, REASONS[fate])
+    return UnitReport(rows={".arrow": writer.num_documents})
+
+
+def _nothing_left(ledger: Ledger) -> str:
+    balance = ledger["documents"]
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(balance.dropped.items()) if n)
+    return (
+        f"of {balance.taken:,} documents none is left to train on (dropped: {reasons or 'none'}; "
+        f"held out: {balance.kept:,}). Loosen `clean.filters`, lower the sources' `held_out`, or "
+        "add text."
+    )
+
+
+CLEAN = Stage(
+    name="clean",
+    number=2,
+    version=1,
+    needs=("download",),
+    config=clean_slice,
+    run=clean,
+)
