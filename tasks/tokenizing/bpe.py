@@ -45,11 +45,9 @@ def build_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    sep, cls = ("</s>", vocabulary["</s>"]), ("<s>", vocabulary["<s>"])
     tokenizer.post_processor = processors.RobertaProcessing(
-        sep=("</s>", vocabulary["</s>"]),
-        cls=("<s>", vocabulary["<s>"]),  # type: ignore[call-arg]
-        trim_offsets=True,
-        add_prefix_space=False,
+        sep, cls, trim_offsets=True, add_prefix_space=False
     )
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
