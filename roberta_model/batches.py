@@ -38,12 +38,14 @@ class MaskedBatch:
         lengths_B: int64 real tokens of each row, or None when every row is full.
         positions_M: int64 ascending indices of the chosen tokens into the flattened B x T.
         targets_M: int64 the original ids at those positions.
+        most_in_row: The most chosen tokens that one row has.
     """
 
     input_ids_BT: Tensor
     lengths_B: Tensor | None
     positions_M: Tensor
     targets_M: Tensor
+    most_in_row: int
 
     @property
     def num_masked(self) -> int:
@@ -58,6 +60,7 @@ class MaskedBatch:
             None if lengths_B is None else lengths_B.to(device, non_blocking=True),
             self.positions_M.to(device, non_blocking=True),
             self.targets_M.to(device, non_blocking=True),
+            self.most_in_row,
         )
 
 
@@ -160,6 +163,7 @@ def masked_batch(
         None if is_full else torch.from_numpy(lengths_B.astype(np.int64)),
         torch.from_numpy(positions_M),
         torch.from_numpy(targets_M),
+        int(np.bincount(positions_M // width).max(initial=1)),
     )
 
 

@@ -10,6 +10,7 @@ Shape letters: B rows, T tokens in a row, D width, H heads, K width of one head.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -71,20 +72,32 @@ class SelfAttention(nn.Module):
         B, T, D = x_BTD.shape
         H, K = self.num_heads, D // self.num_heads
         q, k, v = self.qkv(x_BTD).view(B, T, 3, H, K).permute(2, 0, 3, 1, 4).unbind(0)
-        dropout = self.attention_dropout if self.training else 0.0
-        plain = not x_BTD.is_cuda and T <= LONGEST_PLAIN_ATTENTION_TOKENS
-        if plain and x_BTD.dtype == torch.bfloat16:
-            scores_BHTT = (q * self.scale) @ k.transpose(-2, -1)
-            if bias_B11T is not None:
-                scores_BHTT = scores_BHTT + bias_B11T
-            weights_BHTT = F.dropout(scores_BHTT.softmax(dim=-1), dropout, self.training)
-            mixed_BHTK = weights_BHTT @ v
-        else:
-            mixed_BHTK = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=bias_B11T, dropout_p=dropout
-            )
+        mixed_BHTK = self._attend(q, k, v, bias_B11T)
         mixed: Tensor = self.out(mixed_BHTK.transpose(1, 2).reshape(B, T, D))
         return mixed
+
+    def at(self, x_BTD: Tensor, places: "Places", bias_B11T: Tensor | None = None) -> Tensor:
+        """What the tokens at some places gathered, MD: their queries, everybody's keys."""
+        B, T, D = x_BTD.shape
+        H, K, Q = self.num_heads, D // self.num_heads, places.most_in_row
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q_MD = F.linear(places.take(x_BTD), weight[:D], bias[:D])
+        q_BHQK = places.by_row(q_MD, B).view(B, Q, H, K).transpose(1, 2)
+        kv = F.linear(x_BTD, weight[D:], bias[D:])
+        k, v = kv.view(B, T, 2, H, K).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed_BHQK = self._attend(q_BHQK, k, v, bias_B11T)
+        mixed_BQD = mixed_BHQK.transpose(1, 2).reshape(B * Q, D)
+        mixed: Tensor = self.out(mixed_BQD.index_select(0, places.slots_M))
+        return mixed
+
+    def _attend(self, q_BHQK: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        dropout = self.attention_dropout if self.training else 0.0
+        if k.is_cuda or k.dtype != torch.bfloat16 or k.shape[2] > LONGEST_PLAIN_ATTENTION_TOKENS:
+            return F.scaled_dot_product_attention(q_BHQK, k, v, attn_mask=bias, dropout_p=dropout)
+        scores_BHQT = (q_BHQK * self.scale) @ k.transpose(-2, -1)
+        if bias is not None:
+            scores_BHQT = scores_BHQT + bias
+        return F.dropout(scores_BHQT.softmax(dim=-1), dropout, self.training) @ v
 
 
 class Layer(nn.Module):
@@ -104,10 +117,51 @@ class Layer(nn.Module):
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor | None = None) -> Tensor:
         """The hidden state after this layer, BTD."""
-        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, bias_B11T)))
-        inner = self.outer(F.gelu(self.inner(x_BTD)))
-        out: Tensor = self.norm(x_BTD + self.dropout(inner))
+        return self._finish(x_BTD, self.attention(x_BTD, bias_B11T))
+
+    def at(self, x_BTD: Tensor, places: "Places", bias_B11T: Tensor | None = None) -> Tensor:
+        """The hidden state after this layer at some places only, MD."""
+        return self._finish(places.take(x_BTD), self.attention.at(x_BTD, places, bias_B11T))
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.attention_norm(x + self.dropout(attended))
+        inner = self.outer(F.gelu(self.inner(x)))
+        out: Tensor = self.norm(x + self.dropout(inner))
         return out
+
+
+@dataclass(frozen=True)
+class Places:
+    """Some places of a batch of rows, M in all.
+
+    Attributes:
+        positions_M: Ascending indices into the flattened B x T.
+        slots_M: Where each goes when the places are laid out by row, B x most_in_row.
+        most_in_row: The most places that one row has.
+    """
+
+    positions_M: Tensor
+    slots_M: Tensor
+    most_in_row: int
+
+    @classmethod
+    def of(cls, positions_M: Tensor, T: int, most_in_row: int | None = None) -> "Places":
+        """Lay positions out by row; `most_in_row`, if known, spares a wait for the device."""
+        rows_M = positions_M // T
+        rank_M = torch.arange(len(rows_M), device=rows_M.device)
+        rank_M = rank_M - torch.searchsorted(rows_M, rows_M)
+        if most_in_row is None:
+            most_in_row = int(rank_M.max()) + 1 if len(rank_M) else 1
+        return cls(positions_M, rows_M * most_in_row + rank_M, most_in_row)
+
+    def take(self, x_BTD: Tensor) -> Tensor:
+        """The hidden states at the places, MD."""
+        return x_BTD.flatten(0, 1).index_select(0, self.positions_M)
+
+    def by_row(self, values_MD: Tensor, B: int) -> Tensor:
+        """Values of the places by row, [B x most_in_row, D]; empty slots are zero."""
+        empty = values_MD.new_zeros(B * self.most_in_row, values_MD.shape[1])
+        return empty.index_copy(0, self.slots_M, values_MD)
 
 
 def padding_bias(

@@ -24,8 +24,7 @@ _CHUNK_LOGITS = 1 << 26
 
 def masked_lm_loss_sum(
     model: RobertaMaskedLM,
-    hidden_BTD: Tensor,
-    positions_M: Tensor,
+    hidden_MD: Tensor,
     targets_M: Tensor,
     candidates: Candidates = "vocabulary",
 ) -> Tensor:
@@ -33,12 +32,11 @@ def masked_lm_loss_sum(
 
     Args:
         model: Gives the head; its decoder runs on the masked positions only.
-        hidden_BTD: The encoder's output.
-        positions_M: Indices into the flattened B x T.
+        hidden_MD: The encoder's output at the masked positions.
         targets_M: The original token at each.
         candidates: What N(i) is. With "batch" it is the set of distinct `targets_M`.
     """
-    hidden_MD = model.lm_head.transform(hidden_BTD.flatten(0, 1).index_select(0, positions_M))
+    hidden_MD = model.lm_head.transform(hidden_MD)
     if candidates == "batch":
         ids_C, targets_M = torch.unique(targets_M, return_inverse=True)
         weight_CD = model.embeddings.word.weight.index_select(0, ids_C)

@@ -30,8 +30,14 @@ _WINDOW_TOKENS = 1 << 22  # tokens of the masked copies held at once
 class MaskedLM(Protocol):
     """What scoring asks of a model."""
 
-    def encode(self, input_ids_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """Return the hidden states, [B, T, D]."""
+    def encode_at(
+        self,
+        input_ids_BT: Tensor,
+        positions_M: Tensor,
+        lengths_B: Tensor | None = None,
+        most_in_row: int | None = None,
+    ) -> Tensor:
+        """Return the hidden states at some positions of the flattened B x T, [M, D]."""
 
     def head(self, hidden_ND: Tensor) -> Tensor:
         """Return the logits over the vocabulary, [N, V]."""
@@ -79,7 +85,7 @@ def masked_loss(
     """Score a model on held-out rows with frozen masks.
 
     Args:
-        model: Has encode(input_ids_BT, lengths_B) and head(hidden_ND).
+        model: Has encode_at and head, see MaskedLM.
         rows: The held-out rows.
         tables: What masking knows of the vocabulary.
         recipe: How the rows are masked. Models are comparable only under the same one, so it
@@ -101,8 +107,9 @@ def masked_loss(
             batch = masked_batch(
                 rows, chosen, np.zeros_like(chosen), 0, recipe, tables, recipe.rate, _HELD_OUT
             ).to(device)
-            hidden_BTD = encoder.encode(batch.input_ids_BT, batch.lengths_B)
-            hidden_MD = hidden_BTD.flatten(0, 1)[batch.positions_M]
+            hidden_MD = encoder.encode_at(
+                batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
+            )
             for start_M in range(0, batch.num_masked, _HEAD_ROWS):
                 span = slice(start_M, start_M + _HEAD_ROWS)
                 targets_N = batch.targets_M[span]
@@ -149,7 +156,7 @@ def token_log_probabilities(
     others of exactly their length, so there is no padding and equal sequences score equally.
 
     Args:
-        model: Has encode(input_ids_BT, lengths_B) and head(hidden_ND).
+        model: Has encode_at and head, see MaskedLM.
         sequences: Token ids, special tokens included as the model is to see them.
         mask_id: The id of <mask>.
         special_ids: Ids that are not scored; <mask> itself never is.
@@ -196,13 +203,18 @@ class _Questions:
         targets = np.array(self.targets, dtype=np.int64)
         for copies in self._batches(batch_tokens):
             ids_BT = np.stack([np.frombuffer(masked, dtype=np.int32) for masked, _ in copies])
-            places_B = torch.tensor([place for _, place in copies], device=device)
+            places_B = (
+                np.array([place for _, place in copies]) + np.arange(len(copies)) * ids_BT.shape[1]
+            )
             asking = [self.copies[copy] for copy in copies]
             which_N = np.repeat(np.arange(len(copies)), [len(numbers) for numbers in asking])
             numbers_N = np.concatenate(asking)
-            hidden_BTD = encoder.encode(torch.from_numpy(ids_BT.astype(np.int64)).to(device))
-            rows_B = torch.arange(len(copies), device=device)
-            logits_BV = encoder.head(hidden_BTD[rows_B, places_B]).float()
+            hidden_BD = encoder.encode_at(
+                torch.from_numpy(ids_BT.astype(np.int64)).to(device),
+                torch.from_numpy(places_B).to(device),
+                most_in_row=1,
+            )
+            logits_BV = encoder.head(hidden_BD).float()
             chosen_N = logits_BV[
                 torch.from_numpy(which_N).to(device),
                 torch.from_numpy(targets[numbers_N]).to(device),

@@ -191,10 +191,10 @@ class Training:
             rank = self.accelerator.process_index
             word = random_words(self.spec.seed, "dropout", self.step, rank, number)
             torch.manual_seed(int(word) & (2**63 - 1))
-        hidden_BTD = self.model.encode(batch.input_ids_BT, batch.lengths_B)
-        loss = masked_lm_loss_sum(
-            self.model, hidden_BTD, batch.positions_M, batch.targets_M, self.spec.candidates
+        hidden_MD = self.model.encode_at(
+            batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
         )
+        loss = masked_lm_loss_sum(self.model, hidden_MD, batch.targets_M, self.spec.candidates)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.collect()
         return loss.detach()
