@@ -57,6 +57,13 @@ class MaskedScore:
     num_masked: int
     num_correct: int
 
+    def __add__(self, other: "MaskedScore") -> "MaskedScore":
+        return MaskedScore(
+            self.loss_sum + other.loss_sum,
+            self.num_masked + other.num_masked,
+            self.num_correct + other.num_correct,
+        )
+
     @property
     def loss(self) -> float:
         """Mean cross-entropy of a masked token, in nats."""
@@ -80,6 +87,7 @@ def masked_loss(
     recipe: MaskingRecipe | None = None,
     *,
     max_rows: int | None = None,
+    part: tuple[int, int] = (0, 1),
     batch_tokens: int = 16_384,
 ) -> MaskedScore:
     """Score a model on held-out rows with frozen masks.
@@ -91,6 +99,7 @@ def masked_loss(
         recipe: How the rows are masked. Models are comparable only under the same one, so it
             is RoBERTa's (15 % of single tokens) unless given, whatever a model was trained with.
         max_rows: At most this many rows, spread evenly over the data.
+        part: (i, n) scores the i-th of n parts of those rows; the parts' sums add up.
         batch_tokens: Tokens in one forward pass.
 
     Returns:
@@ -99,10 +108,11 @@ def masked_loss(
     recipe = recipe or MaskingRecipe()
     num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
     numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
+    numbers = numbers[num_rows * part[0] // part[1] : num_rows * (part[0] + 1) // part[1]]
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     loss_sum, num_masked, num_correct = 0.0, 0, 0
     with _scoring(model) as (encoder, device):
-        for start in range(0, num_rows, batch_rows):
+        for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
             batch = masked_batch(
                 rows, chosen, np.zeros_like(chosen), 0, recipe, tables, recipe.rate, _HELD_OUT

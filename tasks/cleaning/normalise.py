@@ -41,11 +41,29 @@ Form = Literal["NFC", "NFKC", "none"]
 
 def normalise(text: str, repair: bool = True, form: Form = "NFC") -> str:
     """The text with its characters put right; doing it twice changes nothing more."""
-    if not text.isascii():
-        if repair:
-            text = fix_text(text, _REPAIR)
+    while True:
+        if not text.isascii():
+            text = _repaired(text, repair, form)
+        tidy = _tidied(text)
+        # What is taken away can bring together what only now forms damage or a composed letter.
+        if tidy == text or tidy.isascii():
+            return tidy
+        text = tidy
+
+
+def _repaired(text: str, repair: bool, form: Form) -> str:
+    """A text without mojibake, in its normal form, such that doing it again changes nothing."""
+    while True:
+        better = fix_text(text, _REPAIR) if repair else text
         if form != "none":
-            text = unicodedata.normalize(form, text)
+            better = unicodedata.normalize(form, better)
+        if better == text:
+            return text
+        text = better
+
+
+def _tidied(text: str) -> str:
+    """A text with plain line breaks, without invisible characters and trailing spaces."""
     text = _PARAGRAPH.sub("\n\n", _LINE_BREAKS.sub("\n", text))
     text = _CONTROLS.sub("", text)
     text = _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text))

@@ -4,19 +4,31 @@
     BLiMP files   ──▶ blimp/...  ├──▶ scores in the manifest, details beside it
     examples      ──▶ examples   ┘
 
-Every worker computes with one thread, so a score does not depend on how many there are.
+Every unit computes with one thread, so a score does not depend on how many workers there are
+or on how many units an earlier run had left.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
+from roberta_model.masking import MaskingTables
+from roberta_model.rows import PackedRows
+from roberta_model.scoring import MaskedScore, masked_loss, pseudo_log_likelihood
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
 from tasks.engine.canonical import file_digest
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.evaluation.blimp import count_right, find_files, paradigm_name, read_pairs
+from tasks.inference.fill_mask import fill_mask
+from tasks.inference.model_folder import load_folder
+
+HELD_OUT_ROWS_A_UNIT = 512
 
 ModelFiles = Mapping[str, StoredFile]
 
@@ -54,16 +66,7 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
     model = _model_files(context)
     summary: dict[str, Any] = {"held_out": None, "blimp": None, "examples": []}
     if settings.held_out is not None:
-        rows = context.input("pack").files("held_out/")
-        tables = context.input("tokenizer").file("masking_tables.npz")
-        payload = {
-            "model": model,
-            "rows": rows,
-            "tables": tables,
-            "max_rows": settings.held_out.max_rows,
-        }
-        (held_out,) = context.map(score_held_out, [Unit("held_out", payload)])
-        summary["held_out"] = dict(held_out.summary) if held_out.summary["rows"] else None
+        summary["held_out"] = _evaluate_held_out(context, settings.held_out.max_rows, model)
     if settings.blimp is not None:
         summary["blimp"] = _evaluate_blimp(context, settings.blimp, model)
     if settings.examples:
@@ -79,6 +82,36 @@ def _model_files(context: StageContext[EvaluateSlice]) -> ModelFiles:
         "tokenizer/"
     )
     return {file.url.rsplit("/", 1)[-1]: file for file in files}
+
+
+def _evaluate_held_out(
+    context: StageContext[EvaluateSlice], max_rows: int, model: ModelFiles
+) -> dict[str, Any] | None:
+    """The scores over all parts of the held-out rows; None when nothing is held out."""
+    rows = context.input("pack").files("held_out/")
+    num_rows = min(max_rows, sum(file.rows or 0 for file in rows))
+    if not num_rows:
+        return None
+    num_parts = -(-num_rows // HELD_OUT_ROWS_A_UNIT)
+    shared = {
+        "model": model,
+        "rows": rows,
+        "tables": context.input("tokenizer").file("masking_tables.npz"),
+        "max_rows": max_rows,
+    }
+    units = [
+        Unit(f"held_out/{number:03}", {**shared, "part": (number, num_parts)})
+        for number in range(num_parts)
+    ]
+    parts = [MaskedScore(**result.summary) for result in context.map(score_held_out, units)]
+    total = sum(parts[1:], start=parts[0])
+    return {
+        "rows": num_rows,
+        "masked_tokens": total.num_masked,
+        "loss": total.loss,
+        "perplexity": total.perplexity,
+        "accuracy": total.accuracy,
+    }
 
 
 def _evaluate_blimp(
@@ -107,6 +140,17 @@ def summarise_blimp(results: Sequence[UnitResult]) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: sums are then always added up in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def gather_folder(work: UnitWork, files: ModelFiles) -> Path:
     """A model folder made of links to stored files, for code that wants one folder."""
     folder = work.folder.with_name(f"{work.folder.name}-model")
@@ -125,27 +169,16 @@ def score_held_out(
     rows: Sequence[StoredFile],
     tables: StoredFile,
     max_rows: int,
+    part: tuple[int, int],
 ) -> UnitReport:
-    """Masked loss, perplexity and accuracy on frozen masks of the held-out rows."""
-    from roberta_model.masking import MaskingTables
-    from roberta_model.rows import PackedRows
-    from roberta_model.scoring import masked_loss
-    from tasks.inference.model_folder import load_folder
-
+    """Sums over the masked tokens of one part of the held-out rows, on frozen masks."""
     packed = PackedRows([file.local() for file in rows])
-    summary: dict[str, Any] = {"rows": 0}
-    if packed.num_rows:
+    known = MaskingTables.load(tables.local())
+    with one_thread():
         network, _ = load_folder(gather_folder(work, model))
-        scored = masked_loss(network, packed, MaskingTables.load(tables.local()), max_rows=max_rows)
-        summary = {
-            "rows": min(max_rows, packed.num_rows),
-            "masked_tokens": scored.num_masked,
-            "loss": scored.loss,
-            "perplexity": scored.perplexity,
-            "accuracy": scored.accuracy,
-        }
-    _write_json(work.path(".json"), summary)
-    return UnitReport(summary=summary)
+        scored = masked_loss(network, packed, known, max_rows=max_rows, part=part)
+    _write_json(work.path(".json"), asdict(scored))
+    return UnitReport(summary=asdict(scored))
 
 
 def score_blimp(
@@ -158,15 +191,13 @@ def score_blimp(
     add_special_tokens: bool,
 ) -> UnitReport:
     """One BLiMP file: the accuracy, and every pair's two scores beside it."""
-    from roberta_model.scoring import pseudo_log_likelihood
-    from tasks.inference.model_folder import load_folder
-
     pairs = read_pairs(data.local(), name, max_pairs)
     network, tokenizer = load_folder(gather_folder(work, model))
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
     encoded = tokenizer.encode_batch(sentences, add_special_tokens=add_special_tokens)
     mask_id = tokenizer.get_vocab()["<mask>"]
-    scores = pseudo_log_likelihood(network, [row.ids for row in encoded], mask_id=mask_id)
+    with one_thread():
+        scores = pseudo_log_likelihood(network, [row.ids for row in encoded], mask_id=mask_id)
     both = list(zip(scores[::2], scores[1::2], strict=True))
     right, ties = count_right(both)
     summary = {"name": name, "pairs": len(pairs), "accuracy": right / len(pairs), "ties": ties}
@@ -176,10 +207,9 @@ def score_blimp(
 
 def fill_examples(work: UnitWork, *, model: ModelFiles, texts: Sequence[str]) -> UnitReport:
     """The best five guesses for each example text."""
-    from tasks.inference.fill_mask import fill_mask
-
     folder = gather_folder(work, model)
-    examples = [{"text": text, "top": fill_mask(folder, text, top=5)[0]} for text in texts]
+    with one_thread():
+        examples = [{"text": text, "top": fill_mask(folder, text, top=5)[0]} for text in texts]
     _write_json(work.path(".json"), examples)
     return UnitReport(summary={"examples": examples})
 
