@@ -5,7 +5,7 @@
 #   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130
 #   make lint     ruff and strict mypy
 #   make bench    our speed beside our peers', in one run
-#   make test-slow, make lock, make clean
+#   make test-slow, make lock, make docs, make clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(TORCH)
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test test-slow setup lint bench lock clean
+.PHONY: run test test-slow setup lint bench lock docs clean
 
 run: $(READY)
 	@$(BIN)/roberta run quickstart
@@ -50,6 +50,9 @@ lock: $(READY)
 	@(echo '# What `make setup` installs, besides torch (see install_torch.py). Made by `make lock`.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable --all \
 	  | grep -v -i -E '^(torch|pip|wheel)==|^nvidia|^triton|^cuda' | sort -f) > deployments/requirements.lock
+
+docs: $(READY)
+	@$(BIN)/python tests/support/config_reference.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,7 +60,7 @@ class Context:
         self.store, self.folder = store, folder
         self.externals, self.inputs = externals, inputs
         self.expected, self.progress = expected, progress
-        self.used: list[UnitRecord] = []
+        self._used: dict[str, UnitRecord] = {}
         self._work = self._work_folder()
         self._elsewhere = {} if alone else self._index_siblings()
 
@@ -131,18 +131,24 @@ class Context:
         self._use(record)
         return record.result(self.store, self.folder, reused=True)
 
+    @property
+    def used(self) -> list[UnitRecord]:
+        """The units this artifact is made of, in the order they were last asked for."""
+        return list(self._used.values())
+
     def _use(self, record: UnitRecord) -> None:
-        self.used = [used for used in self.used if used.path != record.path]
-        self.used.append(record)
+        self._used.pop(record.path, None)
+        self._used[record.path] = record
 
     def _find(self, key: str, label: str) -> UnitRecord | None:
-        own = read_unit(self.store, self.folder, UnitRecord.name_of(key, label))
-        if own is None:
-            own = self.expected.get(f"{UNITS}/{UnitRecord.name_of(key, label)}")
+        name = UnitRecord.name_of(key, label)
+        recorded = read_unit(self.store, self.folder, name)
+        own = recorded or self.expected.get(f"{UNITS}/{name}")
         if own is not None:
             damaged = own.damaged(self.store, self.folder)
             if not damaged:
-                self.store.write(f"{self.folder}/{own.path}", seal(own.to_json()))
+                if recorded is None:
+                    self.store.write(f"{self.folder}/{own.path}", seal(own.to_json()))
                 return own
             log.warning("%s: made again: %s", self.stage.name, ", ".join(damaged))
         if key in self._elsewhere:
@@ -293,11 +299,10 @@ class Context:
 
     def discard(self, result: UnitResult) -> None:
         """Forget a committed unit and its files."""
-        record = read_unit(self.store, self.folder, UnitRecord.name_of(result.key, result.label))
-        self.store.remove(f"{self.folder}/{UNITS}/{UnitRecord.name_of(result.key, result.label)}")
-        self.used = [
-            used for used in self.used if (used.key, used.label) != (result.key, result.label)
-        ]
+        name = UnitRecord.name_of(result.key, result.label)
+        record = read_unit(self.store, self.folder, name)
+        self.store.remove(f"{self.folder}/{UNITS}/{name}")
+        self._used.pop(f"{UNITS}/{name}", None)
         for suffix in record.files if record else {}:
             self.store.remove(f"{self.folder}/{result.label}{suffix}")
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,22 @@ def machine() -> str:
     return " ".join(parts)
 
 
-def is_dead(owner: dict[str, Any]) -> bool:
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other one, here and on other machines."""
+    return {
+        "pid": os.getpid(),
+        "process_start": psutil.Process().create_time(),
+        "machine": machine(),
+    }
+
+
+def is_dead(owner: Mapping[str, Any]) -> bool:
     """Whether a lease no longer binds: its time is over, or its process is known to be gone."""
-    if owner["until"] < time.time():
-        return True
+    return bool(owner["until"] < time.time()) or is_gone(owner)
+
+
+def is_gone(owner: Mapping[str, Any]) -> bool:
+    """Whether a process, as `this_process` describes it, is known to have ended."""
     if owner["machine"] != machine():
         return False
     try:
@@ -83,9 +95,7 @@ class Lease:
     def _write(self) -> None:
         owner = {
             "token": self.token,
-            "pid": os.getpid(),
-            "process_start": psutil.Process().create_time(),
-            "machine": machine(),
+            **this_process(),
             "until": time.time() + self.seconds,
         }
         self.store.write(self.path, json.dumps(owner).encode())

@@ -101,18 +101,24 @@ def run_stage(
     identity = identify(stage, config, inputs or {})
     folder = f"{stage.folder}/{identity.key}"
     if not force and (found := sound_artifact(store, folder)) is not None:
-        log.info("%s: reused %s", stage.name, store.url(folder))
-        return Outcome(found, "cached", time.monotonic() - start)
+        return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
     lease = Lease(store, folder)
     try:
         with lease.held(lambda owner: _say_waiting(stage, owner)):
             if not force and (found := sound_artifact(store, folder)) is not None:
-                return Outcome(found, "cached", time.monotonic() - start)
+                return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
             artifact = _compute(stage, config, store, identity, force, progress or Progress())
     except OSError as problem:
         reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
         raise StageError(f"{stage.name}: {reason}") from problem
-    return Outcome(artifact, "done", time.monotonic() - start)
+    return _ended(stage, Outcome(artifact, "done", time.monotonic() - start))
+
+
+def _ended(stage: Stage[Any], outcome: Outcome) -> Outcome:
+    """Say in one line how a stage ended."""
+    place = outcome.artifact.store.url(outcome.artifact.folder)
+    log.info("%-10s %-8s %9.1f s  %s", stage.name, outcome.state, outcome.seconds, place)
+    return outcome
 
 
 def sound_artifact(store: Store, folder: str) -> Artifact | None:
@@ -120,9 +126,10 @@ def sound_artifact(store: Store, folder: str) -> Artifact | None:
     artifact = read_manifest(store, folder)
     if artifact is None:
         return None
-    for paths in artifact.damaged().values():
+    damaged = artifact.damaged()
+    for paths in damaged.values():
         log.warning("%s: damaged, will be made again: %s", store.url(folder), ", ".join(paths))
-    return None if artifact.damaged() else artifact
+    return None if damaged else artifact
 
 
 def _say_waiting(stage: Stage[Any], owner: Mapping[str, Any]) -> None:
@@ -154,7 +161,7 @@ def _compute(
         alone=force,
         progress=progress,
     )
-    log.info("%s: started, %s", stage.name, store.url(folder))
+    log.info("%-10s %-8s %11s  %s", stage.name, "started", "", store.url(folder))
     try:
         report = stage.run(context)
         _check_ledger(stage, report, identity.inputs)
@@ -231,5 +238,4 @@ def _finish(
     for path in store.files(folder):
         if path not in named:
             store.remove(f"{folder}/{path}")
-    log.info("%s: done, %d units, %s", stage.name, len(units), store.url(folder))
     return Artifact(store, folder, manifest)

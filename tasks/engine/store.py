@@ -98,6 +98,25 @@ class Store:
                 temporary.unlink(missing_ok=True)
             sync_folder(target.parent)
 
+    def check_writable(self) -> None:
+        """Refuse a place that cannot be written before any work is done for it.
+
+        Raises:
+            UserError: the message has the disk's own reason.
+        """
+        trial = f".writable-{uuid.uuid4().hex[:8]}"
+        try:
+            self.write(trial, b"")
+            self.remove(trial)
+        except (OSError, StageError) as problem:
+            cause = problem.__cause__ if isinstance(problem, StageError) else problem
+            if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(
+                f"store: {self.url('')} cannot be written: {cause}. Choose another folder or "
+                "URL with --store, or `store:` in the config."
+            ) from problem
+
     def put(self, local: Path, path: str) -> None:
         """Move a finished, flushed local file into the store."""
         full = f"{self.root}/{path}"
