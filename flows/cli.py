@@ -1,18 +1,19 @@
 """The `roberta` command: its names, flags, exit codes and nothing else.
 
 Commands live in `flows/commands/` and are imported only when called, so `--help` answers at
-once. Exit codes: 0 done, 1 a stage failed, 2 the user's mistake.
+once. Exit codes: 0 done, 1 a stage failed, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import importlib
 import json
-import logging
 import os
+import signal
 import sys
 from typing import Any
 
 import click
 
+from flows.console import configure_logging
 from tasks.errors import StageError, UserError
 
 # Command, where it lives, and its line in `roberta --help`.
@@ -67,13 +68,7 @@ class LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
 def roberta(verbose: bool) -> None:
     """Turn a team's own text into a RoBERTa: CONFIG in; model, scores and report out."""
-    level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
-    if verbose:
-        for noisy in ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib"):
-            logging.getLogger(noisy).setLevel(logging.INFO)
+    configure_logging(verbose)
 
 
 def print_json(document: Any) -> None:
@@ -81,8 +76,17 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=1, ensure_ascii=False))
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: everything that cleans up after Ctrl-C does so after it as well."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
 def main() -> None:
     """The console script: runs a command and turns its end into an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     # A line of text may hold characters that an ASCII locale cannot print.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -98,16 +102,24 @@ def main() -> None:
     except StageError as problem:
         click.echo(f"roberta: {problem}", err=True)
         code = 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "roberta: stopped. What is finished is kept; the same command goes on.", err=True
-        )
-        code = 130
+    except (KeyboardInterrupt, click.Abort) as problem:
+        reason = str(problem) or "What is finished is kept; the same command goes on."
+        click.echo(f"roberta: stopped. {reason}", err=True)
+        code = 128 + (signal.SIGTERM if _was_terminated(problem) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output has gone, as with `roberta status | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _was_terminated(problem: BaseException | None) -> bool:
+    """Whether SIGTERM, and not Ctrl-C, is behind an interruption."""
+    while problem is not None:
+        if isinstance(problem, Terminated):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 if __name__ == "__main__":

@@ -1,28 +1,113 @@
-"""Settings for a run without a configured Prefect server: quiet, offline, patient.
+"""A Prefect server for one command, where none is configured: quiet, offline, never orphaned.
 
-They must be in the environment before Prefect is imported. Whatever the user has set wins.
+    this process ──stdin (its end means: stop)──▶ server
+                 ◀─stdout, its port once it is ready─
+
+Prefect has such a server of its own, but SIGTERM or `kill -9` of the command would leave it
+running for ever, and Ctrl-C would end it before the run's last state is told. Ours is a child
+in its own session: it ends when its stdin ends, however this process goes.
 """
 
 import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-# An embedded server starts in 6 to 13 s; Prefect gives up after 20 s, too early on a busy
-# machine. The recorder's small batches keep the last task states from being lost at exit.
-EMBEDDED = {
+from tasks.errors import StageError
+
+# What a run needs of Prefect without a configured server. Whatever the user has set wins.
+DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Small batches keep the last task states from being lost at exit. Whole seconds: Prefect
+    # cuts a fraction to 0 and the server then spins on one core.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    # Whole seconds: Prefect cuts a fraction to 0 and the server then spins on one core.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks.engine,tasks.sources",
 }
+START_SECONDS = 120.0
+_STOP_SECONDS = 15.0
 
 
-def prepare_prefect() -> None:
-    """Set the defaults above; call it before anything imports Prefect."""
-    for name, value in EMBEDDED.items():
+@contextmanager
+def prefect_api() -> Iterator[Callable[[], None]]:
+    """Inside the `with` block there is a Prefect API: the configured one, or a server of ours.
+
+    The server takes seconds to start, so the block begins at once and is given a function that
+    waits for it; call that before the first flow run.
+
+    Raises:
+        StageError: the server did not start.
+    """
+    for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is not None:
+        yield lambda: None
+        return
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.server_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+        )
+        try:
+            yield lambda: _use(process, log)
+            _drain()
+        finally:
+            _stop(process)
+            os.environ.pop("PREFECT_API_URL", None)
+
+
+def _use(process: "subprocess.Popen[bytes]", log: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+    """Wait until the server is ready and make it this process's Prefect API."""
+    from prefect.context import refresh_global_settings_context
+
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    port = process.stdout.readline().strip() if ready else b""
+    if not port:
+        log.seek(0)
+        lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        told = lines[-1].strip() if lines else "it said nothing"
+        raise StageError(
+            f"the embedded Prefect server did not start: {told}. Check PREFECT_HOME "
+            "(`~/.prefect`), or set PREFECT_API_URL to a server that runs."
+        )
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{int(port)}/api"
+    refresh_global_settings_context()
+
+
+def _drain() -> None:
+    """Send what Prefect still holds back in this process: task states and log lines."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for service in (EventsWorker, APILogWorker):
+        service.drain_all(timeout=5)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the server: by itself when it can, so that it writes down what it has heard."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except BaseException as problem:
+        process.kill()
+        process.wait()
+        if not isinstance(problem, subprocess.TimeoutExpired):
+            raise
+    process.stdout.close()

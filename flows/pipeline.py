@@ -6,6 +6,8 @@ Each stage is one task. Where a stage finds its artifact in the store it reports
 so starting the flow again, with the same or a changed config, does only what is missing.
 """
 
+import contextlib
+import logging
 import time
 from typing import Any
 
@@ -13,6 +15,7 @@ from prefect import flow, runtime
 
 from flows.artifacts import show_run, show_stage
 from tasks.config import Config
+from tasks.engine.lease import this_process
 from tasks.engine.manifest import Artifact
 from tasks.engine.progress import Progress, default_progress
 from tasks.engine.provenance import now
@@ -22,6 +25,8 @@ from tasks.inspection.runs import write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
 from tasks.stages import all_stages
+
+log = logging.getLogger(__name__)
 
 
 @flow(name="pipeline", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
@@ -39,15 +44,17 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
     made: dict[str, Artifact] = {}
     start = time.monotonic()
     for stage in all_stages(until):
+        began = time.monotonic()
         try:
             outcome = run_stage_as_task(
                 stage.name, config, store, made, force=stage.name == force, progress=progress
             )
         except BaseException as problem:
-            failed = problem if isinstance(problem, RobertaError) else None
-            record["stages"].append(_failed_entry(stage.name, failed))
-            record |= {"state": "failed", "seconds": round(time.monotonic() - start, 3)}
-            write_run(store, record)
+            record["stages"].append(_failed_entry(stage.name, problem, began))
+            state = "failed" if isinstance(problem, Exception) else "stopped"
+            record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
+            with contextlib.suppress(RobertaError, OSError):
+                write_run(store, record)
             raise
         made[stage.name] = outcome.artifact
         record["stages"].append(
@@ -79,6 +86,7 @@ def _new_record(config: Config) -> dict[str, Any]:
         "state": "running",
         "started": now(),
         "seconds": 0.0,
+        "process": this_process(),
         "stages": [],
         "model": None,
         "report": None,
@@ -86,12 +94,16 @@ def _new_record(config: Config) -> dict[str, Any]:
     }
 
 
-def _failed_entry(name: str, problem: RobertaError | None) -> dict[str, Any]:
+def _failed_entry(name: str, problem: BaseException, began: float) -> dict[str, Any]:
+    """The record of the stage that ended a run, and one line about it."""
+    seconds = time.monotonic() - began
+    how = "failed" if isinstance(problem, Exception) else "stopped"
+    log.info("%-10s %-8s %9.1f s", name, how, seconds)
     return {
         "name": name,
         "key": None,
         "state": "failed",
-        "seconds": 0.0,
+        "seconds": round(seconds, 3),
         "path": None,
-        "problem": None if problem is None else str(problem),
+        "problem": str(problem) or type(problem).__name__,
     }

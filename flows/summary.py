@@ -71,11 +71,15 @@ _HEADLINES = {
 }
 
 
-def resume_hint(config: str, overrides: Sequence[str], store: str | None) -> str:
+def resume_hint(
+    config: str, overrides: Sequence[str], store: str | None, until: str | None = None
+) -> str:
     """The command that goes on from where a run stopped."""
     parts = ["roberta", "run", config]
     for override in overrides:
         parts += ["--set", override]
     if store is not None:
         parts += ["--store", store]
+    if until is not None:
+        parts += ["--until", until]
     return f"What is finished is kept. To go on: {shlex.join(parts)}"

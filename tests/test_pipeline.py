@@ -62,7 +62,7 @@ def test_the_ledger_adds_up_from_raw_documents_to_packed_tokens(finished: Finish
     assert ledger["balanced"]
     assert [stage["name"] for stage in ledger["stages"]][:3] == ["download", "clean", "pack"]
     pack = ledger["stages"][-1]
-    row_tokens = outcomes["pack"].artifact.config["pack"]["row_tokens"]
+    row_tokens = outcomes["pack"].artifact.config["row_tokens"]
     assert 0 <= pack["tokens"]["in"] - pack["tokens"]["kept"] < row_tokens
 
 

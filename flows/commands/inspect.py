@@ -7,6 +7,7 @@ import click
 from flows.cli import print_json
 from flows.commands.options import (
     DEFAULT_STORE,
+    check_stages,
     config_options,
     json_option,
     open_config,
@@ -42,6 +43,7 @@ def plan(
     from tasks.inspection.estimate import add_estimates
     from tasks.inspection.plan import make_plan
 
+    check_stages(until=until)
     settings, opened = open_config(config, overrides, store)
     plans = make_plan(settings, opened, until)
     add_estimates(plans, settings, opened)
@@ -64,9 +66,8 @@ def explain(
 ) -> None:
     """Show which fields or inputs of STAGE differ from its newest artifact."""
     from tasks.inspection.plan import explain as explain_stage
-    from tasks.stages import get_stage
 
-    get_stage(stage)
+    check_stages(stage=stage)
     settings, opened = open_config(config, overrides, store)
     found = explain_stage(settings, opened, stage)
     if as_json:

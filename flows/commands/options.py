@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, and how a config is opened."""
 
+import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +9,8 @@ import click
 from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.store import Store
+from tasks.errors import UserError
+from tasks.stages import STAGE_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +29,21 @@ def config_options(function: F) -> F:
     for option in (json_option, store_option, set_option, config_argument):
         function = option(function)
     return function
+
+
+def check_stages(**named: str | None) -> None:
+    """Refuse stages that do not exist; each keyword is where a name came from.
+
+    Raises:
+        UserError: the message names the nearest right stage.
+    """
+    for where, name in named.items():
+        if name is not None and name not in STAGE_NAMES:
+            close = difflib.get_close_matches(name, STAGE_NAMES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise UserError(
+                f"{where}: there is no stage {name!r}.{hint} Stages: {', '.join(STAGE_NAMES)}."
+            )
 
 
 def open_config(source: str, overrides: tuple[str, ...], store: str | None) -> tuple[Config, Store]:

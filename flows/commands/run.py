@@ -1,9 +1,13 @@
 """`roberta run`: the pipeline as a Prefect flow run, and the summary at its end."""
 
+from typing import Any
+
 import click
 
 from flows.cli import print_json
-from flows.commands.options import config_options, open_config
+from flows.commands.options import check_stages, config_options, open_config
+from tasks.errors import StageError, UserError
+from tasks.stages import STAGE_NAMES
 
 
 @click.command()
@@ -18,36 +22,42 @@ def run(
     until: str | None,
     force: str | None,
 ) -> None:
-    """Run the pipeline of CONFIG (a file or a preset), or go on where it stopped."""
-    from tasks.stages import STAGE_NAMES, get_stage
+    """Run the pipeline of CONFIG (a file or a preset), or go on where it stopped.
 
-    for name in (until, force):
-        if name is not None and name not in STAGE_NAMES:
-            get_stage(name)
+    Finished stages are reused, so the same command goes on after a failure, Ctrl-C or a crash.
+    """
+    check_stages(until=until, force=force)
+    if until and force and STAGE_NAMES.index(force) > STAGE_NAMES.index(until):
+        raise UserError(f"force: the run ends with {until}, before {force}.")
     settings, opened = open_config(config, overrides, store)
-    from flows.embedded_server import prepare_prefect
-
-    prepare_prefect()
-    from flows.pipeline import pipeline
+    opened.check_writable()
+    from flows.embedded_server import prefect_api
     from flows.summary import print_summary, resume_hint
 
+    hint = resume_hint(config, overrides, store, until)
     try:
-        record = pipeline(settings, until=until, force=force)
-    except KeyboardInterrupt:
-        click.echo(resume_hint(config, overrides, store), err=True)
-        raise
-    except Exception as problem:
-        raise with_hint(problem, resume_hint(config, overrides, store)) from None
-    if as_json:
+        with prefect_api() as wait_until_ready:
+            from flows.pipeline import pipeline
+
+            wait_until_ready()
+            state = pipeline(settings, until=until, force=force, return_state=True)
+    except KeyboardInterrupt as problem:
+        raise KeyboardInterrupt(hint) from problem
+    from tasks.inspection.runs import read_run
+
+    record = read_run(opened, str(state.state_details.flow_run_id))
+    if as_json and record is not None:
         print_json({name: record[name] for name in ("run", "name", "stages", "model", "report")})
-    else:
+    try:
+        record = state.result()
+    except Exception as problem:
+        raise with_hint(problem, hint) from None
+    if not as_json:
         print_summary(record, opened)
 
 
-def with_hint(problem: Exception, hint: str) -> Exception:
+def with_hint(problem: Exception, hint: str) -> Any:
     """A stage's failure with the command that goes on from there; other errors as they are."""
-    from tasks.errors import StageError
-
     if isinstance(problem, StageError):
         return StageError(f"{problem}\n{hint}")
     return problem

@@ -15,17 +15,25 @@ REASONS = {EXACT: "exact_duplicate", NEAR: "near_duplicate"}
 Fates = NDArray[np.uint8]
 
 
-def mark_exact(fates: Fates, contents: NDArray[np.uint8]) -> None:
-    """Mark documents whose content hash ([n, 16]) was seen before."""
+def mark_exact(fates: Fates, contents: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Mark documents whose content hash ([n, 16]) was seen before.
+
+    Returns the number of the first document with the same content, for each document.
+    """
     if not len(contents):
-        return
+        return np.zeros(0, dtype=np.int64)
     keys = np.ascontiguousarray(contents).view("V16").reshape(-1)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    fates[first[inverse] != np.arange(len(keys))] = EXACT
+    originals = first[inverse].astype(np.int64)
+    fates[originals != np.arange(len(keys))] = EXACT
+    return originals
 
 
-def mark_near(fates: Fates, edges: NDArray[np.int64]) -> None:
-    """Mark documents joined to an earlier one by edges; edges to exact repeats are no matter."""
+def mark_near(fates: Fates, edges: NDArray[np.int64], originals: NDArray[np.int64]) -> None:
+    """Mark documents joined to an earlier one by edges, directly or by way of others.
+
+    An exact repeat stands for its original: what is near to the one is near to the other.
+    """
     parent: dict[int, int] = {}
 
     def root(node: int) -> int:
@@ -37,9 +45,7 @@ def mark_near(fates: Fates, edges: NDArray[np.int64]) -> None:
             parent[below] = node
         return node
 
-    for left, right in edges.tolist():
-        if fates[left] == EXACT or fates[right] == EXACT:
-            continue
+    for left, right in originals[edges].tolist():
         low, high = sorted((root(left), root(right)))
         parent[high] = low
     for node in list(parent):

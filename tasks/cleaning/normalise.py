@@ -28,8 +28,7 @@ _REPAIR = TextFixerConfig(
     normalization=None,
     explain=False,
 )
-_LINE_BREAKS = re.compile(r"\r\n?|\u2028|\u0085")
-_PARAGRAPH = re.compile("\u2029")
+_LINE_BREAKS = re.compile(r"\r\n?|\u2028|\u2029|\u0085")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb\ufffe\uffff]"
 )
@@ -41,6 +40,7 @@ Form = Literal["NFC", "NFKC", "none"]
 
 def normalise(text: str, repair: bool = True, form: Form = "NFC") -> str:
     """The text with its characters put right; doing it twice changes nothing more."""
+    text = text.replace("\u2029", "\n\n")
     while True:
         if not text.isascii():
             text = _repaired(text, repair, form)
@@ -64,7 +64,6 @@ def _repaired(text: str, repair: bool, form: Form) -> str:
 
 def _tidied(text: str) -> str:
     """A text with plain line breaks, without invisible characters and trailing spaces."""
-    text = _PARAGRAPH.sub("\n\n", _LINE_BREAKS.sub("\n", text))
-    text = _CONTROLS.sub("", text)
+    text = _CONTROLS.sub("", _LINE_BREAKS.sub("\n", text))
     text = _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text))
     return text.strip()

@@ -1,8 +1,10 @@
 """`tokenizer:` a byte-level BPE trained on the corpus, or one taken from a folder."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from tasks.config.base import Section
+from tasks.config.base import Execution, Section
 
 
 class TokenizerCheckConfig(Section):
@@ -29,7 +31,7 @@ class TokenizerConfig(Section):
         ge=1,
         description="Text the merges are learnt from; a larger corpus is sampled.",
     )
-    source_folder: str | None = Field(
+    source_folder: Annotated[str | None, Execution()] = Field(
         None,
         alias="from",
         description="Take the tokenizer of this Hugging Face RoBERTa folder; nothing is trained.",

@@ -30,7 +30,8 @@ def find_files(folder: Path) -> list[Path]:
     """The BLiMP-format files of a folder, sorted by name.
 
     Raises:
-        UserError: there is no such folder, or none of its files has a known name.
+        UserError: there is no such folder, none of its files has a known name, or two are of
+            one paradigm.
     """
     if not folder.is_dir():
         raise UserError(f"evaluate.blimp.data: {folder} is not a folder.")
@@ -40,6 +41,13 @@ def find_files(folder: Path) -> list[Path]:
             f"evaluate.blimp.data: {folder} holds no BLiMP files. They end in "
             f"{', '.join(SUFFIXES)}."
         )
+    known: dict[str, Path] = {}
+    for path in files:
+        if (other := known.setdefault(paradigm_name(path), path)) is not path:
+            raise UserError(
+                f"evaluate.blimp.data: {folder} holds one paradigm twice, as {other.name} and "
+                f"{path.name}. Remove one of them."
+            )
     return files
 
 

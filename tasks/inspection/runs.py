@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.config import Config
+from tasks.engine.lease import is_gone
 from tasks.engine.manifest import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.stages import get_stage
@@ -26,13 +27,27 @@ def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
     """Run records, newest first; with `name`, only those of that config."""
     records = []
     for file in store.names(RUNS):
-        try:
-            record = json.loads(store.read(f"{RUNS}/{file}") or b"")
-        except ValueError:
-            continue
-        if name in (None, record.get("name")):
+        record = read_run(store, file.removesuffix(".json"))
+        if record is not None and name in (None, record.get("name")):
             records.append(record)
     return sorted(records, key=lambda record: str(record["started"]), reverse=True)
+
+
+def read_run(store: Store, run: str) -> dict[str, Any] | None:
+    """One run's record by its id, or None."""
+    try:
+        record = json.loads(store.read(f"{RUNS}/{run}.json") or b"null")
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def state_of(record: Mapping[str, Any]) -> str:
+    """A run's state; `killed` when it never came to say how it ended."""
+    process = record.get("process")
+    if record.get("state") == "running" and process is not None and is_gone(process):
+        return "killed"
+    return str(record.get("state"))
 
 
 def config_of(record: Mapping[str, Any]) -> Config:

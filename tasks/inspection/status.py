@@ -5,14 +5,24 @@ from typing import Any
 from tasks.engine.lease import Lease, is_dead
 from tasks.engine.manifest import UNITS, read_manifest
 from tasks.engine.store import Store
-from tasks.inspection.runs import read_runs
+from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STAGE_NAMES, get_stage
 
 
 def read_status(store: Store) -> dict[str, Any]:
     """Plain JSON: `{"store", "runs": [...], "artifacts": [...]}`, newest run first."""
     runs = [
-        {name: record.get(name) for name in ("run", "name", "state", "started", "seconds")}
+        {
+            "run": record["run"],
+            "name": record["name"],
+            "state": state_of(record),
+            "started": record["started"],
+            "seconds": record.get("seconds"),
+            "stages": [
+                {name: entry.get(name) for name in ("name", "key", "state")}
+                for entry in record["stages"]
+            ],
+        }
         for record in read_runs(store)
     ]
     artifacts = [

@@ -217,10 +217,11 @@ def decide_fates(
     size_of = joined(sizes)
     counts = [len(open_array(file)) for file in sizes]
     fates = np.full(len(size_of), TRAIN, dtype=np.uint8)
+    originals = np.arange(len(fates))
     if contents is not None:
-        mark_exact(fates, joined(contents))
+        originals = mark_exact(fates, joined(contents))
     if edges:
-        mark_near(fates, np.unique(joined(edges), axis=0))
+        mark_near(fates, np.unique(joined(edges), axis=0), originals)
     hold_out(fates, joined(ids), np.repeat(np.array(shares, dtype=np.float64), counts), seed)
     ends = np.cumsum(counts)
     for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
@@ -339,7 +340,7 @@ def _nothing_left(ledger: Ledger) -> str:
 CLEAN = Stage(
     name="clean",
     number=2,
-    version=1,
+    version=2,
     needs=("download",),
     config=clean_slice,
     run=clean,

@@ -6,6 +6,7 @@ train documents ──(sample by id)──▶ merges ──▶ tokenizer/ ──
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -115,19 +116,17 @@ def learn(
 def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
     """Rebuild an existing RoBERTa tokenizer from its vocabulary and merges."""
     try:
-        model = json.loads(source.local().read_text(encoding="utf-8"))["model"]
+        values = json.loads(source.local().read_text(encoding="utf-8"))
         merges = [
             tuple(merge.split(" ") if isinstance(merge, str) else merge)
-            for merge in model["merges"]
+            for merge in values["model"]["merges"]
         ]
-        vocabulary = {
-            **model["vocab"],
-            **_added(json.loads(source.local().read_text(encoding="utf-8"))),
-        }
+        vocabulary = {**values["model"]["vocab"], **_added(values)}
     except (ValueError, KeyError, TypeError) as problem:
         raise UserError(
             f"tokenizer.from: {source.url} is not a byte-level BPE tokenizer.json ({problem!r})."
         ) from problem
+    _refuse_other_splits(values, source.url)
     ids = [vocabulary.get(token) for token in (*SPECIAL_TOKENS, MASK)]
     if ids != [0, 1, 2, 3, len(vocabulary) - 1]:
         raise UserError(
@@ -135,6 +134,23 @@ def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
             f"be 0, 1, 2, 3 and, for <mask>, the last one, {len(vocabulary) - 1}."
         )
     return _save(work, build_tokenizer(vocabulary, merges))
+
+
+def _refuse_other_splits(values: Mapping[str, Any], where: str) -> None:
+    """Refuse a tokenizer that prepares text otherwise, whose ids would silently be others.
+
+    Raises:
+        UserError: it has a normalizer, or another pre-tokenizer than RoBERTa's.
+    """
+    splits = values.get("pre_tokenizer") or {}
+    kept = ("type", "add_prefix_space", "use_regex")
+    found = tuple(splits.get(name, True) for name in kept)
+    if values.get("normalizer") is not None or found != ("ByteLevel", False, True):
+        raise UserError(
+            f"tokenizer.from: {where} has the normalizer {values.get('normalizer')} and the "
+            f"pre-tokenizer {splits}; RoBERTa's has no normalizer and splits by ByteLevel without "
+            "a prefix space. Taking its merges alone would give other ids than it does."
+        )
 
 
 def _added(values: Mapping[str, list[dict[str, object]]]) -> dict[str, int]:

@@ -178,8 +178,9 @@ def last_words(lines: Sequence[str]) -> str:
 
 def _read_in_background(stream: IO[bytes], take: Any, end: Any) -> threading.Thread:
     def read() -> None:
-        for line in stream:
-            take(line.decode("utf-8", errors="replace").rstrip("\n"))
+        with stream:
+            for line in stream:
+                take(line.decode("utf-8", errors="replace").rstrip("\n"))
         end()
 
     thread = threading.Thread(target=read, daemon=True)

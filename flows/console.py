@@ -1,0 +1,48 @@
+"""What the command writes to stderr: our own lines, and of libraries only what goes wrong.
+
+Stages say when they start and end at INFO; that is what a person at a terminal, a log file and
+the Prefect UI all show. Prefect's own chatter is for `--verbose`: a failed stage reaches the
+user as one paragraph, not as Prefect's traceback.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+_OURS = ("flows", "tasks.engine", "tasks.sources")
+_NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to `sys.stderr` as it is now: a progress bar replaces it to stay below the lines."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """The base class sets it once; there is nothing to keep."""
+
+
+class _Plain(logging.Formatter):
+    """INFO as it is; what is worse begins with its level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+def configure_logging(verbose: bool) -> None:
+    """Set up the root logger, once, for this process."""
+    handler = _StderrHandler()
+    if verbose:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        for noisy in _NOISY:
+            logging.getLogger(noisy).setLevel(logging.INFO)
+    else:
+        handler.setFormatter(_Plain())
+        handler.addFilter(lambda record: not record.name.startswith("prefect"))
+        for ours in _OURS:
+            logging.getLogger(ours).setLevel(logging.INFO)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])

@@ -1,0 +1,200 @@
+"""The training step beside stock transformers.
+
+Paired, each in a process of its own in every round, on the same rows, masks and threads:
+
+    stock           RobertaForMaskedLM as run_mlm trains it: fp32, dropout 0.1, logits of all
+                    positions, labels -100 elsewhere, Trainer's AdamW, clipping at 1.0
+    stock, tuned    the same in bf16 autocast without dropout (where the CPU has bf16)
+    ours, fp32      roberta_model.training.Training
+    ours, auto      the same in bf16 where the CPU has it; masks are made on the way
+
+The matmul roofline (two 1024 x 1024 matrices) is measured in every process, just before.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import torch
+from material import Material, material
+from paired import Comparison, Figures, parser, run_worker
+
+from roberta_model.batches import MaskedBatch, MaskedBatches
+from roberta_model.config import PRESETS, ModelConfig
+from roberta_model.masking import MaskingRecipe, MaskingTables
+from roberta_model.ordering import SampleOrder
+from roberta_model.rows import PackedRows
+from roberta_model.spec import TrainingSpec
+from roberta_model.training import Training, compute_type
+
+SHAPES = {"tiny": (32, 128), "small": (16, 256)}  # rows in a step, tokens in a row
+VARIANTS = {
+    "stock": "stock transformers, fp32, dropout 0.1",
+    "stock-bf16": "stock, bf16 autocast, no dropout",
+    "ours-fp32": "ours, fp32",
+    "ours-auto": "ours, auto",
+}
+_SECONDS = 8.0
+_FEWEST_STEPS = 3
+_WARM_STEPS = 2
+_MASKED_SHARE = 0.15
+
+
+def main() -> None:
+    """Measure and print, or be one of the workers."""
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--size", choices=list(SHAPES), default="tiny")
+    options = made.parse_args()
+    rows, row_tokens = SHAPES[options.size]
+    found = material(options, row_tokens)
+    if options.worker:
+        print(json.dumps(measure(options, found, rows)))
+        return
+    cpu = torch.device("cpu")
+    has_bf16 = compute_type("auto", cpu) == torch.bfloat16
+    names = [name for name in VARIANTS if has_bf16 or name != "stock-bf16"]
+    comparison = Comparison(
+        f"Training step, {options.size}: {rows} rows x {row_tokens} tokens",
+        {"tokens_per_second": "tokens/s", "gflops": "useful GFLOP/s", "share": "% of roofline"},
+        (
+            "useful FLOPs: the whole encoder for every token, the head for the 15 % masked, "
+            "backward = 2 x forward; work that a variant avoids beyond that counts as done, "
+            "work it does beyond that counts as nothing",
+            "roofline: matmul of 1024 x 1024 in the variant's precision, measured beside it",
+            "stock gets its batches ready made; ours masks them while it trains",
+        ),
+    )
+    arguments = ["--size", options.size, *(["--quick"] if options.quick else [])]
+    comparison.run(
+        {VARIANTS[name]: lambda name=name: _worker(name, arguments, options) for name in names},
+        1 if options.quick else options.rounds,
+    )
+    comparison.show(options)
+
+
+def _worker(name: str, arguments: list[str], options: argparse.Namespace) -> Figures:
+    return run_worker(__file__, "--worker", name, *arguments, threads=options.threads)
+
+
+def measure(options: argparse.Namespace, found: Material, batch_rows: int) -> Figures:
+    """One variant's speed: whole steps for some seconds, after two that warm up."""
+    torch.set_num_threads(options.threads)
+    name = options.worker
+    row_tokens = PackedRows(found.rows[:1]).row_tokens
+    config = _config(options, found, row_tokens)
+    if name.startswith("ours"):
+        precision: Literal["fp32", "auto"] = "fp32" if name == "ours-fp32" else "auto"
+        steps = our_steps(found, config, batch_rows, precision)
+        dtype = compute_type(precision, torch.device("cpu"))
+    else:
+        dtype = torch.bfloat16 if name == "stock-bf16" else torch.float32
+        steps = stock_steps(found, config, batch_rows, dtype)
+    roofline = matmul_gflops(dtype)
+    for _ in range(_WARM_STEPS):
+        next(steps)
+    start, done = time.monotonic(), 0
+    while done < _FEWEST_STEPS or (not options.quick and time.monotonic() - start < _SECONDS):
+        next(steps)
+        done += 1
+    speed = done * batch_rows * row_tokens / (time.monotonic() - start)
+    gflops = speed * flops_per_token(config, row_tokens) / 1e9
+    return {"tokens_per_second": speed, "gflops": gflops, "share": 100 * gflops / roofline}
+
+
+def _config(options: argparse.Namespace, found: Material, row_tokens: int) -> ModelConfig:
+    shape = dict(vars(PRESETS[options.size]))
+    if options.quick:
+        shape["num_layers"] = 1
+    vocab_size = MaskingTables.load(found.tables).vocab_size
+    return ModelConfig(vocab_size=vocab_size, max_row_tokens=row_tokens, **shape)
+
+
+def flops_per_token(config: ModelConfig, row_tokens: int) -> float:
+    """Multiplications and additions of forward and backward, matrix products alone."""
+    width = config.width
+    layer = 8 * width**2 + 4 * width * config.feedforward_width + 4 * row_tokens * width
+    head = 2 * width**2 + 2 * width * config.vocab_size
+    return 3.0 * (config.num_layers * layer + _MASKED_SHARE * head)
+
+
+def matmul_gflops(dtype: torch.dtype, seconds: float = 0.5) -> float:
+    """What a large matrix product reaches, GFLOP/s."""
+    left, right = torch.randn(2, 1024, 1024).to(dtype)
+    for _ in range(5):
+        left @ right
+    start, done = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        left @ right
+        done += 1
+    return 2 * 1024**3 * done / (time.monotonic() - start) / 1e9
+
+
+def our_steps(
+    found: Material, config: ModelConfig, batch_rows: int, precision: Literal["fp32", "auto"]
+) -> Iterator[Any]:
+    """Our training, a step at a time; it is run as `roberta run` runs it."""
+    from accelerate import Accelerator
+
+    spec = TrainingSpec(
+        rows=found.rows,
+        tables=str(found.tables),
+        folder=tempfile.gettempdir(),  # nothing is saved
+        model=config,
+        steps=100_000,
+        batch_rows=batch_rows,
+        precision=precision,
+    )
+    return Training(spec, Accelerator(cpu=True)).run(spec.steps, lambda: False)
+
+
+def stock_steps(
+    found: Material, config: ModelConfig, batch_rows: int, dtype: torch.dtype
+) -> Iterator[None]:
+    """Stock's training, a step at a time; fp32 is run_mlm as it comes, bf16 is tuned."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    values = config.to_huggingface()
+    if dtype == torch.bfloat16:
+        values.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = RobertaForMaskedLM(RobertaConfig(**values)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
+    for batch in stock_batches(found, batch_rows):
+        autocast = torch.autocast("cpu", dtype) if dtype == torch.bfloat16 else nullcontext()
+        with autocast:
+            loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        yield
+
+
+def stock_batches(found: Material, batch_rows: int) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches ours trains on, as stock takes them; eight of them, again and again."""
+    rows = PackedRows(found.rows)
+    order = SampleOrder(0, rows.num_rows, batch_rows)
+    tables = MaskingTables.load(found.tables)
+    batches = MaskedBatches(rows, order, tables, MaskingRecipe(), 0, 100_000)
+    ready = [_as_stock(batches.batch(step)) for step in range(8)]
+    while True:
+        yield from ready
+
+
+def _as_stock(batch: MaskedBatch) -> dict[str, torch.Tensor]:
+    labels = torch.full_like(batch.input_ids_BT, -100)
+    labels.view(-1)[batch.positions_M] = batch.targets_M
+    return {
+        "input_ids": batch.input_ids_BT,
+        "attention_mask": torch.ones_like(labels),
+        "labels": labels,
+    }
+
+
+if __name__ == "__main__":
+    main()

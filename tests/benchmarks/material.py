@@ -1,0 +1,85 @@
+"""What the benchmarks work on: real text, taken through the project's own stages once.
+
+The text is babylm_2024 where the real corpora lie beside the checkout (../shared/data), and the
+docstrings of installed packages elsewhere. The store lies in the temporary folder and is reused
+by later runs: the stages find their own artifacts again.
+"""
+
+import argparse
+import getpass
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.config import Config
+from tasks.documents import read_documents
+from tasks.engine.manifest import Artifact
+from tasks.engine.runner import run_stage
+from tasks.engine.store import Store
+from tasks.stages import all_stages
+
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "data" / "corpus"
+_QUICK_BYTES = 400_000
+_DOCSTRING_BYTES = 12 << 20
+
+
+@dataclass(frozen=True)
+class Material:
+    """A finished pipeline up to the packed rows."""
+
+    config: Config
+    store: Store
+    artifacts: dict[str, Artifact]
+
+    @property
+    def rows(self) -> list[str]:
+        """Paths of the packed training shards."""
+        return [str(file.local()) for file in self.artifacts["pack"].files("train/")]
+
+    @property
+    def tables(self) -> Path:
+        """The masking tables."""
+        return self.artifacts["tokenizer"].file("masking_tables.npz").local()
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer's files."""
+        return self.artifacts["tokenizer"].file("tokenizer/tokenizer.json").local().parent
+
+    def documents(self, stage: str, prefix: str) -> list[str]:
+        """The texts of a stage's documents files, in order."""
+        return [
+            document.text
+            for file in self.artifacts[stage].files(prefix, ".arrow")
+            for document in read_documents(file.local())
+        ]
+
+
+def _corpus(quick: bool) -> dict[str, Any]:
+    files = sorted(str(path) for path in CORPUS.glob("babylm_2024/*.jsonl.gz"))
+    if quick:
+        return {"type": "docs", "name": "python", "packages": [], "max_bytes": _QUICK_BYTES}
+    if not files:
+        return {"type": "docs", "name": "docstrings", "max_bytes": _DOCSTRING_BYTES}
+    return {"type": "files", "name": "babylm_2024", "paths": files}
+
+
+def material(options: argparse.Namespace, row_tokens: int = 128) -> Material:
+    """Run the stages up to `pack`; what is in the store already is not done again."""
+    default = Path(tempfile.gettempdir()) / f"roberta-benchmarks-{getpass.getuser()}"
+    config = Config.model_validate(
+        {
+            "name": "benchmark",
+            "store": str(options.material or default),
+            "corpus": [_corpus(options.quick)],
+            "tokenizer": {"vocab_size": 1200 if options.quick else 16_384},
+            "pack": {"row_tokens": row_tokens},
+            "engine": {"workers": options.threads},
+        }
+    )
+    store = Store(config.store)
+    made: dict[str, Artifact] = {}
+    for stage in all_stages("pack"):
+        made[stage.name] = run_stage(stage, config, store, made).artifact
+    return Material(config, store, made)
