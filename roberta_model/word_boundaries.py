@@ -69,7 +69,7 @@ def _code(content: bytes) -> int:
         return CARRY_CODE
     last = max(i for i, byte in enumerate(content) if not _is_continuation(byte))
     follows = _kind(content[last:]) | CONTINUATION
-    if content.decode("utf-8", errors="replace").isspace():
+    if all(_kind_of_character(c) == 0 for c in content.decode("utf-8", errors="replace")):
         return BLANK | (follows | BLANK | (_TEXT if content.endswith(b" ") else 0)) << 8
     starts = CONTINUATION if _is_continuation(content[0]) else _kind(content[: _size(content[0])])
     if content in _ENDINGS:
