@@ -2,21 +2,18 @@
 
     L = - sum_i log( exp s(i, j_i) / sum_{k in N(i)} exp s(i, k) )
 
-N(i) is the whole vocabulary, or only the distinct targets of the batch the loss is given.
+N(i) is the whole vocabulary, or only the distinct targets of the whole global batch: never of
+the piece of it the loss is given, or the loss would depend on how a batch is cut up.
 Sums, not means: the training divides once by the masked tokens of the whole global batch.
 
 Shape letters: M masked positions, D width, V vocabulary, C candidates.
 """
-
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from roberta_model.masked_lm import RobertaMaskedLM
-
-Candidates = Literal["vocabulary", "batch"]
 
 # Logits of one chunk: 64 Mi numbers, 256 MB in fp32.
 _CHUNK_LOGITS = 1 << 26
@@ -26,7 +23,7 @@ def masked_lm_loss_sum(
     model: RobertaMaskedLM,
     hidden_MD: Tensor,
     targets_M: Tensor,
-    candidates: Candidates = "vocabulary",
+    candidates_C: Tensor | None = None,
 ) -> Tensor:
     """The summed loss (fp32 scalar) of the masked positions.
 
@@ -34,16 +31,16 @@ def masked_lm_loss_sum(
         model: Gives the head; its decoder runs on the masked positions only.
         hidden_MD: The encoder's output at the masked positions.
         targets_M: The original token at each.
-        candidates: What N(i) is. With "batch" it is the set of distinct `targets_M`.
+        candidates_C: N(i), ascending ids that all targets are among; None is the vocabulary.
     """
     hidden_MD = model.lm_head.transform(hidden_MD)
-    if candidates == "batch":
-        ids_C, targets_M = torch.unique(targets_M, return_inverse=True)
-        weight_CD = model.embeddings.word.weight.index_select(0, ids_C)
-        bias_C = model.lm_head.bias.index_select(0, ids_C)
-    else:
-        weight_CD, bias_C = model.embeddings.word.weight, model.lm_head.bias
-    rows = max(1, _CHUNK_LOGITS // len(bias_C))
+    weight_CD: Tensor = model.embeddings.word.weight
+    bias_C: Tensor = model.lm_head.bias
+    if candidates_C is not None:
+        targets_M = torch.searchsorted(candidates_C, targets_M)
+        weight_CD = weight_CD.index_select(0, candidates_C)
+        bias_C = bias_C.index_select(0, candidates_C)
+    rows = max(1, _CHUNK_LOGITS // max(1, len(bias_C)))
     total = hidden_MD.new_zeros((), dtype=torch.float32)
     for part_ND, targets_N in zip(
         torch.split(hidden_MD, rows), torch.split(targets_M, rows), strict=True

@@ -161,7 +161,8 @@ class FlatAdam:
         for half in self._halves:
             stop = start + len(half)
             self._optimizer.state[half] = {
-                "step": state["step"].reshape(()).to(half.device),
+                # A copy for each: torch counts every half's steps in place.
+                "step": state["step"].reshape(()).to(half.device, copy=True),
                 "exp_avg": state["exp_avg"][start:stop].to(half.device, copy=True),
                 "exp_avg_sq": state["exp_avg_sq"][start:stop].to(half.device, copy=True),
             }

@@ -163,8 +163,9 @@ class Training:
         optimizer, spec = self.optimizer, self.spec
         loss_sum = torch.zeros((), device=self.device)
         count = sum(batch.num_masked for batch in micro)
+        candidates_C = self._candidates(micro)
         for number, batch in enumerate(micro):
-            loss_sum += self._backward(batch.to(self.device), number)
+            loss_sum += self._backward(batch.to(self.device), number, candidates_C)
         if not micro:
             optimizer.zero()
         extras = torch.tensor([0.0, count, float(stop)], device=self.device)
@@ -184,7 +185,18 @@ class Training:
             self.step, loss, int(masked), rate, norm, int(epochs[0]), must_stop=stops > 0
         )
 
-    def _backward(self, batch: MaskedBatch, number: int) -> Tensor:
+    def _candidates(self, micro: list[MaskedBatch]) -> Tensor | None:
+        """What the softmax runs over: the targets of all processes, or None for every token."""
+        if self.spec.candidates == "vocabulary":
+            return None
+        seen_V = torch.zeros(self.model.config.vocab_size, device=self.device)
+        for batch in micro:
+            seen_V.index_fill_(0, batch.targets_M.to(self.device), 1.0)
+        if self.accelerator.num_processes > 1:
+            torch.distributed.all_reduce(seen_V)
+        return seen_V.nonzero().flatten()
+
+    def _backward(self, batch: MaskedBatch, number: int, candidates_C: Tensor | None) -> Tensor:
         """Add one micro-batch's gradients to the sum; its summed loss, not yet on the host."""
         if self.spec.dropout > 0:
             # Dropout depends on where in the training we are, never on how we came here.
@@ -194,7 +206,7 @@ class Training:
         hidden_MD = self.model.encode_at(
             batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
         )
-        loss = masked_lm_loss_sum(self.model, hidden_MD, batch.targets_M, self.spec.candidates)
+        loss = masked_lm_loss_sum(self.model, hidden_MD, batch.targets_M, candidates_C)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.collect()
         return loss.detach()

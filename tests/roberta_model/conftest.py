@@ -47,7 +47,9 @@ def real_text(request: pytest.FixtureRequest) -> RealText:
         speech = itertools.islice(real_texts(shared, "babylm_2024/switchboard.train.gz"), 2500)
         wire = itertools.islice(real_texts(shared, "reuters/reuters.jsonl.gz"), 200)
         languages = list(real_texts(shared, "multilingual/xquad_paragraphs.jsonl.gz"))
-        chinese = itertools.islice(real_texts(shared, "multilingual/zh_wiki_cmrc_trial.jsonl.gz"), 40)
+        chinese = itertools.islice(
+            real_texts(shared, "multilingual/zh_wiki_cmrc_trial.jsonl.gz"), 40
+        )
         texts = {"english": [*speech, *wire], "other": [*languages[::6], *chinese]}
     encoder = train_bpe([*texts["english"][::2], *texts["other"][::3]], 3000, 2, 32)
     encoder.encode_special_tokens = True

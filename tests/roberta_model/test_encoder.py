@@ -176,7 +176,9 @@ def test_the_decoder_is_the_word_embedding() -> None:
     """Head and embedding are one matrix: both uses give it gradients, and it is written once."""
     model = our_model(small_config())
     names = {name for name, _ in model.named_parameters()}
-    assert not any("decoder" in name for name in names | to_stock(dict(model.named_parameters())).keys())
+    assert not any(
+        "decoder" in name for name in names | to_stock(dict(model.named_parameters())).keys()
+    )
     hidden_ND = torch.randn(3, 32)
     with torch.no_grad():
         before = model.decode(hidden_ND)

@@ -46,7 +46,9 @@ def test_asking_for_any_sample_equals_going_there(
     stop = data.draw(st.integers(start, batch_rows))
     epochs, rows = order.rows_of(step, start, stop)
 
-    whole = [np.concatenate(part) for part in zip(*map(order.rows_of, range(step + 1)), strict=True)]
+    whole = [
+        np.concatenate(part) for part in zip(*map(order.rows_of, range(step + 1)), strict=True)
+    ]
     span = slice(step * batch_rows + start, step * batch_rows + stop)
     assert np.array_equal(epochs, whole[0][span])
     assert np.array_equal(rows, whole[1][span])

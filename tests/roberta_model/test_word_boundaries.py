@@ -79,7 +79,7 @@ def assert_exact(data: st.DataObject, text: str) -> None:
     assert found_starts(codes).tolist() == true_starts(text, tokens).tolist()
 
 
-@given(st.data(), st.text(string.ascii_letters + "019 \n\t.,-(\"", min_size=1, max_size=30))
+@given(st.data(), st.text(string.ascii_letters + '019 \n\t.,-("', min_size=1, max_size=30))
 @settings(max_examples=150, deadline=None)
 def test_ascii_words_are_exact_however_they_are_cut(data: st.DataObject, text: str) -> None:
     """Any mixture of letters, digits, marks and white space, whatever merges a BPE learnt."""
@@ -93,9 +93,7 @@ def is_settled(character: str) -> bool:
 
 @given(st.data(), st.text(st.characters(codec="utf-8").filter(is_settled), min_size=1, max_size=20))
 @settings(max_examples=150, deadline=None)
-def test_unicode_words_are_exact_where_no_character_is_cut(
-    data: st.DataObject, text: str
-) -> None:
+def test_unicode_words_are_exact_where_no_character_is_cut(data: st.DataObject, text: str) -> None:
     """Any script, emoji, exotic white space and control characters."""
     assert_exact(data, text)
 
