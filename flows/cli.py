@@ -64,7 +64,23 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        click.echo(f"roberta {version('roberta-pipeline')}")
+        context.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
 def roberta(verbose: bool) -> None:
     """Turn a team's own text into a RoBERTa: CONFIG in; model, scores and report out."""
@@ -102,14 +118,18 @@ def main() -> None:
     except StageError as problem:
         click.echo(f"roberta: {problem}", err=True)
         code = 1
-    except (KeyboardInterrupt, click.Abort) as problem:
-        reason = str(problem) or "What is finished is kept; the same command goes on."
-        click.echo(f"roberta: stopped. {reason}", err=True)
-        code = 128 + (signal.SIGTERM if _was_terminated(problem) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output has gone, as with `roberta status | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as problem:
+        # Of the disk or the network, outside a stage; a stage's are told with its name.
+        click.echo(f"roberta: {problem}", err=True)
+        code = 1
+    except (KeyboardInterrupt, click.Abort) as problem:
+        reason = str(problem) or "What is finished is kept; the same command goes on."
+        click.echo(f"roberta: stopped. {reason}", err=True)
+        code = 128 + (signal.SIGTERM if _was_terminated(problem) else signal.SIGINT)
     sys.exit(code if isinstance(code, int) else 0)
 
 

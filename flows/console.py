@@ -13,11 +13,15 @@ _OURS = ("flows", "tasks.engine", "tasks.sources")
 _NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to `sys.stderr` as it is now: a progress bar replaces it to stay below the lines."""
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to `sys.stderr` as it is now: a progress bar replaces it to stay below the lines.
+
+    Its name begins without `_`: Prefect replaces handlers whose names do by its own.
+    """
 
     @property
     def stream(self) -> TextIO:
+        """Where lines go now."""
         return sys.stderr
 
     @stream.setter
@@ -35,7 +39,7 @@ class _Plain(logging.Formatter):
 
 def configure_logging(verbose: bool) -> None:
     """Set up the root logger, once, for this process."""
-    handler = _StderrHandler()
+    handler = StderrHandler()
     if verbose:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for noisy in _NOISY:

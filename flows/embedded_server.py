@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tasks.errors import StageError
+from tasks.errors import StageError, UserError
+from tasks.training.launch import last_words
 
 # What a run needs of Prefect without a configured server. Whatever the user has set wins.
 DEFAULTS = {
@@ -44,15 +46,18 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     waits for it; call that before the first flow run.
 
     Raises:
-        StageError: the server did not start.
+        UserError: PREFECT_HOME cannot be written.
+        StageError: the server did not start, or the configured one does not answer.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     from prefect.settings import get_current_settings
 
-    if get_current_settings().api.url is not None:
-        yield lambda: None
+    settings = get_current_settings()
+    if settings.api.url is not None:
+        yield lambda: _check_answers(str(settings.api.url))
         return
+    _check_home(settings.home)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.server_process"],
@@ -70,6 +75,30 @@ def prefect_api() -> Iterator[Callable[[], None]]:
             os.environ.pop("PREFECT_API_URL", None)
 
 
+def _check_answers(url: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem is not None:
+        raise StageError(
+            f"the Prefect server at {url} does not answer: {problem}. Start it, correct "
+            "PREFECT_API_URL, or unset it to run with a server of this command's own."
+        )
+
+
+def _check_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as problem:
+        raise UserError(
+            f"PREFECT_HOME: {home} cannot be written: {problem}. Prefect keeps its records of "
+            "runs there; set PREFECT_HOME to a folder that can be written."
+        ) from problem
+
+
 def _use(process: "subprocess.Popen[bytes]", log: "tempfile._TemporaryFileWrapper[bytes]") -> None:
     """Wait until the server is ready and make it this process's Prefect API."""
     from prefect.context import refresh_global_settings_context
@@ -79,10 +108,9 @@ def _use(process: "subprocess.Popen[bytes]", log: "tempfile._TemporaryFileWrappe
     port = process.stdout.readline().strip() if ready else b""
     if not port:
         log.seek(0)
-        lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-        told = lines[-1].strip() if lines else "it said nothing"
+        told = last_words(log.read().decode(errors="replace").splitlines())
         raise StageError(
-            f"the embedded Prefect server did not start: {told}. Check PREFECT_HOME "
+            f"the embedded Prefect server did not start: {told} Check PREFECT_HOME "
             "(`~/.prefect`), or set PREFECT_API_URL to a server that runs."
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{int(port)}/api"

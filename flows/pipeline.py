@@ -24,7 +24,7 @@ from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
-from tasks.stages import all_stages
+from tasks.stages import stage_names
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +43,23 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
     write_run(store, record)
     made: dict[str, Artifact] = {}
     start = time.monotonic()
-    for stage in all_stages(until):
+    for name in stage_names(until):
         began = time.monotonic()
         try:
             outcome = run_stage_as_task(
-                stage.name, config, store, made, force=stage.name == force, progress=progress
+                name, config, store, made, force=name == force, progress=progress
             )
         except BaseException as problem:
-            record["stages"].append(_failed_entry(stage.name, problem, began))
+            record["stages"].append(_failed_entry(name, problem, began))
             state = "failed" if isinstance(problem, Exception) else "stopped"
             record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
             with contextlib.suppress(RobertaError, OSError):
                 write_run(store, record)
             raise
-        made[stage.name] = outcome.artifact
+        made[name] = outcome.artifact
         record["stages"].append(
             {
-                "name": stage.name,
+                "name": name,
                 "key": outcome.artifact.key,
                 "state": outcome.state,
                 "seconds": round(outcome.seconds, 3),
@@ -67,7 +67,7 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
             }
         )
         write_run(store, record)
-        show_stage(stage.name, outcome)
+        show_stage(name, outcome)
     record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
     if "publish" in made:
         folder = made["publish"].folder

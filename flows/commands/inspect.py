@@ -1,5 +1,6 @@
 """Commands that look at a store: plan, explain, status, verify, ledger, report, schema."""
 
+import os
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ from flows.commands.options import (
     store_option,
 )
 
+_PIPE_COLUMNS = 240
+
 
 def _table(*columns: str) -> Any:
     from rich.table import Table
@@ -28,9 +31,17 @@ def _table(*columns: str) -> Any:
 def _print(*things: Any) -> None:
     from rich.console import Console
 
+    # A file or a pipe has no width to keep to: lines that are not folded can be searched.
     console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_COLUMNS
     for thing in things:
         console.print(thing)
+
+
+def _minute(time: str) -> str:
+    """A UTC time as people read it."""
+    return time[:16].replace("T", " ")
 
 
 @click.command()
@@ -90,15 +101,19 @@ def status(store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    runs = _table("run", "name", "state", "started", "seconds")
+    runs = _table("run", "name", "state", "started (UTC)", "seconds")
     for run in found["runs"]:
-        runs.add_row(run["run"], run["name"], run["state"], run["started"], str(run["seconds"]))
-    artifacts = _table("stage", "key", "state", "units", "MB", "ended")
+        started, seconds = _minute(run["started"]), str(run["seconds"])
+        runs.add_row(run["run"], run["name"], run["state"], started, seconds)
+    artifacts = _table("stage", "key", "state", "units", "MB", "ended (UTC)")
     for item in found["artifacts"]:
         state = item["state"] + (", in use" if item["in_use"] else "")
         size = f"{item['bytes'] / 1e6:,.1f}"
-        ended = item["ended"] or ""
+        ended = _minute(item["ended"] or "")
         artifacts.add_row(item["stage"], item["key"], state, str(item["units"]), size, ended)
+    if not found["runs"] and not found["artifacts"]:
+        _print(f"store {found['store']}: nothing has run here yet")
+        return
     _print(f"store {found['store']}", runs, "", artifacts)
 
 
@@ -117,12 +132,15 @@ def verify(
     """
     from tasks.engine.progress import default_progress
     from tasks.engine.store import Store
+    from tasks.errors import UserError
     from tasks.inspection.ledger_path import finished_artifacts
     from tasks.inspection.verify import find_damage, repair
 
     settings, keys = None, None
     if config is None:
         opened = Store(store or DEFAULT_STORE)
+        if not opened.exists(""):
+            raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
     else:
         settings, opened = open_config(config, overrides, store)
         keys = {name: made.key for name, made in finished_artifacts(settings, opened).items()}

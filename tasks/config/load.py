@@ -105,7 +105,8 @@ def validate(values: dict[str, Any], where: str) -> Config:
         return Config.model_validate(values)
     except ValidationError as problem:
         mistakes = [_describe(error) for error in problem.errors()[:5]]
-        raise UserError(f"{where}: {'; '.join(mistakes)}.") from None
+        paragraph = "; ".join(mistakes).rstrip("?.") + ("?" if mistakes[-1].endswith("?") else ".")
+        raise UserError(f"{where}: {paragraph}") from None
 
 
 def _describe(error: Any) -> str:

@@ -12,7 +12,7 @@ from tasks.config import Config
 from tasks.engine.lease import is_gone
 from tasks.engine.manifest import Artifact, read_manifest
 from tasks.engine.store import Store
-from tasks.stages import get_stage
+from tasks.stages import stage_folder
 
 RUNS = "runs"
 
@@ -57,7 +57,7 @@ def config_of(record: Mapping[str, Any]) -> Config:
 
 def artifacts_of(store: Store, stage: str) -> list[Artifact]:
     """All finished artifacts of a stage, newest first."""
-    folder = get_stage(stage).folder
+    folder = stage_folder(stage)
     found = [read_manifest(store, f"{folder}/{key}") for key in store.names(folder)]
     artifacts = [artifact for artifact in found if artifact is not None]
     return sorted(artifacts, key=_ended, reverse=True)
@@ -74,7 +74,7 @@ def newest_artifact(
     for record in read_runs(store, name) if runs is None else runs:
         for entry in record["stages"]:
             if entry["name"] == stage and entry.get("key"):
-                artifact = read_manifest(store, f"{get_stage(stage).folder}/{entry['key']}")
+                artifact = read_manifest(store, f"{stage_folder(stage)}/{entry['key']}")
                 if artifact is not None:
                     return artifact
     return next(iter(artifacts_of(store, stage)), None)

@@ -6,7 +6,7 @@ from tasks.engine.lease import Lease, is_dead
 from tasks.engine.manifest import UNITS, read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.runs import read_runs, state_of
-from tasks.stages import STAGE_NAMES, get_stage
+from tasks.stages import STAGE_NAMES, stage_folder
 
 
 def read_status(store: Store) -> dict[str, Any]:
@@ -28,13 +28,13 @@ def read_status(store: Store) -> dict[str, Any]:
     artifacts = [
         _artifact_status(store, name, key)
         for name in STAGE_NAMES
-        for key in store.names(get_stage(name).folder)
+        for key in store.names(stage_folder(name))
     ]
     return {"store": store.url(""), "runs": runs, "artifacts": artifacts}
 
 
 def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:
-    folder = f"{get_stage(stage).folder}/{key}"
+    folder = f"{stage_folder(stage)}/{key}"
     artifact = read_manifest(store, folder)
     owner = Lease(store, folder).current()
     return {

@@ -16,7 +16,7 @@ from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 from tasks.errors import StageError
 from tasks.inspection.runs import config_of, read_runs
-from tasks.stages import STAGE_NAMES, get_stage
+from tasks.stages import STAGE_NAMES, get_stage, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def find_damage(store: Store, keys: Mapping[str, str] | None = None) -> list[dic
     """
     found = []
     for stage, key in _artifacts(store, keys):
-        folder = f"{get_stage(stage).folder}/{key}"
+        folder = f"{stage_folder(stage)}/{key}"
         found += [
             {"stage": stage, "key": key, "unit": unit, "path": f"{folder}/{path}"}
             for unit, path in _damaged_in(store, folder)
@@ -38,7 +38,7 @@ def find_damage(store: Store, keys: Mapping[str, str] | None = None) -> list[dic
 
 def _artifacts(store: Store, keys: Mapping[str, str] | None) -> Iterator[tuple[str, str]]:
     for stage in STAGE_NAMES:
-        for key in store.names(get_stage(stage).folder):
+        for key in store.names(stage_folder(stage)):
             if keys is None or keys.get(stage) == key:
                 yield stage, key
 
@@ -75,7 +75,7 @@ def repair(
     """
     done = []
     for stage, key in dict.fromkeys((entry["stage"], entry["key"]) for entry in damage):
-        folder = f"{get_stage(stage).folder}/{key}"
+        folder = f"{stage_folder(stage)}/{key}"
         units = [e["unit"] for e in damage if (e["stage"], e["key"]) == (stage, key)]
         if not _is_partial(store, folder):
             _repair_one(store, stage, key, config, progress)
@@ -105,7 +105,7 @@ def _repair_one(
         artifacts = {
             name: artifact
             for name in stage.needs
-            if (artifact := read_manifest(store, f"{get_stage(name).folder}/{inputs.get(name)}"))
+            if (artifact := read_manifest(store, f"{stage_folder(name)}/{inputs.get(name)}"))
         }
         if set(artifacts) < set(stage.needs):
             continue

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tasks.documents import Document, read_documents
+from tasks.packing.words import WordEncoder
 
 PARTS = ("tokens", "offsets", "ids", "records")
 _BATCH_CHARACTERS = 4_000_000
@@ -68,22 +69,18 @@ def token_type(vocab_size: int) -> np.dtype[Any]:
 def encode_documents(path: Path, tokenizer: Tokenizer) -> Encoded:
     """Encode a documents file; memory is bounded by its tokens, not by its text."""
     dtype = token_type(tokenizer.get_vocab_size())
-    tokens, lengths, ids, records = [], [], [], []
+    encoder = WordEncoder(tokenizer, dtype)
+    tokens, lengths = [np.zeros(0, dtype=dtype)], [np.zeros(1, dtype=np.int64)]
+    ids, records = [], []
     for batch in _batches(read_documents(path)):
-        texts = [document.text for document in batch]
-        for document, encoding in zip(
-            batch, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
-        ):
-            row = np.array(encoding.ids, dtype=dtype)
-            tokens.append(row)
-            lengths.append(len(row))
-            ids.append(document.id)
-            records.append(document.record)
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+        batch_tokens, batch_lengths = encoder.encode([document.text for document in batch])
+        tokens.append(batch_tokens)
+        lengths.append(batch_lengths)
+        ids += [document.id for document in batch]
+        records += [document.record for document in batch]
     return Encoded(
-        np.concatenate(tokens) if tokens else np.zeros(0, dtype=dtype),
-        offsets,
+        np.concatenate(tokens),
+        np.cumsum(np.concatenate(lengths)),
         np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16),
         np.array(records, dtype=np.int64),
     )

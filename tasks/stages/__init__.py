@@ -23,21 +23,46 @@ _PLACES = {
 STAGE_NAMES = tuple(_PLACES)
 
 
+def _check(name: str) -> None:
+    if name not in _PLACES:
+        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(STAGE_NAMES)}.")
+
+
 def get_stage(name: str) -> Stage[Any]:
     """The stage of that name.
 
     Raises:
         UserError: there is no such stage.
     """
-    if name not in _PLACES:
-        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(STAGE_NAMES)}.")
+    _check(name)
     module, constant = _PLACES[name]
     stage = getattr(import_module(f"tasks.stages.{module}"), constant)
     assert isinstance(stage, Stage)
     return stage
 
 
+def stage_names(until: str | None = None) -> tuple[str, ...]:
+    """The stages' names in order, up to and with `until`.
+
+    Raises:
+        UserError: there is no such stage.
+    """
+    if until is None:
+        return STAGE_NAMES
+    _check(until)
+    return STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
+
+
+def stage_folder(name: str) -> str:
+    """Where a stage's artifacts lie in a store, such as `4-pack`; imports nothing.
+
+    Raises:
+        UserError: there is no such stage.
+    """
+    _check(name)
+    return f"{STAGE_NAMES.index(name) + 1}-{name}"
+
+
 def all_stages(until: str | None = None) -> list[Stage[Any]]:
     """The stages in order, up to and with `until`."""
-    last = STAGE_NAMES[-1] if until is None else get_stage(until).name
-    return [get_stage(name) for name in STAGE_NAMES[: STAGE_NAMES.index(last) + 1]]
+    return [get_stage(name) for name in stage_names(until)]
