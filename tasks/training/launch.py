@@ -38,20 +38,13 @@ def launch_command(launch: LaunchConfig, arguments: Sequence[str]) -> list[str]:
         command += ["--num_processes", str(launch.processes), "--num_machines", "1"]
         command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
         command += ["--main_process_port", "0"]
-        if launch.device == "cpu":
-            command += ["--cpu"]
         if launch.processes > 1:
-            command += ["--multi_gpu"] if has_gpus(launch) else []
+            # Accelerate's word for torchrun. With --cpu it would start one process, silently;
+            # the trainer takes the CPU by itself where its spec says so or there is no GPU.
+            command += ["--multi_gpu"]
+        elif launch.device == "cpu":
+            command += ["--cpu"]
     return [*command, "-m", "roberta_model.pretraining", *arguments]
-
-
-def has_gpus(launch: LaunchConfig) -> bool:
-    """Whether the trainer will find a GPU."""
-    if launch.device == "cpu":
-        return False
-    import torch
-
-    return bool(torch.cuda.is_available())
 
 
 def threads_per_process(launch: LaunchConfig) -> int:
