@@ -201,7 +201,7 @@ class Training:
         if self.spec.dropout > 0:
             # Dropout depends on where in the training we are, never on how we came here.
             rank = self.accelerator.process_index
-            word = random_words(self.spec.seed, "dropout", self.step, rank, number)
+            (word,) = random_words(self.spec.seed, "dropout", self.step, rank, number)
             torch.manual_seed(int(word) & (2**63 - 1))
         hidden_MD = self.model.encode_at(
             batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from small_corpus import real_texts
 from tiny_pipeline import run_all, write_config
 from tokenizers import Tokenizer
 
+from roberta_model.config import ModelConfig
 from roberta_model.masking import MaskingTables
+from roberta_model.optimizer import AdamRecipe
+from roberta_model.spec import TrainingSpec
 from tasks.config.load import load_config
 from tasks.tokenizing.bpe import train_bpe, vocabulary_of
 
@@ -65,6 +69,22 @@ class Packed:
     tables: str
     vocab_size: int
     row_tokens: int
+
+    def spec(self, folder: Path, **changes: Any) -> TrainingSpec:
+        """A training of 2 layers of width 64 on these rows; checkpoints go to the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        sizes = {"num_layers": 2, "width": 64, "num_heads": 2, "feedforward_width": 128}
+        model = ModelConfig(self.vocab_size, max_row_tokens=self.row_tokens, **sizes)
+        values: dict[str, Any] = {
+            "steps": 50,
+            "batch_rows": 16,
+            "precision": "fp32",
+            "optimizer": AdamRecipe(learning_rate=3e-3),
+            "seed": 4,
+            "device": "cpu",
+            **changes,
+        }
+        return TrainingSpec(self.rows, self.tables, str(folder), model, **values)
 
 
 @pytest.fixture(scope="session")
