@@ -82,6 +82,7 @@ def word_starts(text: Bytes, text_starts: Int64s) -> Int64s:
     if len(unsure):
         unsure = unsure[~_is_wide_white(text, unsure + 1)]
         between[unsure] = np.where(kinds[unsure] == _SPACE, _CUT_BEFORE, _CUT | _CUT_BEFORE)
+    between[text_starts[1:] - 1] = 0
     is_start = np.zeros(len(text), dtype=bool)
     is_start[1:] |= (between & _CUT) != 0
     is_start[:-1] |= (between & _CUT_BEFORE) != 0
