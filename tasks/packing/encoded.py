@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tasks.documents import Document, read_documents
 from tasks.packing.words import WordEncoder
@@ -61,16 +60,9 @@ def _is_empty(path: Path) -> bool:
     return 0 in shape
 
 
-def token_type(vocab_size: int) -> np.dtype[Any]:
-    """The smallest type that holds every id and that Arrow and torch both read."""
-    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
-
-
-def encode_documents(path: Path, tokenizer: Tokenizer) -> Encoded:
+def encode_documents(path: Path, encoder: WordEncoder) -> Encoded:
     """Encode a documents file; memory is bounded by its tokens, not by its text."""
-    dtype = token_type(tokenizer.get_vocab_size())
-    encoder = WordEncoder(tokenizer, dtype)
-    tokens, lengths = [np.zeros(0, dtype=dtype)], [np.zeros(1, dtype=np.int64)]
+    tokens, lengths = [np.zeros(0, dtype=encoder.dtype)], [np.zeros(1, dtype=np.int64)]
     ids, records = [], []
     for batch in _batches(read_documents(path)):
         batch_tokens, batch_lengths = encoder.encode([document.text for document in batch])

@@ -96,17 +96,22 @@ def _is_wide_white(text: Bytes, at: Int64s) -> NDArray[np.bool_]:
     return np.isin(two, _WIDE_WHITE) | np.isin(two << 8 | padded[at + 2], _WIDE_WHITE)
 
 
+def token_type(vocab_size: int) -> np.dtype[Any]:
+    """The smallest type that holds every id and that Arrow and torch both read."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
+
+
 class WordEncoder:
     """Encodes texts exactly as a tokenizer does, several times faster; remembers words.
 
     Args:
         tokenizer: A byte-level BPE without normalizer, prefix space or dropout, which takes
             special tokens in the text for text (see `load_encoder`).
-        dtype: Of the ids.
     """
 
-    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
-        self._tokenizer, self._dtype = tokenizer, dtype
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.dtype = token_type(tokenizer.get_vocab_size())
         (self._line_break,) = tokenizer.encode("\n", add_special_tokens=False).ids
         self._known: dict[str, bytes] = {}
 
@@ -116,7 +121,7 @@ class WordEncoder:
         sizes = np.array([len(text) for text in encoded], dtype=np.int64)
         buffer = b"".join(encoded)
         if not buffer:
-            return np.zeros(0, dtype=self._dtype), sizes
+            return np.zeros(0, dtype=self.dtype), sizes
         ends = np.cumsum(sizes)
         data = np.frombuffer(buffer, dtype=np.uint8)
         starts = word_starts(data, (ends - sizes)[sizes > 0])
@@ -124,9 +129,9 @@ class WordEncoder:
         words = pa.LargeStringArray.from_buffers(len(starts), offsets, pa.py_buffer(buffer))
         distinct = words.dictionary_encode()
         ids = self._ids(distinct.dictionary.to_pylist())
-        lengths = np.array([len(each) for each in ids], dtype=np.int64) // self._dtype.itemsize
+        lengths = np.array([len(each) for each in ids], dtype=np.int64) // self.dtype.itemsize
         choice = distinct.indices.to_numpy()
-        tokens = _gather(np.frombuffer(b"".join(ids), dtype=self._dtype), lengths, choice)
+        tokens = _gather(np.frombuffer(b"".join(ids), dtype=self.dtype), lengths, choice)
         until = np.append(0, np.cumsum(lengths[choice]))[np.searchsorted(starts, ends)]
         return tokens, np.diff(until, prepend=0)
 
@@ -149,13 +154,13 @@ class WordEncoder:
         others = list(compress(words, [not each for each in is_plain]))
         encode = self._tokenizer.encode_batch_fast
         whole, *rest = encode(["\n".join(plain), *others], add_special_tokens=False)
-        ids = np.array(whole.ids, dtype=self._dtype)
+        ids = np.array(whole.ids, dtype=self.dtype)
         stops = np.append(np.flatnonzero(ids == self._line_break), len(ids))
         begins = np.append(0, stops[:-1] + 1)
         cut = (ids[a:b].tobytes() for a, b in zip(begins.tolist(), stops.tolist(), strict=True))
         new = dict(zip(plain, cut, strict=True)) if plain else {}
         for word, encoding in zip(others, rest, strict=True):
-            new[word] = np.array(encoding.ids, dtype=self._dtype).tobytes()
+            new[word] = np.array(encoding.ids, dtype=self.dtype).tobytes()
         return new
 
 

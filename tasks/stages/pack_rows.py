@@ -8,6 +8,8 @@ No token is dropped but the last, partial row of the training stream, and that i
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +29,7 @@ from tasks.packing.layout import (
     stream_units,
 )
 from tasks.packing.shards import write_document_table, write_rows
+from tasks.packing.words import WordEncoder
 from tasks.tokenizing.bpe import load_encoder
 
 Context = StageContext[PackConfig]
@@ -75,7 +78,7 @@ def _encode(context: Context, split: str, tokenizer: StoredFile) -> list[UnitRes
 
 def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> UnitReport:
     """One documents file as token ids."""
-    encoded = encode_documents(documents.local(), load_encoder(tokenizer.local()))
+    encoded = encode_documents(documents.local(), _word_encoder(tokenizer.local()))
     encoded.save({part: work.path(f".{part}.npy") for part in PARTS})
     summary = {
         "documents": encoded.num_documents,
@@ -85,6 +88,12 @@ def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> U
     return UnitReport(
         rows={f".{part}.npy": encoded.num_documents for part in PARTS}, summary=summary
     )
+
+
+@lru_cache(maxsize=1)
+def _word_encoder(tokenizer: Path) -> WordEncoder:
+    """A worker encodes file after file, and most words of the next one it knows."""
+    return WordEncoder(load_encoder(tokenizer))
 
 
 def _parts(result: UnitResult) -> dict[str, Any]:

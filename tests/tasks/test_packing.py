@@ -60,14 +60,14 @@ def assert_same_ids(encoder: WordEncoder, tokenizer: Tokenizer, texts: Sequence[
 @settings(max_examples=400, deadline=None)
 def test_any_text_gets_the_ids_of_the_tokenizer(tokenizer: Tokenizer, texts: list[str]) -> None:
     """Else a model trained on our rows meets other tokens when stock code encodes a text."""
-    encoder = WordEncoder(tokenizer, np.dtype(np.uint16))
+    encoder = WordEncoder(tokenizer)
     assert_same_ids(encoder, tokenizer, texts)
     assert_same_ids(encoder, tokenizer, texts[::-1])  # words known by now
 
 
 def test_every_character_is_cut_as_the_tokenizer_cuts_it(tokenizer: Tokenizer) -> None:
     """Each code point between letters, digits, marks, spaces and beside itself."""
-    encoder = WordEncoder(tokenizer, np.dtype(np.uint16))
+    encoder = WordEncoder(tokenizer)
     wide = [code for code in range(0x3100) if not 0xD800 <= code < 0xE000]
     sample = random.Random(0).sample(range(0xE000, sys.maxunicode + 1), 3000)
     for codes in (wide, sample):
@@ -77,11 +77,20 @@ def test_every_character_is_cut_as_the_tokenizer_cuts_it(tokenizer: Tokenizer) -
 
 def test_a_special_token_in_a_text_is_text(tokenizer: Tokenizer) -> None:
     """A page that says <mask> must not put that token into the training data."""
-    encoder = WordEncoder(tokenizer, np.dtype(np.uint16))
+    encoder = WordEncoder(tokenizer)
     texts = ["a <mask> b</s>", "<s>", " <pad><unk>", "<mask>\n<mask>"]
     assert_same_ids(encoder, tokenizer, texts)
     specials = {tokenizer.token_to_id(t) for t in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")}
     assert specials.isdisjoint(encoder.encode(texts)[0].tolist())
+
+
+def test_a_large_vocabulary_gets_wider_ids(tokenizer: Tokenizer) -> None:
+    """Else ids above 65,535 would wrap round to other tokens."""
+    wide = Tokenizer.from_str(tokenizer.to_str())
+    wide.encode_special_tokens = True
+    wide.add_special_tokens([f"<extra {number}>" for number in range(1 << 16)])
+    assert (WordEncoder(tokenizer).dtype, WordEncoder(wide).dtype) == (np.uint16, np.int32)
+    assert_same_ids(WordEncoder(wide), wide, AWKWARD)
 
 
 def test_forgetting_words_changes_no_id(
@@ -89,7 +98,7 @@ def test_forgetting_words_changes_no_id(
 ) -> None:
     """Memory stays bounded on a corpus with endless different words, and the ids right."""
     monkeypatch.setattr(words, "_MOST_WORDS_KNOWN", 50)
-    encoder = WordEncoder(tokenizer, np.dtype(np.uint16))
+    encoder = WordEncoder(tokenizer)
     for start in range(0, 1000, 30):
         assert_same_ids(encoder, tokenizer, [f"word{n} и{n}" for n in range(start, start + 40)])
         assert len(encoder._known) <= 50 + 81  # the words of one call more
@@ -135,10 +144,10 @@ def test_real_text_in_many_scripts_gets_the_ids_of_the_tokenizer(
     learnt = (text[:20_000] for texts in corpora.values() for text in texts[::3])
     save_tokenizer(train_bpe(learnt, 8000, 2, 32), tmp_path)
     own = load_encoder(tmp_path / "tokenizer.json")
-    encoder = WordEncoder(own, np.dtype(np.uint16))
+    encoder = WordEncoder(own)
     for texts in corpora.values():
         assert_same_ids(encoder, own, texts)
-    other = WordEncoder(tokenizer, np.dtype(np.int32))
+    other = WordEncoder(tokenizer)
     for name in ("web", "eleven languages", "odd"):
         assert_same_ids(other, tokenizer, corpora[name])
 
@@ -149,7 +158,7 @@ def encoded_file(folder: Path, texts: Iterable[str], tokenizer: Tokenizer) -> En
         for number, text in enumerate(texts):
             writer.add(number.to_bytes(16, "big"), 2 * number, text)
     paths = {part: folder / f"{part}.npy" for part in PARTS}
-    encode_documents(folder / "texts.arrow", tokenizer).save(paths)
+    encode_documents(folder / "texts.arrow", WordEncoder(tokenizer)).save(paths)
     return Encoded.open(paths)
 
 
