@@ -26,7 +26,7 @@ from tasks.engine.executor import default_workers
 from tasks.errors import StageError
 
 GRACE_SECONDS = 25.0
-_LAST_LINES = 40
+_LAST_LINES = 200  # of several processes, the launcher's own last words alone are 40
 
 
 def launch_command(launch: LaunchConfig, arguments: Sequence[str]) -> list[str]:

@@ -1,0 +1,160 @@
+"""Scores: held-out loss and pseudo-log-likelihood, against plain loops over stock."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_models import (
+    SPECIAL_IDS,
+    byte_tables,
+    our_model,
+    small_config,
+    stock_loss_sum,
+    stock_twin,
+    write_random_rows,
+)
+from transformers import RobertaForMaskedLM
+
+from roberta_model import scoring
+from roberta_model.batches import masked_batch
+from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.masking import MaskingRecipe
+from roberta_model.rows import PackedRows
+from roberta_model.scoring import MaskedScore, masked_loss, pseudo_log_likelihood
+
+TABLES = byte_tables()
+CONFIG = small_config(TABLES.vocab_size)
+SEQUENCES = [[0, 9, 30, 4, 77, 2], [0, 9, 31, 4, 77, 2], [50], [0, 2], [], [8] * 20, [0, 9, 30, 2]]
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> RobertaForMaskedLM:
+    """Stock's twin of `our_model(CONFIG)`."""
+    return stock_twin(our_model(CONFIG), tmp_path_factory.mktemp("twin"))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> PackedRows:
+    """Fifty held-out rows of 3 to 24 tokens."""
+    path = tmp_path_factory.mktemp("rows") / "rows.arrow"
+    return write_random_rows(path, 50, 24, TABLES.vocab_size, shortest=3)
+
+
+def constant_model() -> RobertaMaskedLM:
+    """A model that gives every token the same logit everywhere."""
+    model = our_model(CONFIG)
+    with torch.no_grad():
+        model.embeddings.word.weight.zero_()
+        model.lm_head.bias.fill_(0.5)
+    return model
+
+
+@torch.inference_mode()
+def test_the_held_out_loss_is_stocks(stock: RobertaForMaskedLM, rows: PackedRows) -> None:
+    """The published loss is the mean cross-entropy that stock computes on the same masks."""
+    numbers = np.arange(50)
+    batch = masked_batch(rows, numbers, numbers * 0, 0, MaskingRecipe(), TABLES, 0.15, "held-out")
+    score = masked_loss(our_model(CONFIG), rows, TABLES)
+    assert score.num_masked == batch.num_masked > 50
+    expected = stock_loss_sum(stock, batch).item()
+    assert score.loss_sum == pytest.approx(expected, rel=1e-5)
+    assert score.loss == pytest.approx(expected / batch.num_masked, rel=1e-5)
+    assert score.perplexity == pytest.approx(math.exp(score.loss))
+    mask_BT = torch.arange(batch.input_ids_BT.shape[1]) < batch.lengths_B[:, None]
+    logits = stock(input_ids=batch.input_ids_BT, attention_mask=mask_BT.long()).logits
+    best_M = logits.argmax(dim=-1).flatten()[batch.positions_M]
+    assert score.num_correct == (best_M == batch.targets_M).sum().item()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 24, 24 * 7, 10**6])
+def test_the_held_out_score_is_the_same_in_any_batch(
+    batch_tokens: int, rows: PackedRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with less memory measures the same model, to rounding."""
+    expected = masked_loss(our_model(CONFIG), rows, TABLES)
+    monkeypatch.setattr(scoring, "_HEAD_ROWS", 5)
+    found = masked_loss(our_model(CONFIG), rows, TABLES, batch_tokens=batch_tokens)
+    assert (found.num_masked, found.num_correct) == (expected.num_masked, expected.num_correct)
+    assert found.loss_sum == pytest.approx(expected.loss_sum, rel=1e-6)
+
+
+@pytest.mark.parametrize("num_parts", [2, 7, 60])
+@pytest.mark.parametrize("max_rows", [None, 33])
+def test_parts_of_the_held_out_rows_add_up(
+    num_parts: int, max_rows: int | None, rows: PackedRows
+) -> None:
+    """However the rows are shared out among workers, every row counts exactly once."""
+    model = our_model(CONFIG)
+    whole = masked_loss(model, rows, TABLES, max_rows=max_rows)
+    parts = [
+        masked_loss(model, rows, TABLES, max_rows=max_rows, part=(number, num_parts))
+        for number in range(num_parts)
+    ]
+    total = sum(parts, start=MaskedScore(0.0, 0, 0))
+    assert (total.num_masked, total.num_correct) == (whole.num_masked, whole.num_correct)
+    assert total.loss_sum == pytest.approx(whole.loss_sum, rel=1e-6)
+
+
+def test_scoring_again_gives_the_same_number(rows: PackedRows) -> None:
+    """Masks are frozen; and a model that was training is training afterwards."""
+    model = our_model(CONFIG).train()
+    assert masked_loss(model, rows, TABLES) == masked_loss(model, rows, TABLES)
+    assert model.training
+
+
+def test_no_rows_give_no_score(rows: PackedRows) -> None:
+    """A corpus with nothing held out has no loss, rather than a loss of 0."""
+    nothing = masked_loss(our_model(CONFIG), PackedRows([]), TABLES)
+    assert nothing.num_masked == 0
+    assert math.isnan(nothing.loss)
+    assert math.isnan(nothing.accuracy)
+
+
+def test_a_model_that_knows_nothing_is_never_right(rows: PackedRows) -> None:
+    """All logits equal is a tie for the first place, and a tie is wrong."""
+    score = masked_loss(constant_model(), rows, TABLES)
+    assert score.accuracy == 0
+    assert score.loss == pytest.approx(math.log(TABLES.vocab_size), rel=1e-5)
+
+
+@torch.inference_mode()
+def one_mask_at_a_time(stock: RobertaForMaskedLM, ids: list[int]) -> float:
+    """Salazar et al. (2020), as it is written: mask a token, ask for it, go on."""
+    total = 0.0
+    for place, target in enumerate(ids):
+        if target in (*SPECIAL_IDS, TABLES.mask_id):
+            continue
+        masked = [*ids[:place], TABLES.mask_id, *ids[place + 1 :]]
+        logits_V = stock(input_ids=torch.tensor([masked])).logits[0, place]
+        total += logits_V.double().log_softmax(dim=0)[target].item()
+    return total
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 13, 8192])
+def test_pseudo_log_likelihood_is_the_naive_loops(
+    batch_tokens: int, stock: RobertaForMaskedLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sharing and batching masked copies changes no score; empty lines score 0."""
+    expected = [one_mask_at_a_time(stock, ids) for ids in SEQUENCES]
+    for window_tokens in (1 << 22, 1):
+        monkeypatch.setattr(scoring, "_WINDOW_TOKENS", window_tokens)
+        found = pseudo_log_likelihood(
+            our_model(CONFIG), SEQUENCES, mask_id=TABLES.mask_id, batch_tokens=batch_tokens
+        )
+        assert found == pytest.approx(expected, abs=1e-4)
+        assert found[3] == found[4] == 0
+
+
+def test_equal_sequences_score_equally_to_the_bit() -> None:
+    """What stands beside a sentence must not decide a minimal pair."""
+    scores = pseudo_log_likelihood(
+        our_model(CONFIG), [*SEQUENCES, *SEQUENCES[::-1]], mask_id=TABLES.mask_id
+    )
+    assert scores[:7] == scores[7:][::-1]
+
+
+def test_a_model_that_knows_nothing_ties_on_equal_lengths() -> None:
+    """Two sentences of one length score the same under it: a tie, to the bit."""
+    good, bad = pseudo_log_likelihood(constant_model(), SEQUENCES[:2], mask_id=TABLES.mask_id)
+    assert good == bad == pytest.approx(-4 * math.log(TABLES.vocab_size), rel=1e-5)
