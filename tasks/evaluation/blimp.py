@@ -75,8 +75,11 @@ def read_pairs(path: Path, name: str, max_pairs: int | None = None) -> list[Mini
 def _lines(path: Path, name: str) -> Iterator[str]:
     """The lines of a UTF-8 file, plain or compressed."""
     try:
-        with path.open("rb") as stream:
-            yield from io.TextIOWrapper(decompressed(stream), encoding="utf-8")
+        with (
+            path.open("rb") as stream,
+            io.TextIOWrapper(decompressed(stream), encoding="utf-8") as lines,
+        ):
+            yield from lines
     except UnicodeDecodeError as problem:
         raise UserError(f"evaluate.blimp.data: {name}: this is not UTF-8 ({problem}).") from problem
     except Exception as problem:
