@@ -7,14 +7,13 @@ and text in any script pass; navigation, tables of symbols and boilerplate do no
 
 from collections import Counter
 
-import numpy as np
 import regex
 
-from tasks.cleaning.phrases import Hashes
+from tasks.cleaning.phrases import Hashes, distinct
 from tasks.config.clean import FilterConfig
 
 _SYMBOLS = regex.compile(r"[^\p{L}\p{M}\p{N}\s]+")
-_SPACES = regex.compile(r"\s+")
+_ASCII_OTHERS = bytes(code for code in range(128) if _SYMBOLS.match(chr(code)) is None)
 _FEWEST_LINES = 4
 _FEWEST_PHRASES = 40
 
@@ -40,8 +39,10 @@ def reason_to_drop(text: str, phrases: Hashes, filters: FilterConfig) -> str | N
 
 def symbol_share(text: str) -> float:
     """Share of the characters, spaces aside, that are neither letters, marks nor digits."""
-    dense = len(text) - sum(map(len, _SPACES.findall(text)))
-    return sum(map(len, _SYMBOLS.findall(text))) / max(1, dense)
+    dense = sum(map(len, text.split()))
+    encoded = text.encode("utf-8", "surrogatepass").translate(None, _ASCII_OTHERS)
+    rest = encoded.decode("utf-8", "surrogatepass")
+    return sum(map(len, _SYMBOLS.findall(rest))) / max(1, dense)
 
 
 def repeated_line_share(text: str) -> float:
@@ -57,4 +58,4 @@ def repeated_phrase_share(phrases: Hashes) -> float:
     """Share of five-word phrases that were said before; 0 for a short text."""
     if len(phrases) < _FEWEST_PHRASES:
         return 0.0
-    return 1.0 - len(np.unique(phrases)) / len(phrases)
+    return 1.0 - len(distinct(phrases)) / len(phrases)

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.cleaning.phrases import Hashes
+from tasks.cleaning.phrases import Hashes, distinct
 
 Signature = NDArray[np.uint32]
 
 _HIGH = np.uint64(32)
-_CHUNK = 1 << 12
+_PHRASES_AT_ONCE = 1 << 10  # so many times 128 hashes stay in a core's cache
+_EDGES_AT_ONCE = 1 << 12
 
 
 class MinHasher:
@@ -28,11 +29,13 @@ class MinHasher:
 
     def sign(self, phrases: Hashes) -> Signature:
         """The signature of the set of phrases: uint32, one number a hash function."""
-        distinct = np.unique(phrases)
+        different = distinct(phrases)
         lowest = np.full(len(self._offsets), np.iinfo(np.uint64).max, dtype=np.uint64)
-        for start in range(0, len(distinct), _CHUNK):
-            part = distinct[start : start + _CHUNK, None]
-            np.minimum(lowest, (part * self._multipliers + self._offsets).min(axis=0), out=lowest)
+        for start in range(0, len(different), _PHRASES_AT_ONCE):
+            part = different[start : start + _PHRASES_AT_ONCE]
+            hashes = np.multiply.outer(self._multipliers, part)
+            hashes += self._offsets[:, None]
+            np.minimum(lowest, hashes.min(axis=1), out=lowest)
         return (lowest >> _HIGH).astype(np.uint32)
 
 
@@ -85,9 +88,11 @@ def keep_similar(
     """
     ends = np.cumsum([len(part) for part in signatures])
     keep = np.zeros(len(edges), dtype=bool)
-    for start in range(0, len(edges), _CHUNK):
-        left, right = (_gather(signatures, ends, edges[start : start + _CHUNK, i]) for i in (0, 1))
-        keep[start : start + _CHUNK] = (left == right).mean(axis=1) >= threshold
+    for start in range(0, len(edges), _EDGES_AT_ONCE):
+        left, right = (
+            _gather(signatures, ends, edges[start : start + _EDGES_AT_ONCE, i]) for i in (0, 1)
+        )
+        keep[start : start + _EDGES_AT_ONCE] = (left == right).mean(axis=1) >= threshold
     return edges[keep]
 
 

@@ -43,6 +43,14 @@ class PhraseHasher:
         return np.fromiter((known[word] for word in words), dtype=np.uint64, count=len(words))
 
 
+def distinct(hashes: Hashes) -> Hashes:
+    """The different ones in ascending order; sorting is many times faster than np.unique."""
+    ordered = np.sort(hashes)
+    is_first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return ordered[is_first]
+
+
 def _combine(units: Hashes) -> Hashes:
     size = max(1, len(units) - PHRASE_WORDS + 1)
     result = np.zeros(size, dtype=np.uint64)
