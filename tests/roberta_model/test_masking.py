@@ -163,6 +163,13 @@ def test_of_the_chosen_80_10_10_are_hidden_swapped_and_kept(
         assert (often == 0).mean() < 2 * np.exp(-expected) + 0.01
 
 
+def test_the_recipe_unless_told_otherwise_is_robertas() -> None:
+    """15 % of the tokens; of these 80 % hidden, 10 % swapped, 10 % kept; single tokens."""
+    recipe = MaskingRecipe()
+    assert (recipe.rate, recipe.mask_share, recipe.random_share) == (0.15, 0.8, 0.1)
+    assert not recipe.whole_word
+
+
 def test_masks_are_fresh_each_epoch() -> None:
     """Dynamic masking: an epoch, a row, a seed and a use have masks of their own."""
     tokens_BT = np.full((400, 64), 50, dtype=np.uint16)
