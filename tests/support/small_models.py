@@ -4,7 +4,7 @@ Weights are drawn for every parameter, biases and norms too: with stock's zero b
 norms, code that forgets one of them would look right.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor
 from transformers import RobertaConfig, RobertaForMaskedLM
 
 from roberta_model.config import PRESETS, ModelConfig
-from roberta_model.huggingface import load_model
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.masking import MaskingTables
 from roberta_model.rows import PackedRows
@@ -115,11 +114,6 @@ def train_in_process(
     return training, list(training.run(last or spec.steps, must_stop))
 
 
-def weights_of(training: Training) -> dict[str, Tensor]:
-    """A copy of a training's fp32 weights."""
-    return {name: value.clone() for name, value in training.optimizer.weights().items()}
-
-
 def stock_loss_sum(stock: RobertaForMaskedLM, batch: Any) -> Tensor:
     """Stock's own summed masked-LM loss of one of our batches."""
     ids_BT = batch.input_ids_BT
@@ -130,14 +124,3 @@ def stock_loss_sum(stock: RobertaForMaskedLM, batch: Any) -> Tensor:
         mask_BT = (torch.arange(ids_BT.shape[1]) < batch.lengths_B[:, None]).long()
     loss = stock(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT).loss
     return loss * batch.num_masked
-
-
-def load_stock_and_ours(folder: Path) -> tuple[RobertaForMaskedLM, RobertaMaskedLM]:
-    """One folder, read by both codebases."""
-    return RobertaForMaskedLM.from_pretrained(folder).eval(), load_model(folder)
-
-
-def batches_of(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """A list in pieces of at most so many."""
-    for start in range(0, len(numbers), size):
-        yield numbers[start : start + size]
