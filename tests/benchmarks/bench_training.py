@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import torch
 from material import Material, material
-from paired import Comparison, Figures, parser, run_worker
+from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from roberta_model.batches import MaskedBatch, MaskedBatches
 from roberta_model.config import PRESETS, ModelConfig
@@ -69,7 +69,7 @@ def main() -> None:
             "stock gets its batches ready made; ours masks them while it trains",
         ),
     )
-    arguments = ["--size", options.size, *(["--quick"] if options.quick else [])]
+    arguments = ["--size", options.size, *passed_on(options)]
     comparison.run(
         {VARIANTS[name]: lambda name=name: _worker(name, arguments, options) for name in names},
         1 if options.quick else options.rounds,

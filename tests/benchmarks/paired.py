@@ -37,12 +37,14 @@ class Comparison:
         title: One line above the table.
         units: For each figure, its heading; the first one is compared.
         notes: Lines below the table: what is and is not counted.
+        peers: For a variant, whom it is compared with; the first variant unless named.
         results: For each variant, one mapping of figures a round.
     """
 
     title: str
     units: Mapping[str, str]
     notes: Sequence[str] = ()
+    peers: Mapping[str, str] = field(default_factory=dict)
     results: dict[str, list[Figures]] = field(default_factory=dict)
 
     def run(self, variants: Mapping[str, Callable[[], Figures]], rounds: int) -> None:
@@ -57,8 +59,9 @@ class Comparison:
         return [round_[figure] for round_ in self.results[name]]
 
     def ratio(self, name: str) -> float:
-        """A variant's first figure beside the first variant's: median of the rounds' ratios."""
-        figure, base = next(iter(self.units)), next(iter(self.results))
+        """A variant's first figure beside its peer's: median of the rounds' ratios."""
+        figure = next(iter(self.units))
+        base = self.peers.get(name, next(iter(self.results)))
         pairs = zip(self.values(name, figure), self.values(base, figure), strict=True)
         return statistics.median(ours / theirs for ours, theirs in pairs)
 
@@ -118,6 +121,12 @@ def parser(about: str | None, rounds: int) -> argparse.ArgumentParser:
     made.add_argument("--worker", help=argparse.SUPPRESS)
     made.add_argument("--material", type=Path, help=argparse.SUPPRESS)
     return made
+
+
+def passed_on(options: argparse.Namespace) -> list[str]:
+    """The options that a worker needs too."""
+    quick = ["--quick"] if options.quick else []
+    return [*quick, *(["--material", str(options.material)] if options.material else [])]
 
 
 def run_worker(script: str, *arguments: str, threads: int) -> dict[str, float]:
