@@ -47,33 +47,40 @@ def pack(context: Context) -> StageReport:
     Raises:
         UserError: the training text does not fill one row.
     """
-    tokenizer = context.input("tokenizer").file("tokenizer/tokenizer.json")
-    encoded = {split: _encode(context, split, tokenizer) for split in SPLITS}
+    encoded = _encode(context)
     ledger = Ledger()
     summary: dict[str, Any] = {"row_tokens": context.config.row_tokens}
     number = 0
+    shards: list[Unit] = []
     for split, results in encoded.items():
-        shards = _shard_units(context.config, split, results, number)
-        if split == "train" and not shards:
+        units = _shard_units(context.config, split, results, number)
+        if split == "train" and not units:
             raise UserError(_too_small(context.config, results))
-        context.map(write_shard, shards)
+        shards += units
         summary[split] = _account(context.config, split, results, ledger)
         number += sum(result.summary["documents"] for result in results)
+    context.map(write_shard, shards)
     everything = [result for results in encoded.values() for result in results]
     unit = Unit("documents", {"files": [_parts(result) for result in everything]})
     context.map(tabulate_documents, [unit])
     return StageReport(ledger, summary)
 
 
-def _encode(context: Context, split: str, tokenizer: StoredFile) -> list[UnitResult]:
-    units = [
-        Unit(
-            f"encoded/{split}/{file.url.rsplit('/', 1)[-1].removesuffix('.arrow')}",
-            {"documents": file, "tokenizer": tokenizer},
-        )
-        for file in context.input("clean").files(f"{split}/")
-    ]
-    return context.map(encode, units, outputs=False)
+def _encode(context: Context) -> dict[str, list[UnitResult]]:
+    """Every file's tokens, by split."""
+    tokenizer = context.input("tokenizer").file("tokenizer/tokenizer.json")
+    units = {
+        split: [
+            Unit(
+                f"encoded/{split}/{file.url.rsplit('/', 1)[-1].removesuffix('.arrow')}",
+                {"documents": file, "tokenizer": tokenizer},
+            )
+            for file in context.input("clean").files(f"{split}/")
+        ]
+        for split in SPLITS
+    }
+    results = iter(context.map(encode, [*units["train"], *units["held_out"]], outputs=False))
+    return {split: [next(results) for _ in units[split]] for split in SPLITS}
 
 
 def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> UnitReport:

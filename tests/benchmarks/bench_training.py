@@ -62,9 +62,9 @@ def main() -> None:
         f"Training step, {options.size}: {rows} rows x {row_tokens} tokens",
         {"tokens_per_second": "tokens/s", "gflops": "useful GFLOP/s", "share": "% of roofline"},
         (
-            "useful FLOPs: the whole encoder for every token, the head for the 15 % masked, "
-            "backward = 2 x forward; work that a variant avoids beyond that counts as done, "
-            "work it does beyond that counts as nothing",
+            "useful FLOPs: what a step cannot do without, the same for all: every layer for every "
+            "token, but of the last one only keys and values; the rest of it and the head for the "
+            "15 % masked; backward = 2 x forward. Work beyond that counts as nothing",
             "roofline: matmul of 1024 x 1024 in the variant's precision, measured beside it",
             "stock gets its batches ready made; ours masks them while it trains",
         ),
@@ -115,11 +115,16 @@ def _config(options: argparse.Namespace, found: Material, row_tokens: int) -> Mo
 
 
 def flops_per_token(config: ModelConfig, row_tokens: int) -> float:
-    """Multiplications and additions of forward and backward, matrix products alone."""
+    """Multiplications and additions that a step cannot do without, matrix products alone.
+
+    Of the last layer only keys and values are needed at every position.
+    """
     width = config.width
-    layer = 8 * width**2 + 4 * width * config.feedforward_width + 4 * row_tokens * width
+    keys_values = 4 * width**2
+    rest = 4 * width**2 + 4 * width * config.feedforward_width + 4 * row_tokens * width
     head = 2 * width**2 + 2 * width * config.vocab_size
-    return 3.0 * (config.num_layers * layer + _MASKED_SHARE * head)
+    full = (config.num_layers - 1) * (keys_values + rest) + keys_values
+    return 3.0 * (full + _MASKED_SHARE * (rest + head))
 
 
 def matmul_gflops(dtype: torch.dtype, seconds: float = 0.5) -> float:
