@@ -72,7 +72,12 @@ class PretrainConfig(Section):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 where the processor has it, else fp32."
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="In pretraining; the paper has 0.1.")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="In pretraining; the paper has 0.1. Its noise differs with processes and micro-batches.",
+    )
     checkpoint_steps: Annotated[int, Execution()] = Field(
         500, ge=1, description="Steps between checkpoints."
     )
