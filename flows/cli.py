@@ -127,7 +127,9 @@ def main() -> None:
         click.echo(f"roberta: {problem}", err=True)
         code = 1
     except (KeyboardInterrupt, click.Abort) as problem:
-        reason = str(problem) or "What is finished is kept; the same command goes on."
+        # click has made its own Abort of a KeyboardInterrupt, which may hold a hint.
+        told = str(problem.__cause__ or problem)
+        reason = told or "What is finished is kept; the same command goes on."
         click.echo(f"roberta: stopped. {reason}", err=True)
         code = 128 + (signal.SIGTERM if _was_terminated(problem) else signal.SIGINT)
     sys.exit(code if isinstance(code, int) else 0)

@@ -8,13 +8,13 @@ running for ever, and Ctrl-C would end it before the run's last state is told. O
 in its own session: it ends when its stdin ends, however this process goes.
 """
 
+import contextlib
 import os
 import select
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import StageError, UserError
@@ -38,7 +38,7 @@ START_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def prefect_api() -> Iterator[Callable[[], None]]:
     """Inside the `with` block there is a Prefect API: the configured one, or a server of ours.
 
@@ -69,9 +69,11 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         )
         try:
             yield lambda: _use(process, log)
-            _drain()
         finally:
-            _stop(process)
+            # After Ctrl-C too: what is held back would be sent at exit, to a server that is gone.
+            with contextlib.ExitStack() as ending:
+                ending.callback(_stop, process)
+                _drain()
             os.environ.pop("PREFECT_API_URL", None)
 
 
@@ -118,7 +120,9 @@ def _use(process: "subprocess.Popen[bytes]", log: "tempfile._TemporaryFileWrappe
 
 
 def _drain() -> None:
-    """Send what Prefect still holds back in this process: task states and log lines."""
+    """Send what Prefect still holds back in this process, if it ever ran: states and log lines."""
+    if "prefect.flow_engine" not in sys.modules:
+        return
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

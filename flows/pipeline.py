@@ -66,6 +66,7 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
                 "path": store.url(outcome.artifact.folder),
             }
         )
+        record["seconds"] = round(time.monotonic() - start, 3)
         write_run(store, record)
         show_stage(name, outcome)
     record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
