@@ -20,6 +20,9 @@ class ModelSection(Section):
     max_row_tokens: int | None = Field(
         None, ge=8, description="Longest input, in tokens. Default: pack.row_tokens."
     )
+    initializer_range: float = Field(
+        0.02, gt=0, description="Standard deviation of new weights; narrow models learn with more."
+    )
     source_folder: str | None = Field(
         None,
         alias="from",

@@ -103,6 +103,7 @@ def model_values(context: StageContext[Any]) -> dict[str, Any] | None:
         config = ModelConfig(
             vocab_size=int(context.input("tokenizer").summary["vocab_size"]),
             max_row_tokens=section.max_row_tokens or row_tokens,
+            initializer_range=section.initializer_range,
             **sizes,
         )
     except ValueError as problem:
