@@ -76,7 +76,7 @@ class PretrainConfig(Section):
         0.0,
         ge=0,
         lt=1,
-        description="In pretraining; the paper has 0.1. Its noise differs with processes and micro-batches.",
+        description="The paper has 0.1. Its noise differs with processes and micro-batches.",
     )
     checkpoint_steps: Annotated[int, Execution()] = Field(
         500, ge=1, description="Steps between checkpoints."

@@ -11,7 +11,10 @@ from command import Command, ask
 from tasks.stages import STAGE_NAMES
 
 Run = dict[str, Any]
-COMMANDS = "run plan explain status verify ledger fill-mask score export report schema".split()
+COMMANDS = (
+    *("run", "plan", "explain", "status", "verify", "ledger"),
+    *("fill-mask", "score", "export", "report", "schema"),
+)
 
 
 def test_a_run_tells_its_stages_model_and_report(first_run: Run, roberta: Command) -> None:
