@@ -133,16 +133,17 @@ def prefect_server(home: Path, start_seconds: float = 120) -> Iterator[str]:
     port = free_port()
     mark = new_mark()
     kept = {name: value for name, value in os.environ.items() if "PREFECT" not in name}
+    api = f"http://127.0.0.1:{port}/api"
+    settings = {**_PREFECT, "PREFECT_HOME": str(home), "PREFECT_UI_API_URL": api}
     log = (home / "server.log").open("w")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     process = subprocess.Popen(
         [*command, "--port", str(port)],
-        env={**kept, **_PREFECT, "PREFECT_HOME": str(home), MARK: mark},
+        env={**kept, **settings, MARK: mark},
         stdout=log,
         stderr=log,
         start_new_session=True,
     )
-    api = f"http://127.0.0.1:{port}/api"
     try:
         end = time.monotonic() + start_seconds
         while not _answers(f"{api}/health"):

@@ -1,0 +1,99 @@
+"""A headless Chromium, driven over its DevTools protocol."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from websockets.sync.client import ClientConnection, connect
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_browser() -> str | None:
+    """The program, or None."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+class Page:
+    """One page; `problems` collects errors and warnings of its console."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """One command and its answer; events that come in between are kept."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        self._connection.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._connection.recv(timeout=60))
+            if answer.get("id") == number:
+                return answer["result"]
+            self._note(answer.get("method"), answer.get("params", {}))
+
+    def _note(self, method: str, values: dict[str, Any]) -> None:
+        if method == "Runtime.exceptionThrown":
+            self.problems.append(json.dumps(values["exceptionDetails"]))
+        elif method == "Log.entryAdded" and values["entry"]["level"] == "error":
+            self.problems.append(values["entry"]["text"])
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(values["request"]["url"])
+
+    def text_with(self, url: str, *words: str, seconds: float = 60) -> str:
+        """Open a page and wait until its text holds all words."""
+        self.call("Page.navigate", url=url)
+        end = time.monotonic() + seconds
+        while True:
+            found = self.call("Runtime.evaluate", expression="document.body?.innerText || ''")
+            text = str(found["result"].get("value", ""))
+            if all(word.lower() in text.lower() for word in words):
+                return text
+            assert time.monotonic() < end, f"{words} not in:\n{text}"
+            time.sleep(0.3)
+
+    def count(self, selector: str) -> int:
+        """How many elements a CSS selector finds."""
+        expression = f"document.querySelectorAll({json.dumps(selector)}).length"
+        return int(self.call("Runtime.evaluate", expression=expression)["result"]["value"])
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as a PNG."""
+        picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(picture["data"]))
+
+
+@contextmanager
+def open_page(program: str, profile: Path) -> Iterator[Page]:
+    """A browser with one empty page."""
+    command = [program, "--headless=new", "--no-sandbox", "--disable-gpu"]
+    command += ["--disable-dev-shm-usage", "--window-size=1200,1600"]
+    command += [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            told = profile / "DevToolsActivePort"
+            end = time.monotonic() + 60
+            while not told.exists() or not told.read_text().strip():
+                assert process.poll() is None, "the browser ended at once"
+                assert time.monotonic() < end, "the browser did not start"
+                time.sleep(0.1)
+            port = int(told.read_text().split()[0])
+            with urlopen(f"http://127.0.0.1:{port}/json") as answer:
+                pages = [page for page in json.load(answer) if page["type"] == "page"]
+            address = pages[0]["webSocketDebuggerUrl"]
+            with connect(address, max_size=None, proxy=None) as connection:
+                yield Page(connection)
+        finally:
+            process.kill()
