@@ -105,7 +105,9 @@ def measure_steps(work: UnitWork, *, training: str) -> UnitReport:
 def _train(context: Context, checkpoints: Checkpoints, steps: int, goal: int) -> None:
     """Run the trainer up to a step, committing each checkpoint it writes on the way."""
     lasting = context.lasting_scratch()
-    newest = _adopt_leftovers(context, checkpoints, lasting, goal)
+    newest = _adopt_whole(checkpoints, lasting, goal)
+    for leftover in lasting.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True)
     start = 0 if newest is None else step_number(newest)
     if start >= goal:
         return
@@ -129,8 +131,10 @@ def _train(context: Context, checkpoints: Checkpoints, steps: int, goal: int) ->
                     bar.show(event["step"], note)
                 newest = _take(checkpoints, event, newest)
         except BaseException:
-            for event in trainer.stop():
-                newest = _take(checkpoints, event, newest)
+            # `newest` may be out of date: the interruption can come between commit and return.
+            for _ in trainer.stop():
+                pass
+            _adopt_whole(checkpoints, lasting, goal)
             raise
         trainer.check_end()
     shutil.rmtree(folder, ignore_errors=True)
@@ -152,17 +156,13 @@ def step_number(result: UnitResult) -> int:
     return int(result.summary["step"])
 
 
-def _adopt_leftovers(
-    context: Context, checkpoints: Checkpoints, lasting: Path, goal: int
-) -> UnitResult | None:
-    """The newest checkpoint there is, counting those a killed run wrote but did not commit."""
+def _adopt_whole(checkpoints: Checkpoints, lasting: Path, goal: int) -> UnitResult | None:
+    """The newest checkpoint there is, counting whole ones that were not committed yet."""
     newest = checkpoints.newest(step for step in checkpoints.steps() if step <= goal)
     for folder in sorted(lasting.glob("*/[0-9]*")):
         after = 0 if newest is None else step_number(newest)
         if after < step_of(folder) <= goal and continues(folder, after):
             newest = checkpoints.adopt(folder, newest, {})
-    for leftover in lasting.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True)
     return newest
 
 

@@ -6,6 +6,7 @@ to and its step, never how often the run was cut short.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -59,21 +60,31 @@ class Checkpoints:
         """Commit a checkpoint folder that the trainer has finished.
 
         The trainer leaves the losses since the last checkpoint in the folder; with those of
-        the checkpoint before they become the losses of all steps.
+        the checkpoint before they become the losses of all steps. The folder stays whole until
+        the unit is committed: whoever is interrupted in between can do it again.
         """
         step = step_of(folder)
         unit = self.unit(step)
         scratch = self.context.scratch()
         work = UnitWork(unit.label, scratch)
         earlier = b"" if before is None else before.files[f"/{LOSSES}"].local().read_bytes()
-        new = (folder / LOSSES).read_bytes()
-        (folder / LOSSES).unlink()
         for path in sorted(folder.iterdir()):
-            shutil.move(path, work.path(f"/{path.name}"))
-        work.path(f"/{LOSSES}").write_bytes(earlier + new)
+            if path.name != LOSSES:
+                _link(path, work.path(f"/{path.name}"))
+        work.path(f"/{LOSSES}").write_bytes(earlier + (folder / LOSSES).read_bytes())
         report = UnitReport(rows={f"/{LOSSES}": step}, summary={"step": step})
         facts = {"started": now(), **measured, "step": step}
-        return self.context.commit(checkpoint, unit, work, report, outputs=False, measured=facts)
+        done = self.context.commit(checkpoint, unit, work, report, outputs=False, measured=facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        return done
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file where the disk has such, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def step_of(folder: Path) -> int:
