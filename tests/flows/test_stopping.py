@@ -13,6 +13,7 @@ from command import Command, end_all, left_after, new_mark, processes_with
 from tiny_pipeline import write_config
 
 TRAINING = ("--set", "pretrain.steps=300", "--set", "pretrain.checkpoint_steps=50")
+CLEANING = "2-clean/*/.work/*"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 

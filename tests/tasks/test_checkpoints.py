@@ -1,0 +1,38 @@
+"""An interruption at the worst moment: while a checkpoint is being committed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_pipeline import run_all, write_config
+
+from tasks.config.load import load_config
+from tasks.training.checkpoints import Checkpoints
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
+def test_the_losses_of_all_steps_survive(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this the loss curve of an interrupted run begins in the middle."""
+    config = load_config(str(write_config(tmp_path)))
+    adopt = Checkpoints.adopt
+    calls = []
+
+    def interrupted(self: Checkpoints, *arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1 and moment == "before the commit":
+            raise KeyboardInterrupt
+        done = adopt(self, *arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(Checkpoints, "adopt", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(config, until="pretrain")
+    finished = run_all(config, until="pretrain")["pretrain"].artifact
+
+    lines = finished.file("losses.jsonl").local().read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 15))
