@@ -102,7 +102,9 @@ class UnitRecord:
         """What a stage gets to see of this unit."""
         files = {suffix: self.stored(store, folder, suffix) for suffix in self.files}
         ledger = Ledger.from_json(self.ledger)
-        return UnitResult(self.label, self.key, files, ledger, self.summary, reused)
+        return UnitResult(
+            self.label, self.key, files, ledger, self.summary, reused, self.provenance
+        )
 
 
 @dataclass(frozen=True)

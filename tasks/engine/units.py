@@ -83,7 +83,7 @@ class UnitReport:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """A committed unit: its files by suffix, its ledger and its summary."""
+    """A committed unit: its files by suffix, its ledger, its summary and where it was made."""
 
     label: str
     key: str
@@ -91,3 +91,4 @@ class UnitResult:
     ledger: Ledger
     summary: Mapping[str, Any]
     reused: bool
+    provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -41,12 +41,14 @@ def loss_chart(steps: Sequence[int], losses: Sequence[float]) -> str:
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(2.8)
         stride = max(1, len(losses) // _MOST_POINTS)
-        axes.plot(steps[::stride], losses[::stride], color=QUIET, linewidth=0.7, label="step")
         smooth = _running_mean(losses, window)
-        axes.plot(steps[::stride], smooth[::stride], color=ACCENT, label=f"mean of {window}")
+        if window > 1:
+            axes.plot(steps[::stride], losses[::stride], color=QUIET, linewidth=0.7, label="step")
+        axes.plot(steps[::stride], smooth[::stride], color=ACCENT, label=f"mean of {window} steps")
         axes.set_xlabel("step")
         axes.set_ylabel("masked-LM loss (nats)")
-        axes.legend(frameon=False)
+        if window > 1:
+            axes.legend(frameon=False)
         return _svg(figure)
 
 
@@ -65,7 +67,8 @@ def throughput_chart(steps: Sequence[int], tokens_per_second: Sequence[float]) -
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(2.0)
         axes.plot(steps, tokens_per_second, color=ACCENT, marker="o", markersize=3)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(tokens_per_second))
+        axes.set_xlim(0, 1.02 * max(steps))
         axes.set_xlabel("step")
         axes.set_ylabel("tokens/s")
         axes.yaxis.set_major_formatter("{x:,.0f}")

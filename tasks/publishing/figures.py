@@ -105,11 +105,20 @@ def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "key": manifest["key"],
         "units": len(manifest["units"]),
-        "seconds": provenance.get("seconds", 0.0),
+        "seconds": _seconds(manifest),
         "peak_memory_bytes": provenance.get("peak_memory_bytes", 0),
         "ended": provenance.get("ended", "")[:19].replace("T", " "),
         "hosts": ", ".join(provenance.get("hosts", [])),
     }
+
+
+def _seconds(manifest: Mapping[str, Any]) -> float:
+    """All processes' own time; of a training, of all its checkpoints, kept or not."""
+    rest = [unit["provenance"] for unit in manifest["units"]]
+    trained = [unit for unit in rest if "intervals" in unit]
+    intervals = max(trained, key=lambda unit: int(unit["step"]))["intervals"] if trained else []
+    rest = [unit for unit in rest if "intervals" not in unit]
+    return float(sum(part.get("seconds", 0.0) for part in (*rest, *intervals)))
 
 
 def _recipe(manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -128,9 +137,9 @@ def read_losses(path: Path) -> tuple[list[int], list[float]]:
 
 def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
     """Steps and tokens a second of the checkpoint intervals that were measured."""
-    found = sorted(
-        (unit["provenance"]["step"], unit["provenance"]["tokens_per_second"])
-        for unit in units
-        if unit["provenance"].get("tokens_per_second")
-    )
+    checkpoints = [unit["provenance"] for unit in units if "intervals" in unit["provenance"]]
+    if not checkpoints:
+        return [], []
+    intervals = max(checkpoints, key=lambda unit: int(unit["step"]))["intervals"]
+    found = [(part["step"], part["tokens_per_second"]) for part in intervals if len(part) > 1]
     return [step for step, _ in found], [rate for _, rate in found]

@@ -73,7 +73,10 @@ class Checkpoints:
                 _link(path, work.path(f"/{path.name}"))
         work.path(f"/{LOSSES}").write_bytes(earlier + (folder / LOSSES).read_bytes())
         report = UnitReport(rows={f"/{LOSSES}": step}, summary={"step": step})
-        facts = {"started": now(), **measured, "step": step}
+        # Earlier checkpoints are let go; how fast the training was all the way is not.
+        past = [] if before is None else before.provenance.get("intervals", [])
+        intervals = [*past, {"step": step, **measured}]
+        facts = {"started": now(), **measured, "step": step, "intervals": intervals}
         done = self.context.commit(checkpoint, unit, work, report, outputs=False, measured=facts)
         shutil.rmtree(folder, ignore_errors=True)
         return done
