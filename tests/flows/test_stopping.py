@@ -138,7 +138,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same_bytes(
     for number in range(8):
         lines = [
             json.dumps({"text": f"In file {number} ship {n} carries {n * 7} sailors over the sea."})
-            for n in range(12_000)
+            for n in range(2_500)
         ]
         (texts / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
     source = {"type": "files", "name": "ships", "paths": str(texts), "held_out": 0.05}

@@ -1,0 +1,140 @@
+"""What surrounds a run: Prefect's server and home, secrets, pipes, and what is not imported."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from command import ROOT, Command, ask, free_port
+from tiny_pipeline import write_config
+
+SECRET = "s3cret-of-the-team"
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """Gives its one file to who knows the secret."""
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+        allowed = self.headers["Authorization"] == f"Bearer {SECRET}"
+        lines = "".join(
+            json.dumps({"text": f"Ship {n} sails over the sea."}) + "\n" for n in range(99)
+        )
+        body = lines.encode() if allowed else b"who are you?"
+        self.send_response(200 if allowed else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Tests stay quiet."""
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """The address of a file that needs an Authorization header."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/ships.jsonl"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_secret_header_is_written_nowhere(guarded: str, roberta: Command, tmp_path: Path) -> None:
+    """A token in a manifest, a log or Prefect's database is a token lost."""
+    assert roberta.api is not None
+    headers = {"Authorization": "SHIPS_TOKEN"}
+    source = {"type": "http", "name": "ships", "urls": [guarded], "headers_from_env": headers}
+    config = write_config(tmp_path, corpus=[source | {"attempts": 1}])
+    arguments = ("-v", "run", config, "--until", "download", "--json")
+
+    home = tmp_path / "home"
+    without = Command(tmp_path, home, roberta.api)(*arguments)
+    assert without.code == 2, without.err
+    assert "SHIPS_TOKEN" in without.err
+
+    knowing = {"SHIPS_TOKEN": f"Bearer {SECRET}"}
+    done = Command(tmp_path, home, roberta.api, knowing)(*arguments)
+    assert done.code == 0, done.err
+    assert SECRET not in done.err + done.out
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    run = ask(roberta.api, f"flow_runs/{done.json['run']}")
+    assert SECRET not in json.dumps(run)
+    only = {"flow_run_id": {"any_": [done.json["run"]]}}
+    logs = ask(roberta.api, "logs/filter", {"logs": only})
+    assert any("download" in line["message"] for line in logs)
+    assert SECRET not in json.dumps(logs)
+
+
+def test_stderr_is_quiet_with_a_server_of_its_own(tmp_path: Path) -> None:
+    """A line when a stage begins and one when it ends; nothing of Prefect, no bars, no colours."""
+    config = write_config(tmp_path)
+    done = Command(tmp_path, tmp_path / "home")("run", config, "--until", "download", "--json")
+    assert done.code == 0, done.err
+    assert [line.split()[:2] for line in done.err.splitlines()] == [
+        ["download", "started"],
+        ["download", "done"],
+    ]
+    assert [stage["state"] for stage in done.json["stages"]] == ["done"]
+
+
+def test_a_prefect_server_that_does_not_answer(tmp_path: Path) -> None:
+    """The address and what to do about it, not a traceback of the HTTP library."""
+    api = f"http://127.0.0.1:{free_port()}/api"
+    done = Command(tmp_path, tmp_path / "home", api)("run", write_config(tmp_path))
+    assert done.code == 1
+    assert done.err.startswith(f"roberta: the Prefect server at {api} does not answer")
+    assert "PREFECT_API_URL" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_prefect_home_that_cannot_be_written(tmp_path: Path) -> None:
+    """The folder is named before a server is started in vain."""
+    home = tmp_path / "home"
+    home.write_text("not a folder")
+    done = Command(tmp_path, home)("run", write_config(tmp_path))
+    assert done.code == 2
+    assert done.err.startswith(f"roberta: PREFECT_HOME: {home} cannot be written")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
+    """Whoever asks for help does not wait for torch and Prefect to load."""
+    program = (
+        "import sys, flows.cli; sys.argv = ['roberta', '--help']\n"
+        "try: flows.cli.main()\n"
+        "finally: print(sorted({'torch', 'prefect', 'pydantic', 'pyarrow'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]"
+    version = roberta("--version")
+    assert version.code == 0
+    assert version.out.startswith("roberta 0.")
+
+
+def test_a_mistyped_store_is_not_called_sound(tmp_path: Path) -> None:
+    """`verify` of nothing would comfort someone whose artifacts lie elsewhere."""
+    roberta = Command(tmp_path, tmp_path / "home")
+    verified = roberta("verify", "--store", "absent")
+    assert verified.code == 2
+    assert "there is no store" in verified.err
+    status = roberta("status", "--store", "absent")
+    assert (status.code, status.err) == (0, "")
+    assert "nothing has run here yet" in status.out
+
+
+def test_a_reader_that_goes_away_is_no_error_to_shout_about(tmp_path: Path) -> None:
+    """`roberta schema | head -1` prints a line and no traceback."""
+    command = Command(tmp_path, tmp_path / "home")
+    process = command.start("schema")
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
