@@ -38,13 +38,17 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
 
 def _filled(example: Mapping[str, Any]) -> str:
     guesses = ", ".join(
-        f"{guess['token'].strip()} {guess['score']:.2f}" for guess in example["top"][:3]
+        f"{guess['token'].strip() or repr(guess['token'])} {guess['score']:.2f}"
+        for guess in example["top"][:3]
     )
     return f"{example['text']}  ->  {guesses}"
 
 
 def _headline(stage: str, summary: Mapping[str, Any]) -> str:
     """The one line of a stage that a person wants to see."""
+    if stage == "download":
+        sources = summary["sources"]
+        summary = {name: sum(each[name] for each in sources) for name in ("documents", "bytes")}
     parts = []
     for name, text in _HEADLINES.get(stage, {}).items():
         value: Any = summary
