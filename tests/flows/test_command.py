@@ -76,8 +76,8 @@ def test_the_summary_shows_scores_filled_masks_and_what_next(
     [
         ("evaluate.examples=['A <mask>.']", "evaluate"),
         ("pretrain.steps=15", "pretrain"),
-        ("pack.row_tokens=48", "pack"),
-        ("clean.filters.min_characters=60", "clean"),
+        pytest.param("pack.row_tokens=48", "pack", marks=pytest.mark.slow),
+        pytest.param("clean.filters.min_characters=60", "clean", marks=pytest.mark.slow),
     ],
 )
 def test_plan_names_the_stages_that_a_change_concerns(

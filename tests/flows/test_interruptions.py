@@ -45,9 +45,12 @@ def wait_for_a_checkpoint(store: Path, process: "subprocess.Popen[str]") -> None
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_main_process_leaves_nothing_behind(alone: Command) -> None:
     """No orphaned server, trainer or worker holds ports, memory or the lease."""
     config = write_config(alone.folder, pretrain={"steps": 4000})
     done, mark = interrupt(alone, config, signal.SIGKILL, "pretrain   started")
     assert done.code == -signal.SIGKILL
+    # Until then it said when each stage began and ended, and nothing else: no Prefect, no bars.
+    assert {line.split()[1] for line in done.err.splitlines()} == {"started", "done"}, done.err
     assert left_after(mark, 30) == []

@@ -73,18 +73,6 @@ def test_a_secret_header_is_written_nowhere(guarded: str, roberta: Command, tmp_
     assert SECRET not in json.dumps(logs)
 
 
-def test_stderr_is_quiet_with_a_server_of_its_own(tmp_path: Path) -> None:
-    """A line when a stage begins and one when it ends; nothing of Prefect, no bars, no colours."""
-    config = write_config(tmp_path)
-    done = Command(tmp_path, tmp_path / "home")("run", config, "--until", "download", "--json")
-    assert done.code == 0, done.err
-    assert [line.split()[:2] for line in done.err.splitlines()] == [
-        ["download", "started"],
-        ["download", "done"],
-    ]
-    assert [stage["state"] for stage in done.json["stages"]] == ["done"]
-
-
 def test_a_prefect_server_that_does_not_answer(tmp_path: Path) -> None:
     """The address and what to do about it, not a traceback of the HTTP library."""
     api = f"http://127.0.0.1:{free_port()}/api"
