@@ -145,6 +145,7 @@ def serving(body: bytes) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_server_that_misbehaves(tmp_path: Path, roberta: Command) -> None:
     """500 and wrong bytes end the run with the URL; then it goes on."""
     from hashlib import sha256
@@ -166,6 +167,7 @@ def test_a_server_that_misbehaves(tmp_path: Path, roberta: Command) -> None:
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_no_space_on_the_disk(tmp_path: Path, roberta: Command) -> None:
     """A full disk ends the run in a paragraph; with space it goes on."""
     disk = tmp_path / "disk"

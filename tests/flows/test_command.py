@@ -108,6 +108,7 @@ def test_a_run_does_what_plan_said(first_run: Run, roberta: Command) -> None:
     assert "examples" in explained.out
 
 
+@pytest.mark.slow
 def test_until_and_force(first_run: Run, roberta: Command) -> None:
     """`--until` ends there; `--force` does a finished stage again, to the same bytes."""
     done = roberta("run", "tiny.yaml", "--until", "tokenizer", "--force", "tokenizer", "--json")
