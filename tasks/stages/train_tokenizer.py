@@ -192,7 +192,7 @@ def tabulate(work: UnitWork, *, tokenizer: StoredFile) -> UnitReport:
 TOKENIZER = Stage(
     name="tokenizer",
     number=3,
-    version=1,
+    version=2,
     needs=("clean",),
     config=tokenizer_slice,
     run=make_tokenizer,

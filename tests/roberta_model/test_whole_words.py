@@ -64,7 +64,7 @@ def test_long_words_are_chosen_as_often_as_short_ones() -> None:
 
 
 def test_a_very_long_word_counts_as_several() -> None:
-    """A line without spaces, as in Thai or Chinese, is hidden in pieces and never as a whole."""
+    """A word of 64 tokens, as in a script the BPE never saw, is hidden in pieces of 8."""
     _, positions_M = hide(np.full((500, 64), NEXT), CHAINS)
     counts_B = np.bincount(positions_M // 64, minlength=500)
     assert set(counts_B) <= {8, 16}
