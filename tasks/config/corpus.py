@@ -200,7 +200,12 @@ class DocsSource(SourceBase):
         None, description="Distributions to read; default: all that are installed."
     )
     standard_library: bool = Field(True, description="Read Python's own library too.")
-    min_characters: int = Field(100, ge=1, description="Shorter docstrings are left out.")
+    prose: bool = Field(
+        True, description="Unwrap lines, and leave out doctests, code, tables and markup."
+    )
+    min_characters: int = Field(
+        100, ge=1, description="Docstrings that give less text are left out."
+    )
     max_bytes: int = Field(24 << 20, ge=1, description="At most so many bytes of text.")
 
 

@@ -1,6 +1,6 @@
 """Docstrings of installed modules as documents: real technical prose without any network.
 
-One module gives one document: its docstrings in source order, dedented, parted by blank lines.
+One module gives one document: its docstrings in source order, as prose, parted by blank lines.
 Modules are parsed and never imported. Which modules are read follows from their names' hashes,
 so any cap takes a fair sample of all packages, and a higher one only adds to it.
 """
@@ -15,12 +15,13 @@ from typing import Any
 
 from tasks.documents import DocumentIds, DocumentWriter
 from tasks.engine.units import UnitReport, UnitWork
+from tasks.sources.docstring_prose import prose
 from tasks.sources.installed_modules import ModuleFile
 from tasks.sources.sink import DOCUMENTS, DocumentSink
 
 GROUP_TEXT_BYTES = 512 << 10
-# Docstrings are about a seventh of the code; a little more code than that fills every group.
-GROUP_SOURCE_BYTES = 4 << 20
+# Prose is about an eighth of the code; a quarter more code than that fills every group.
+GROUP_SOURCE_BYTES = 5 << 20
 
 
 def plan_groups(
@@ -47,11 +48,13 @@ def read_docstrings(
     source: str,
     modules: Sequence[ModuleFile],
     copies: Sequence[int],
+    as_prose: bool,
     min_characters: int,
     max_bytes: int,
 ) -> UnitReport:
     """Write the docstrings of modules, up to `max_bytes` of text, into `<label>.arrow`.
 
+    `min_characters` and `max_bytes` count what is written, which is prose if `as_prose`.
     Each module is one record. Dropped are those that do not parse, that were changed since
     their installation, and all after the first that goes beyond `max_bytes`.
     """
@@ -59,7 +62,7 @@ def read_docstrings(
     with _quick_parsing(), DocumentWriter(work.path(DOCUMENTS)) as writer:
         sink = DocumentSink(writer, "replace")
         for position, (module, copy) in enumerate(zip(modules, copies, strict=True)):
-            text = _document(module, min_characters, sink)
+            text = _document(module, as_prose, min_characters, sink)
             if text is None:
                 continue
             if writer.num_bytes + len(text.encode("utf-8", "replace")) > max_bytes:
@@ -71,7 +74,9 @@ def read_docstrings(
     return sink.report(source, parts=[names])
 
 
-def _document(module: ModuleFile, min_characters: int, sink: DocumentSink) -> str | None:
+def _document(
+    module: ModuleFile, as_prose: bool, min_characters: int, sink: DocumentSink
+) -> str | None:
     """A module's document; None, counted as dropped, if it cannot be had."""
     try:
         with open(module.path, "rb") as file:
@@ -86,8 +91,8 @@ def _document(module: ModuleFile, min_characters: int, sink: DocumentSink) -> st
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         _drop(sink, "unparsable")
         return None
-    found = (text for text in docstrings(tree) if len(text) >= min_characters)
-    return "\n\n".join(dict.fromkeys(found))
+    found = map(prose, docstrings(tree)) if as_prose else docstrings(tree)
+    return "\n\n".join(dict.fromkeys(text for text in found if len(text) >= min_characters))
 
 
 def _drop(sink: DocumentSink, reason: str, documents: int = 1) -> None:

@@ -48,7 +48,8 @@ def _probe(source: FilesSource | HttpSource | HubSource | DocsSource, where: str
     if isinstance(source, DocsSource):
         groups, _ = plan_groups(installed_modules(source), source.max_bytes)
         modules = [module for group in groups for module in group]
-        text = min(source.max_bytes, sum(module.bytes for module in modules) // 7)
+        code_bytes = sum(module.bytes for module in modules)
+        text = min(source.max_bytes, code_bytes // (8 if source.prose else 6))
         return {"documents": len(modules), "bytes": text}
     if isinstance(source, HttpSource):
         return _guess(sum(file.bytes or 0 for file in source.urls))

@@ -219,6 +219,7 @@ def _read_docs(
                 "source": name,
                 "modules": group,
                 "copies": [next(copies) for _ in group],
+                "as_prose": source.prose,
                 "min_characters": source.min_characters,
                 "max_bytes": max_bytes,
             },
@@ -235,7 +236,7 @@ def _digests(groups: Iterable[Iterable[ModuleFile]]) -> list[str]:
 DOWNLOAD = Stage(
     name="download",
     number=1,
-    version=1,
+    version=2,
     needs=(),
     config=corpus_slice,
     run=run,

@@ -171,6 +171,18 @@ def test_docs_become_documents(tmp_path: Path) -> None:
     assert run(tmp_path / "store", source | {"max_bytes": 40_000}).state == "cached"
 
 
+def test_docs_as_they_are_written_are_another_corpus(tmp_path: Path) -> None:
+    """The option is part of the key and of the units' payload: changing it reads all anew."""
+    source = {"type": "docs", "packages": ["click"], "standard_library": False}
+    prose, raw = (
+        run(tmp_path / "store", source | {"max_bytes": 40_000, "prose": prose}).artifact
+        for prose in (True, False)
+    )
+    assert prose.key != raw.key
+    assert not any("\n    " in document.text for document in documents(prose))
+    assert any("\n    " in document.text for document in documents(raw))
+
+
 @pytest.mark.parametrize(
     ("text", "options", "error", "message"),
     [

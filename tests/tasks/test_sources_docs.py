@@ -44,13 +44,20 @@ def module(folder: Path, name: str, code: str) -> ModuleFile:
     return ModuleFile("package", name, digest, len(code), str(path))
 
 
-def read(modules: list[ModuleFile], out: Path, max_bytes: int = 10**6) -> UnitReport:
+def read(
+    modules: list[ModuleFile],
+    out: Path,
+    as_prose: bool = True,
+    min_characters: int = 5,
+    max_bytes: int = 10**6,
+) -> UnitReport:
     return read_docstrings(
         UnitWork("u", out),
         source="docs",
         modules=modules,
         copies=[0] * len(modules),
-        min_characters=5,
+        as_prose=as_prose,
+        min_characters=min_characters,
         max_bytes=max_bytes,
     )
 
@@ -97,6 +104,32 @@ def test_the_cap_is_kept_exactly_and_the_rest_is_counted(tmp_path: Path) -> None
     assert balance == {"in": 5, "kept": 2, "dropped": {"beyond max_bytes": 3}}
 
 
+@pytest.mark.parametrize(
+    ("as_prose", "class_text"),
+    [(True, "Of the class.\nFlush. Indented."), (False, "Of the class.\n\nFlush.\n    Indented.")],
+)
+def test_a_document_is_prose_or_the_docstrings_as_they_are(
+    as_prose: bool, class_text: str, tmp_path: Path
+) -> None:
+    """Either way a module's docstrings are parted by blank lines, and repeats come once."""
+    read([module(tmp_path, "good.py", CODE)], tmp_path, as_prose=as_prose)
+    (document,) = read_documents(tmp_path / "u.arrow")
+    rest = ["Of the method.", "Of the inner.", "Of the fallback."]
+    assert document.text == "\n\n".join(["Of the module.", class_text, *rest])
+
+
+@pytest.mark.parametrize(("as_prose", "num_kept"), [(True, 0), (False, 1)])
+def test_the_least_length_counts_what_is_written(
+    as_prose: bool, num_kept: int, tmp_path: Path
+) -> None:
+    """A docstring that is long by its doctests alone is short as prose."""
+    code = '"""Add.\n\n' + ">>> 1 + 1\n2\n" * 20 + '"""'
+    report = read(
+        [module(tmp_path, "m.py", code)], tmp_path / "out", as_prose=as_prose, min_characters=100
+    )
+    assert report.ledger.to_json()["documents"]["kept"] == num_kept
+
+
 def test_groups_give_at_most_the_cap_and_a_higher_cap_only_adds() -> None:
     """Raising max_bytes keeps every group that was there, so its unit is reused."""
     modules = [ModuleFile("p", f"{n}.py", "0" * 64, 200_000, "") for n in range(2000)]
@@ -127,9 +160,12 @@ def test_an_unknown_package_is_refused_with_the_nearest_name() -> None:
 
 
 def test_real_docstrings_become_real_prose(tmp_path: Path) -> None:
-    """Click's own docstrings are there, as documents of some length."""
+    """Click's own docstrings are there, as documents of some length, without their wrapping."""
     modules = installed_modules(DocsSource(packages=("click",), standard_library=False))
     report = read(modules, tmp_path)
     texts = [document.text for document in read_documents(tmp_path / "u.arrow")]
     assert any("command line" in text for text in texts)
+    lines = [line for text in texts for line in text.split("\n")]
+    assert sum(map(len, lines)) / len(lines) > 80
+    assert not any(line.startswith((" ", ">>>")) for line in lines)
     assert report.summary["bytes"] > 50_000
