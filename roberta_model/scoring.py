@@ -11,14 +11,15 @@ Shapes: B sequences, T tokens, D width, M or N positions, V vocabulary.
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from roberta_model.batches import masked_batch
+from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kinds_of
 from roberta_model.masking import MaskingRecipe, MaskingTables
 from roberta_model.rows import PackedRows
 
@@ -43,54 +44,18 @@ class MaskedLM(Protocol):
         """Return the logits over the vocabulary, [N, V]."""
 
 
-@dataclass(frozen=True)
-class MaskedScore:
-    """Sums over the masked tokens of held-out rows, and what follows from them.
-
-    Attributes:
-        loss_sum: Summed cross-entropy in nats.
-        num_masked: How many tokens were asked for.
-        num_correct: Of those, how often the right token alone had the largest logit.
-    """
-
-    loss_sum: float
-    num_masked: int
-    num_correct: int
-
-    def __add__(self, other: "MaskedScore") -> "MaskedScore":
-        return MaskedScore(
-            self.loss_sum + other.loss_sum,
-            self.num_masked + other.num_masked,
-            self.num_correct + other.num_correct,
-        )
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy of a masked token, in nats."""
-        return self.loss_sum / self.num_masked if self.num_masked else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """The exponential of the loss."""
-        return math.exp(min(self.loss, 700.0)) if self.num_masked else math.nan
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the masked tokens guessed right; a tie for the largest logit is wrong."""
-        return self.num_correct / self.num_masked if self.num_masked else math.nan
-
-
 def masked_loss(
     model: nn.Module,
     rows: PackedRows,
     tables: MaskingTables,
     recipe: MaskingRecipe | None = None,
     *,
+    token_counts: NDArray[np.int64] | None = None,
     max_rows: int | None = None,
     part: tuple[int, int] = (0, 1),
     batch_tokens: int = 16_384,
-) -> MaskedScore:
-    """Score a model on held-out rows with frozen masks.
+) -> HeldOutScore:
+    """Score a model on held-out rows with frozen masks, and a unigram baseline beside it.
 
     Args:
         model: Has encode_at and head, see MaskedLM.
@@ -98,19 +63,21 @@ def masked_loss(
         tables: What masking knows of the vocabulary.
         recipe: How the rows are masked. Models are comparable only under the same one, so it
             is RoBERTa's (15 % of single tokens) unless given, whatever a model was trained with.
+        token_counts: How often each id stands in the training rows; None for no baseline.
         max_rows: At most this many rows, spread evenly over the data.
         part: (i, n) scores the i-th of n parts of those rows; the parts' sums add up.
         batch_tokens: Tokens in one forward pass.
 
     Returns:
-        Sums in float64; the same on every call with the same number of threads.
+        Sums in float64 by kind of position; the same on every call with the same number of threads.
     """
     recipe = recipe or MaskingRecipe()
     num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
     numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
     numbers = numbers[num_rows * part[0] // part[1] : num_rows * (part[0] + 1) // part[1]]
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
-    loss_sum, num_masked, num_correct = 0.0, 0, 0
+    unigram = None if token_counts is None else Unigram(token_counts, tables)
+    score = HeldOutScore()
     with _scoring(model) as (encoder, device):
         for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
@@ -120,16 +87,24 @@ def masked_loss(
             hidden_MD = encoder.encode_at(
                 batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
             )
+            seen_M = batch.input_ids_BT.flatten()[batch.positions_M]
             for start_M in range(0, batch.num_masked, _HEAD_ROWS):
                 span = slice(start_M, start_M + _HEAD_ROWS)
                 targets_N = batch.targets_M[span]
-                logits_NV = encoder.head(hidden_MD[span]).float()
-                own_N1 = logits_NV.gather(1, targets_N[:, None])
-                losses_N = logits_NV.logsumexp(dim=1).double() - own_N1[:, 0].double()
-                loss_sum += float(losses_N.sum())
-                num_correct += int(((logits_NV >= own_N1).sum(dim=1) == 1).sum())
-            num_masked += batch.num_masked
-    return MaskedScore(loss_sum, num_masked, num_correct)
+                is_kind_N3 = kinds_of(seen_M[span], targets_N, tables.mask_id)
+                answered = _answered(encoder.head(hidden_MD[span]).float(), targets_N)
+                score += HeldOutScore(
+                    ScoreByKind.of(is_kind_N3, *answered),
+                    unigram.score(is_kind_N3, targets_N) if unigram else ScoreByKind(),
+                )
+    return score
+
+
+def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss at each position, float64, and whether the target alone came first."""
+    own_N1 = logits_NV.gather(1, targets_N[:, None])
+    losses_N = logits_NV.logsumexp(dim=1).double() - own_N1[:, 0].double()
+    return losses_N, (logits_NV >= own_N1).sum(dim=1) == 1
 
 
 def pseudo_log_likelihood(

@@ -1,17 +1,11 @@
 """Commands that use a model folder: fill-mask, score, export."""
 
-import json
 from pathlib import Path
 
 import click
 
 from flows.cli import print_json
 from flows.commands.options import json_option
-
-
-def visible(token: str) -> str:
-    """A token as one line: spaces around a word are left out, blank tokens are spelled."""
-    return token.strip() or json.dumps(token)
 
 
 @click.command("fill-mask")
@@ -22,6 +16,7 @@ def visible(token: str) -> str:
 def fill_mask(model: str, text: str, top: int, as_json: bool) -> None:
     """Fill each <mask> (or [MASK]) in TEXT with MODEL, any Hugging Face RoBERTa folder."""
     from tasks.inference.fill_mask import fill_mask as fill
+    from tasks.inference.shown import shown_token
 
     masks = fill(Path(model), text, top)
     if as_json:
@@ -31,7 +26,7 @@ def fill_mask(model: str, text: str, top: int, as_json: bool) -> None:
         if len(masks) > 1:
             click.echo(f"mask {number}")
         for guess in guesses:
-            click.echo(f"{guess['score']:8.4f}  {visible(guess['token'])}")
+            click.echo(f"{guess['score']:8.4f}  {shown_token(guess['token'])}")
 
 
 @click.command()

@@ -2,7 +2,8 @@
 
 A file holds one JSON object a line with `sentence_good` and `sentence_bad`. A pair is right
 when the good sentence scores strictly higher. A tie is wrong: a model that gives every
-sentence the same score knows nothing, and must not get full marks for it.
+sentence the same score knows nothing, and must not get full marks for it. A pair that is
+longer than the model can read is not scored, and is counted apart.
 """
 
 import io
@@ -108,6 +109,22 @@ def _parse(path: Path, name: str) -> Iterator[MinimalPair]:
                 f"evaluate.blimp.data: {name}, line {number}: a sentence is empty or not text."
             )
         yield MinimalPair(good, bad)
+
+
+def fitting_pairs(lengths: Sequence[tuple[int, int]], limit: int, name: str) -> list[bool]:
+    """Which pairs the model can read, from the tokens of their two sentences.
+
+    Raises:
+        UserError: none of them.
+    """
+    longer = [max(pair) for pair in lengths]
+    if min(longer) > limit:
+        raise UserError(
+            f"evaluate.blimp.data: {name}: no pair can be scored. The longest has {max(longer)} "
+            f"tokens in a sentence, the shortest {min(longer)}, and the model reads at most "
+            f"{limit}. Raise model.max_row_tokens or pack.row_tokens, or leave this file out."
+        )
+    return [length <= limit for length in longer]
 
 
 def count_right(scores: Sequence[tuple[float, float]]) -> tuple[int, int]:

@@ -14,6 +14,12 @@ from tasks.errors import StageError
 from tasks.inspection.drift import flatten
 
 _RECIPE_STAGES = ("clean", "tokenizer", "pack", "pretrain")
+_READ = {
+    "mask": "<mask>",
+    "random": "another, random token",
+    "kept": "the token itself",
+    "all": "all chosen tokens",
+}
 
 
 def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -52,6 +58,7 @@ def collect_figures(
         "hosts": ", ".join(training["provenance"]["hosts"]),
         "environment": training["provenance"],
         "held_out": evaluation.get("held_out"),
+        "held_out_table": _held_out_table(evaluation.get("held_out")),
         "blimp": evaluation.get("blimp"),
         "examples": evaluation.get("examples", []),
         "example_text": _example_text(evaluation),
@@ -60,6 +67,33 @@ def collect_figures(
         "sources": _sources(manifests["download"], licences),
         "stages": [_stage(name, manifest) for name, manifest in manifests.items()],
         "recipe": _recipe(manifests),
+    }
+
+
+def _held_out_table(held_out: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The held-out score by what stood in the input, as text: a row a kind, then all of them."""
+    if not held_out:
+        return []
+    everything = {**held_out, "tokens": held_out["masked_tokens"]}
+    parts = {**held_out["by_kind"], "all": everything}
+    return [
+        {
+            "read": read,
+            "tokens": f"{parts[kind]['tokens']:,}",
+            **_shown_scores(parts[kind]),
+            **{f"unigram_{k}": v for k, v in _shown_scores(held_out["unigram"].get(kind)).items()},
+        }
+        for kind, read in _READ.items()
+    ]
+
+
+def _shown_scores(scores: Mapping[str, float | None] | None) -> dict[str, str]:
+    """Perplexity and accuracy as text; a dash for what was not measured."""
+    if scores is None or scores["loss"] is None:
+        return {"perplexity": "–", "accuracy": "–"}
+    return {
+        "perplexity": f"{scores['perplexity']:,.1f}",
+        "accuracy": f"{scores['accuracy']:.1%}",
     }
 
 
@@ -79,6 +113,8 @@ def _cards(manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
     if evaluation.get("held_out"):
         cards.append(("held-out perplexity", f"{evaluation['held_out']['perplexity']:.1f}"))
+        at_masks = _shown_scores(evaluation["held_out"]["by_kind"]["mask"])["accuracy"]
+        cards.append(("held-out accuracy at <mask>", at_masks))
     if evaluation.get("blimp"):
         cards.append(("BLiMP", f"{evaluation['blimp']['accuracy']:.1%}"))
     return [{"label": label, "value": value} for label, value in cards]

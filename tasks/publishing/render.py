@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 
+from tasks.inference.shown import shown_token
 from tasks.publishing.charts import ledger_chart, loss_chart, scores_chart, throughput_chart
 
 
@@ -16,6 +17,7 @@ def _template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["shown_token"] = shown_token
     return environment.get_template(name)
 
 

@@ -1,6 +1,6 @@
 """evaluate: held-out masked loss, minimal pairs, and a few filled masks.
 
-    held-out rows ──▶ held_out   ┐
+    held-out rows ──▶ held_out   ┐   beside the unigram baseline of the training rows
     BLiMP files   ──▶ blimp/...  ├──▶ scores in the manifest, details beside it
     examples      ──▶ examples   ┘
 
@@ -9,35 +9,43 @@ or on how many units an earlier run had left.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
+import numpy as np
 
+from roberta_model.held_out_score import HeldOutScore, MaskedScore
 from roberta_model.masking import MaskingTables
 from roberta_model.rows import PackedRows
-from roberta_model.scoring import MaskedScore, masked_loss, pseudo_log_likelihood
+from roberta_model.scoring import masked_loss, pseudo_log_likelihood
+from roberta_model.threads import one_thread
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
 from tasks.engine.canonical import file_digest
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
-from tasks.evaluation.blimp import count_right, find_files, paradigm_name, read_pairs
+from tasks.evaluation.blimp import (
+    count_right,
+    find_files,
+    fitting_pairs,
+    paradigm_name,
+    read_pairs,
+)
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder
+from tasks.tokenizing.specials import leave_out_specials
 
 HELD_OUT_ROWS_A_UNIT = 512
 
 ModelFiles = Mapping[str, StoredFile]
+SpecialTokens = Literal["bos_eos", "none"]
 
 
 class EvaluateSlice(Section):
     """What of the config concerns this stage."""
 
     evaluate: EvaluateConfig
-    special_tokens: Literal["bos_eos", "none"]
+    special_tokens: SpecialTokens
 
 
 def evaluate_slice(config: Config) -> EvaluateSlice:
@@ -70,7 +78,8 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
     if settings.blimp is not None:
         summary["blimp"] = _evaluate_blimp(context, settings.blimp, model)
     if settings.examples:
-        unit = Unit("examples", {"model": model, "texts": settings.examples})
+        payload = {"model": model, "special_tokens": context.config.special_tokens}
+        unit = Unit("examples", {**payload, "texts": settings.examples})
         (examples,) = context.map(fill_examples, [unit])
         summary["examples"] = examples.summary["examples"]
     return StageReport(summary=summary)
@@ -97,21 +106,37 @@ def _evaluate_held_out(
         "model": model,
         "rows": rows,
         "tables": context.input("tokenizer").file("masking_tables.npz"),
+        "counts": context.input("pack").file("token_counts.npy"),
         "max_rows": max_rows,
     }
     units = [
         Unit(f"held_out/{number:03}", {**shared, "part": (number, num_parts)})
         for number in range(num_parts)
     ]
-    parts = [MaskedScore(**result.summary) for result in context.map(score_held_out, units)]
-    total = sum(parts[1:], start=parts[0])
+    results = context.map(score_held_out, units)
+    score = sum((HeldOutScore.from_json(part.summary) for part in results), start=HeldOutScore())
+    return {"rows": num_rows, **summarise_held_out(score)}
+
+
+def summarise_held_out(score: HeldOutScore) -> dict[str, Any]:
+    """The figures over all chosen tokens, then by what stood in their place, then unigram's."""
+    total = score.model.total
+    unigram = {"mask": score.unigram.mask, "all": score.unigram.total}
     return {
-        "rows": num_rows,
         "masked_tokens": total.num_masked,
-        "loss": total.loss,
-        "perplexity": total.perplexity,
-        "accuracy": total.accuracy,
+        **_means(total),
+        "by_kind": {
+            kind: {"tokens": part.num_masked, **_means(part)}
+            for kind, part in vars(score.model).items()
+        },
+        "unigram": {name: _means(part) for name, part in unigram.items()},
     }
+
+
+def _means(score: MaskedScore) -> dict[str, float | None]:
+    """Loss, perplexity and accuracy; None where no token was asked for."""
+    names = ("loss", "perplexity", "accuracy")
+    return {name: getattr(score, name) if score.num_masked else None for name in names}
 
 
 def _evaluate_blimp(
@@ -120,7 +145,7 @@ def _evaluate_blimp(
     shared = {
         "model": model,
         "max_pairs": blimp.max_pairs,
-        "add_special_tokens": context.config.special_tokens == "bos_eos",
+        "special_tokens": context.config.special_tokens,
     }
     units = [
         Unit(f"blimp/{name}", {**shared, "data": file, "name": name})
@@ -136,29 +161,24 @@ def summarise_blimp(results: Sequence[UnitResult]) -> dict[str, Any]:
         "accuracy": sum(files.values()) / len(files),
         "pairs": sum(result.summary["pairs"] for result in results),
         "ties": sum(result.summary["ties"] for result in results),
+        "too_long": sum(result.summary["too_long"] for result in results),
         "files": files,
     }
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: sums are then always added up in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def gather_folder(work: UnitWork, files: ModelFiles, special_tokens: SpecialTokens) -> Path:
+    """A model folder made of links to stored files, for code that wants one folder.
 
-
-def gather_folder(work: UnitWork, files: ModelFiles) -> Path:
-    """A model folder made of links to stored files, for code that wants one folder."""
+    Its tokenizer reads texts as the published folder's will.
+    """
     folder = work.folder.with_name(f"{work.folder.name}-model")
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in files.items():
         link = folder / name
         link.unlink(missing_ok=True)
         link.symlink_to(file.local().resolve())
+    if special_tokens == "none":
+        leave_out_specials(folder)
     return folder
 
 
@@ -168,17 +188,22 @@ def score_held_out(
     model: ModelFiles,
     rows: Sequence[StoredFile],
     tables: StoredFile,
+    counts: StoredFile,
     max_rows: int,
     part: tuple[int, int],
 ) -> UnitReport:
     """Sums over the masked tokens of one part of the held-out rows, on frozen masks."""
     packed = PackedRows([file.local() for file in rows])
     known = MaskingTables.load(tables.local())
+    token_counts = np.load(counts.local(), allow_pickle=False)
     with one_thread():
-        network, _ = load_folder(gather_folder(work, model))
-        scored = masked_loss(network, packed, known, max_rows=max_rows, part=part)
-    _write_json(work.path(".json"), asdict(scored))
-    return UnitReport(summary=asdict(scored))
+        # Rows are ids already, so how the tokenizer would read a text does not matter.
+        network, _ = load_folder(gather_folder(work, model, "bos_eos"))
+        scored = masked_loss(
+            network, packed, known, token_counts=token_counts, max_rows=max_rows, part=part
+        )
+    _write_json(work.path(".json"), scored.to_json())
+    return UnitReport(summary=scored.to_json())
 
 
 def score_blimp(
@@ -188,26 +213,34 @@ def score_blimp(
     data: StoredFile,
     name: str,
     max_pairs: int | None,
-    add_special_tokens: bool,
+    special_tokens: SpecialTokens,
 ) -> UnitReport:
-    """One BLiMP file: the accuracy, and every pair's two scores beside it."""
+    """One BLiMP file: the accuracy, and every pair's two scores beside it (null: too long)."""
     pairs = read_pairs(data.local(), name, max_pairs)
-    network, tokenizer = load_folder(gather_folder(work, model))
+    network, tokenizer = load_folder(gather_folder(work, model, special_tokens))
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
-    encoded = tokenizer.encode_batch(sentences, add_special_tokens=add_special_tokens)
-    mask_id = tokenizer.get_vocab()["<mask>"]
+    encoded = tokenizer.encode_batch(sentences)
+    rows = [row.ids for row in encoded]
+    lengths = [(len(good), len(bad)) for good, bad in zip(rows[::2], rows[1::2], strict=True)]
+    fits = fitting_pairs(lengths, network.config.max_row_tokens, name)
+    rows = [ids for number, ids in enumerate(rows) if fits[number // 2]]
     with one_thread():
-        scores = pseudo_log_likelihood(network, [row.ids for row in encoded], mask_id=mask_id)
+        scores = pseudo_log_likelihood(network, rows, mask_id=tokenizer.get_vocab()["<mask>"])
     both = list(zip(scores[::2], scores[1::2], strict=True))
     right, ties = count_right(both)
-    summary = {"name": name, "pairs": len(pairs), "accuracy": right / len(pairs), "ties": ties}
-    _write_json(work.path(".json"), {**summary, "scores": both})
+    summary = {"name": name, "pairs": len(both), "accuracy": right / len(both), "ties": ties}
+    summary["too_long"] = len(pairs) - len(both)
+    scored = iter(both)
+    every = [next(scored) if fit else None for fit in fits]
+    _write_json(work.path(".json"), {**summary, "scores": every})
     return UnitReport(rows={".json": len(pairs)}, summary=summary)
 
 
-def fill_examples(work: UnitWork, *, model: ModelFiles, texts: Sequence[str]) -> UnitReport:
+def fill_examples(
+    work: UnitWork, *, model: ModelFiles, special_tokens: SpecialTokens, texts: Sequence[str]
+) -> UnitReport:
     """The best five guesses for each example text."""
-    folder = gather_folder(work, model)
+    folder = gather_folder(work, model, special_tokens)
     with one_thread():
         examples = [{"text": text, "top": fill_mask(folder, text, top=5)[0]} for text in texts]
     _write_json(work.path(".json"), examples)
@@ -221,7 +254,7 @@ def _write_json(path: Path, value: Any) -> None:
 EVALUATE = Stage(
     name="evaluate",
     number=6,
-    version=1,
+    version=2,
     needs=("pretrain", "pack", "tokenizer"),
     config=evaluate_slice,
     run=evaluate,

@@ -3,6 +3,7 @@
     train/*.arrow    ──▶ encode (a unit a file) ──▶ shards (a unit a shard) ──▶ train/00000.arrow
     held_out/*.arrow ──▶ encode                 ──▶ shards                  ──▶ held_out/...
                                                 ──▶ documents.arrow: number ──▶ id, file, record
+    train/*.arrow    ──▶ token_counts.npy: how often each id stands in the training rows
 
 No token is dropped but the last, partial row of the training stream, and that is counted.
 """
@@ -19,6 +20,7 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import UserError
+from tasks.packing.counts import count_tokens
 from tasks.packing.encoded import PARTS, Encoded, encode_documents
 from tasks.packing.layout import (
     Piece,
@@ -59,7 +61,11 @@ def pack(context: Context) -> StageReport:
         shards += units
         summary[split] = _account(context.config, split, results, ledger)
         number += sum(result.summary["documents"] for result in results)
-    context.map(write_shard, shards)
+    written = context.map(write_shard, shards)
+    train = [result.files[".arrow"] for result in written if result.label.startswith("train/")]
+    vocab_size = context.input("tokenizer").summary["vocab_size"]
+    counts = Unit("token_counts", {"shards": train, "vocab_size": vocab_size})
+    context.map(write_token_counts, [counts])
     everything = [result for results in encoded.values() for result in results]
     unit = Unit("documents", {"files": [_parts(result) for result in everything]})
     context.map(tabulate_documents, [unit])
@@ -187,6 +193,14 @@ def write_shard(
     return UnitReport(rows={".arrow": len(rows.lengths_R)})
 
 
+def write_token_counts(
+    work: UnitWork, *, shards: Sequence[StoredFile], vocab_size: int
+) -> UnitReport:
+    """Write how often each token id stands in the training rows, int64 [vocab_size]."""
+    np.save(work.path(".npy"), count_tokens([file.local() for file in shards], vocab_size))
+    return UnitReport(rows={".npy": vocab_size})
+
+
 def tabulate_documents(work: UnitWork, *, files: Sequence[Mapping[str, Any]]) -> UnitReport:
     """Write which document each number in a row stands for."""
     ids, names, records = [], [], []
@@ -258,7 +272,7 @@ def _too_small(config: PackConfig, results: Sequence[UnitResult]) -> str:
 PACK = Stage(
     name="pack",
     number=4,
-    version=1,
+    version=2,
     needs=("clean", "tokenizer"),
     config=pack_slice,
     run=pack,

@@ -22,6 +22,7 @@ from tasks.publishing.export import CHECK_TEXTS
 from tasks.publishing.figures import collect_figures, read_losses, read_manifests, read_throughput
 from tasks.publishing.render import render_card, render_report
 from tasks.publishing.stock_check import check_against_stock
+from tasks.tokenizing.specials import leave_out_specials
 
 EVIDENCE = ("download", "clean", "tokenizer", "pack", "pretrain", "evaluate")
 
@@ -92,6 +93,8 @@ def publish_folder(
         shutil.copyfile(file.local(), work.path(f"/{name}"))
     folder = work.path("/config.json").parent
     _fit_tokenizer(folder)
+    if figures["special_tokens"] == "none":
+        leave_out_specials(folder)
     work.path("/README.md").write_text(render_card(figures), encoding="utf-8")
     difference = check_against_stock(folder, CHECK_TEXTS)
     return UnitReport(
@@ -126,7 +129,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=1,
+    version=2,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

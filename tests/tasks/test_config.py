@@ -54,6 +54,39 @@ def test_an_unknown_preset_is_met_with_the_nearest_one() -> None:
         load_config("quickstrat")
 
 
+def test_a_model_to_continue_from_brings_its_own_first_weights(tmp_path: Path) -> None:
+    """A start beside `from` would be silently ignored; by default there is none to refuse."""
+    base = "corpus: [{type: docs}]\nmodel: {from: somewhere"
+    path = tmp_path / "config.yaml"
+    path.write_text(base + "}")
+    config = load_config(str(path))
+    assert config.model.source_folder == "somewhere"
+    assert Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+    for given in ("start: plain", "embeddings: drawn", "initializer_range: 0.05"):
+        path.write_text(f"{base}, {given}}}")
+        with pytest.raises(UserError, match=f"leave out {given.split(':')[0]}"):
+            load_config(str(path))
+
+
+def test_a_default_start_that_is_written_down_changes_no_key() -> None:
+    """Else whoever writes `start: local` into a config trains everything again."""
+    told = [f"model.{v}" for v in ("start=local", "embeddings=svd", "initializer_range=0.02")]
+    base = load_config("babylm_2024").model
+    assert digest_of(load_config("babylm_2024", told).model) == digest_of(base)
+    plain = load_config("babylm_2024", ["model.start=plain"]).model
+    assert plain.first_weights.embeddings == "drawn"
+    assert digest_of(plain) != digest_of(base)
+
+
+def test_another_length_of_the_training_replaces_the_files_own() -> None:
+    """The quickstart trains for minutes; whoever asks for steps wants steps, not an error."""
+    recipe = load_config("quickstart", ["pretrain.steps=500"]).pretrain
+    assert (recipe.steps, recipe.minutes, recipe.batch_rows) == (500, None, 64)
+    assert load_config("quickstart", ["pretrain.seed=3"]).pretrain.minutes is not None
+    with pytest.raises(UserError, match="steps and epochs are given"):
+        load_config("quickstart", ["pretrain.steps=500", "pretrain.epochs=1"])
+
+
 def test_overrides_reach_nested_fields_and_lists() -> None:
     """--set a.b=c, with YAML values and list positions."""
     overrides = ["pretrain.steps=7", "corpus.0.max_bytes=1000", "pretrain.masking.whole_word=true"]

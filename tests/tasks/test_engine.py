@@ -224,7 +224,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp_pat
         **os.environ,
         "PYTHONPATH": os.pathsep.join([support, root]),
         "TOY_TRACE": str(trace),
-        "TOY_SECONDS": "0.15",
+        "TOY_SECONDS": "0.4",
     }
     command = [sys.executable, str(script), str(tmp_path / "store")]
 

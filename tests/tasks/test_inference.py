@@ -128,7 +128,7 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
     report = score_blimp(
-        work, model=files, data=known, name="agreement", max_pairs=None, add_special_tokens=True
+        work, model=files, data=known, name="agreement", max_pairs=None, special_tokens="bos_eos"
     )
     return dict(report.summary)
 
@@ -161,6 +161,44 @@ def test_minimal_pairs_are_decided_by_line_scores(published: Path, tmp_path: Pat
     assert (right, ties) == (len(PAIRS), 0)
     assert summary["accuracy"] == right / len(both)
     assert count_right([(-1.0, -1.0), (-math.inf, -math.inf)]) == (0, 2)
+
+
+def with_tokens(folder: Path, num_tokens: int) -> str:
+    """A sentence that the folder's tokenizer makes so many tokens of, special ones included."""
+    _, tokenizer = load_folder(folder)
+    sentence = " the" * (num_tokens - 2)
+    assert len(tokenizer.encode(sentence).ids) == num_tokens
+    return sentence
+
+
+def test_pairs_that_the_model_cannot_read_are_counted_apart(
+    published: Path, tmp_path: Path
+) -> None:
+    """64 tokens are read and 65 are not, in either sentence; the others score as they do alone."""
+    fits, too_long = with_tokens(published, 64), with_tokens(published, 65)
+    wrong = (PAIRS[0][1], PAIRS[0][0])
+    alone = blimp(published, tmp_path, [*PAIRS, wrong, (fits, "the")])
+    unread = [("a", too_long), (too_long, "a"), (too_long, too_long)]
+    found = blimp(published, tmp_path, [unread[0], *PAIRS, wrong, *unread[1:], (fits, "the")])
+
+    assert alone["too_long"] == 0
+    assert alone["pairs"] == 4
+    assert found == {**alone, "too_long": 3}
+    assert found["accuracy"] > 0
+    scores = json.loads((tmp_path / "unit/blimp/agreement.json").read_text())["scores"]
+    assert [pair is None for pair in scores] == [True, *[False] * 3, True, True, False]
+
+
+def test_a_file_without_a_pair_that_fits_is_refused(published: Path, tmp_path: Path) -> None:
+    """No score over no pairs: which file, how long its pairs are, and what to raise."""
+    pairs = [(with_tokens(published, 70), "a"), ("a", with_tokens(published, 66))]
+    with pytest.raises(UserError) as caught:
+        blimp(published, tmp_path, pairs)
+    message = str(caught.value)
+    assert "agreement: no pair can be scored" in message
+    assert "The longest has 70 tokens" in message
+    assert "reads at most 64" in message
+    assert "Raise model.max_row_tokens or pack.row_tokens" in message
 
 
 def rewrite(path: Path, **changes: Any) -> None:
