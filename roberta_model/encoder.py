@@ -21,6 +21,9 @@ from roberta_model.config import ModelConfig
 # Fused attention in bf16 on CPU costs 3x two batched products at 128 tokens, 1.2x at 512.
 LONGEST_PLAIN_ATTENTION_TOKENS = 512
 
+# Parameters, by the end of their names, that are several matrices one below the other.
+FUSED_PARTS = {"attention.qkv.weight": 3}
+
 
 def position_ids(input_ids_BT: Tensor, pad_id: int) -> Tensor:
     """Positions as stock numbers them: padding_idx + 1 onward, padding_idx for padding."""
@@ -37,6 +40,7 @@ class Embeddings(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.pad_id = config.pad_id
+        self.max_row_tokens = config.max_row_tokens
         self.word = nn.Embedding(config.vocab_size, config.width, padding_idx=config.pad_id)
         positions = config.max_row_tokens + config.pad_id + 1
         self.position = nn.Embedding(positions, config.width, padding_idx=config.pad_id)
@@ -45,7 +49,16 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, input_ids_BT: Tensor) -> Tensor:
-        """Embedded tokens, BTD."""
+        """Embedded tokens, BTD.
+
+        Raises:
+            ValueError: The rows are longer than the table of positions.
+        """
+        if input_ids_BT.shape[1] > self.max_row_tokens:
+            raise ValueError(
+                f"rows of {input_ids_BT.shape[1]} tokens; the model reads at most "
+                f"{self.max_row_tokens} (max_row_tokens)"
+            )
         positions_BT = position_ids(input_ids_BT, self.pad_id)
         x_BTD = self.word(input_ids_BT) + self.token_type + self.position(positions_BT)
         embedded: Tensor = self.dropout(self.norm(x_BTD))

@@ -64,7 +64,16 @@ def to_stock(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(parameters: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
-    """Write `model.safetensors` and `config.json`; the same weights give the same bytes."""
+    """Write `model.safetensors` and `config.json`; the same weights give the same bytes.
+
+    Raises:
+        ValueError: A weight is no finite number: such a model is never to be taken for sound.
+    """
+    for name, value in parameters.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"the weights {name} are no finite numbers; a model like that is not saved"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     stock = {name: value.clone() for name, value in sorted(to_stock(parameters).items())}
     save_file(stock, str(folder / "model.safetensors"), metadata={"format": "pt"})

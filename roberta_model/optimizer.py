@@ -1,169 +1,187 @@
-"""Adam on one flat vector: every weight, gradient and moment lies in one place.
+"""From the summed gradient to new weights: each group of parameters has its update and rate.
 
-The model's parameters become views of one flat tensor in the compute type (bf16 or fp32).
-The optimiser keeps an fp32 master copy and fp32 moments, and gradients of all micro-batches
-are summed in one flat fp32 buffer. So an update is a few large vector operations, one
-all-reduce moves everything, and a checkpoint is three arrays.
+    embeddings ──▶ Adam          matrices of the layers ──▶ Adam or Muon
+    head       ──▶ Adam          biases and norms       ──▶ Adam, without weight decay
 
-Flat order: the parameters with weight decay first, then those without (biases and norms).
+A further kind of update is a class with `step`, `state` and `load`, and a line in `_make`.
 """
 
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from roberta_model.flat import FlatWeights, Span
+from roberta_model.muon import Muon
+
+MUON_LEARNING_RATE = 0.01
 
 
 @dataclass(frozen=True)
-class AdamRecipe:
-    """Adam with decoupled weight decay; the paper's values by default."""
+class OptimizerRecipe:
+    """Adam with decoupled weight decay, the paper's values by default; Muon for the matrices.
 
+    Attributes:
+        kind: What updates the matrices of the layers.
+        learning_rate: Peak rate of everything that has none of its own.
+        embedding_learning_rate: Peak rate of the embeddings.
+        matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
+        momentum: Muon's.
+        clip_norm: Largest norm of the whole gradient.
+    """
+
+    kind: Literal["adam", "muon"] = "adam"
     learning_rate: float = 6e-4
+    embedding_learning_rate: float | None = None
+    matrix_learning_rate: float | None = None
     beta1: float = 0.9
     beta2: float = 0.98
     epsilon: float = 1e-6
+    momentum: float = 0.95
     weight_decay: float = 0.01
     clip_norm: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("adam", "muon"):
+            raise ValueError(f"an optimizer is adam or muon, not {self.kind!r}")
 
-def has_weight_decay(name: str, parameter: Tensor) -> bool:
-    """Whether a parameter decays: matrices do, biases and LayerNorm do not."""
-    return parameter.dim() > 1 and not name.endswith("bias")
+    def rate_of(self, group: str) -> float:
+        """The peak learning rate of a group of parameters."""
+        own = {"embeddings": self.embedding_learning_rate, "matrices": self.matrix_learning_rate}
+        if (rate := own.get(group)) is not None:
+            return rate
+        is_muon = self.kind == "muon" and group == "matrices"
+        return MUON_LEARNING_RATE if is_muon else self.learning_rate
+
+    def decay_of(self, group: str) -> float:
+        """The weight decay of a group: biases and LayerNorms have none."""
+        return 0.0 if group == "vectors" else self.weight_decay
 
 
-class FlatAdam:
-    """The weights of a model as one vector, and Adam's update of it.
-
-    Args:
-        model: Its parameters are replaced by views; fp32 on entry, on their device.
-        recipe: Adam's numbers.
-        compute: The type the model computes in.
+class Update(Protocol):
+    """What turns the gradient of one group into new weights.
 
     Attributes:
-        master: fp32 weights, flat.
-        gradient: fp32 sum of gradients, flat, with `num_extras` more numbers at its end that
-            travel with the one all-reduce of a step.
+        names: Of what `state` gives.
     """
 
-    num_extras = 3
+    names: tuple[str, ...]
 
-    def __init__(self, model: nn.Module, recipe: AdamRecipe, compute: torch.dtype) -> None:
-        self.recipe = recipe
-        named = sorted(
-            model.named_parameters(), key=lambda item: not has_weight_decay(item[0], item[1])
-        )
-        self.names = [name for name, _ in named]
-        self.shapes = [parameter.shape for _, parameter in named]
-        self.parameters = [parameter for _, parameter in named]
-        decaying = sum(p.numel() for n, p in named if has_weight_decay(n, p))
-        self.master = torch.cat([p.detach().float().flatten() for p in self.parameters])
-        self.compute = self.master if compute == torch.float32 else self.master.to(compute)
-        for parameter, view in zip(self.parameters, self._views(self.compute), strict=True):
-            parameter.data = view
-        size = len(self.master)
-        self.gradient = self.master.new_zeros(size + self.num_extras)
-        self._sums = self._views(self.gradient[:size])
-        self._is_empty = True
-        self._optimizer = self._make_optimizer(decaying)
+    def step(self, factor: float) -> None:
+        """Update at this share of the peak rate."""
 
-    def _views(self, flat: Tensor) -> list[Tensor]:
-        sizes = [shape.numel() for shape in self.shapes]
-        parts = torch.split(flat, sizes)
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next step depends on besides weights and gradient."""
 
-    def _make_optimizer(self, decaying: int) -> torch.optim.AdamW:
-        self._halves = [self.master[:decaying], self.master[decaying:]]
-        gradients = [self.gradient[:decaying], self.gradient[decaying : len(self.master)]]
-        for half, gradient in zip(self._halves, gradients, strict=True):
-            half.grad = gradient
-        recipe = self.recipe
-        return torch.optim.AdamW(
-            [
-                {"params": [self._halves[0]], "weight_decay": recipe.weight_decay},
-                {"params": [self._halves[1]], "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over such a state, bit for bit."""
+
+
+class Adam:
+    """Torch's fused AdamW on one flat group."""
+
+    names: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
+
+    def __init__(
+        self, span: Span, weights: Tensor, gradient: Tensor, recipe: OptimizerRecipe
+    ) -> None:
+        self.weights = weights
+        weights.grad = gradient
+        self.learning_rate = recipe.rate_of(span.name)
+        self._adam = torch.optim.AdamW(
+            [weights],
+            lr=self.learning_rate,
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
+            weight_decay=recipe.decay_of(span.name),
             fused=True,
         )
 
-    def collect(self) -> None:
-        """Add the gradients of one backward pass to the flat sum, and forget them."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        assert len(gradients) == len(self.parameters), "every weight takes part in the loss"
-        if self._is_empty:
-            torch._foreach_copy_(self._sums, gradients)
-        else:
-            torch._foreach_add_(self._sums, gradients)
-        self._is_empty = False
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def clear(self) -> None:
-        """Begin a new step: the next `collect` overwrites the sum."""
-        self._is_empty = True
-
-    def zero(self) -> None:
-        """An all-zero sum, for a process that has no rows in this step."""
-        self.gradient.zero_()
-        self._is_empty = False
-
-    @torch.no_grad()
-    def step(self, scale: Tensor | float, factor: float) -> float:
-        """Scale the summed gradient, clip it, and update the weights.
-
-        Args:
-            scale: One over the masked tokens of the global batch.
-            factor: Share of the peak learning rate.
-
-        Returns:
-            The norm of the scaled gradient before clipping.
-        """
-        gradient = self.gradient[: len(self.master)]
-        gradient.mul_(scale)
-        norm = float(torch.linalg.vector_norm(gradient))
-        limit = self.recipe.clip_norm
-        if limit is not None and norm > limit:
-            gradient.mul_(limit / norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * factor
-        self._optimizer.step()
-        if self.compute is not self.master:
-            self.compute.copy_(self.master)
-        self.clear()
-        return norm
-
-    def weights(self) -> dict[str, Tensor]:
-        """The fp32 weights by our parameter names, as views of the master copy."""
-        return dict(zip(self.names, self._views(self.master), strict=True))
+    def step(self, factor: float) -> None:
+        """Update the weights at a share of the peak rate."""
+        self._adam.param_groups[0]["lr"] = self.learning_rate * factor
+        self._adam.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Adam's moments and step count."""
-        parts: dict[str, list[Tensor]] = {"exp_avg": [], "exp_avg_sq": []}
-        step = torch.zeros(())
-        for half in self._halves:
-            state = self._optimizer.state.get(half) or {}
-            step = state.get("step", step)
-            for name, values in parts.items():
-                values.append(state.get(name, torch.zeros_like(half)))
-        flat = {name: torch.cat(values).cpu() for name, values in parts.items()}
-        return {**flat, "step": step.detach().cpu().reshape(1).float()}
+        """The moments and the step count."""
+        zero = torch.zeros_like(self.weights)
+        known = self._adam.state.get(self.weights) or {}
+        return {
+            "exp_avg": known.get("exp_avg", zero).cpu().clone(),
+            "exp_avg_sq": known.get("exp_avg_sq", zero).cpu().clone(),
+            "step": known.get("step", torch.zeros(())).detach().cpu().reshape(1).float().clone(),
+        }
 
-    @torch.no_grad()
-    def load(self, weights: dict[str, Tensor], state: dict[str, Tensor]) -> None:
-        """Take over weights and moments, bit for bit."""
-        for name, view in self.weights().items():
-            view.copy_(weights[name])
-        if self.compute is not self.master:
-            self.compute.copy_(self.master)
-        start = 0
-        for half in self._halves:
-            stop = start + len(half)
-            self._optimizer.state[half] = {
-                # A copy for each: torch counts every half's steps in place.
-                "step": state["step"].reshape(()).to(half.device, copy=True),
-                "exp_avg": state["exp_avg"][start:stop].to(half.device, copy=True),
-                "exp_avg_sq": state["exp_avg_sq"][start:stop].to(half.device, copy=True),
-            }
-            start = stop
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over moments and step count, bit for bit."""
+        device = self.weights.device
+        self._adam.state[self.weights] = {
+            "step": state["step"].reshape(()).to(device, copy=True),
+            "exp_avg": state["exp_avg"].to(device, copy=True),
+            "exp_avg_sq": state["exp_avg_sq"].to(device, copy=True),
+        }
+
+
+class Optimizer:
+    """The updates of all groups of a model's flat weights.
+
+    Args:
+        flat: The weights and the gradient.
+        recipe: Which updates, and their numbers.
+    """
+
+    def __init__(self, flat: FlatWeights, recipe: OptimizerRecipe) -> None:
+        self.flat, self.recipe = flat, recipe
+        self.updates: dict[str, Update] = {span.name: self._make(span) for span in flat.spans}
+
+    def _make(self, span: Span) -> Update:
+        weights = self.flat.master[span.start : span.stop]
+        gradient = self.flat.gradient[span.start : span.stop]
+        recipe = self.recipe
+        if recipe.kind == "muon" and span.name == "matrices":
+            return Muon(
+                span,
+                weights,
+                gradient,
+                learning_rate=recipe.rate_of(span.name),
+                momentum=recipe.momentum,
+                weight_decay=recipe.decay_of(span.name),
+                compute=self.flat.compute.dtype,
+            )
+        return Adam(span, weights, gradient, recipe)
+
+    def step(self, norm: float, factor: float) -> None:
+        """Clip the gradient, which has this norm, and update the weights.
+
+        Args:
+            norm: From `FlatWeights.scale_gradient`.
+            factor: Share of the peak learning rates.
+        """
+        self.flat.clip_gradient(norm, self.recipe.clip_norm)
+        for update in self.updates.values():
+            update.step(factor)
+        self.flat.publish()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything to go on from besides the weights, as `<group>.<what>`, on the CPU."""
+        return {
+            f"{group}.{name}": value
+            for group, update in self.updates.items()
+            for name, value in update.state().items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a state that `state` gave.
+
+        Raises:
+            ValueError: It is of an optimiser of another kind.
+        """
+        expected = {f"{group}.{name}" for group, u in self.updates.items() for name in u.names}
+        if set(state) != expected:
+            other = ", ".join(sorted(set(state) ^ expected))
+            raise ValueError(f"the checkpoint's optimiser is of another kind: {other}")
+        for group, update in self.updates.items():
+            prefix = f"{group}."
+            mine = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+            update.load(mine)

@@ -2,7 +2,7 @@
 
     rows of the step ──▶ my share ──▶ micro-batches ──▶ summed gradients (flat, fp32)
                                                              │ one all-reduce
-                               weights ◀── Adam ◀── divided by all masked tokens
+                            weights ◀── optimiser ◀── divided by all masked tokens
 
 DDP would average gradients process by process, which is wrong when processes hide different
 numbers of tokens. Here sums are added up once a step, together with the loss and the token
@@ -25,18 +25,24 @@ from torch import Tensor
 from roberta_model.batches import MaskedBatch, MaskedBatches
 from roberta_model.checkpoint import read_checkpoint, write_checkpoint
 from roberta_model.encoder import SelfAttention
+from roberta_model.flat import FlatWeights
 from roberta_model.huggingface import load_model
 from roberta_model.loss import masked_lm_loss_sum
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.masking import MaskingTables
-from roberta_model.optimizer import FlatAdam
+from roberta_model.optimizer import Optimizer
 from roberta_model.ordering import SampleOrder
 from roberta_model.randomness import random_words
 from roberta_model.rows import PackedRows
 from roberta_model.spec import TrainingSpec
+from roberta_model.start import initialise
 
 _CPU_MICRO_TOKENS = 4096
 _GPU_MICRO_TOKENS = 65_536
+_ADVICE = (
+    "The last checkpoint is sound; lower pretrain.optimizer.learning_rate, set clip_norm, or use "
+    "precision fp32"
+)
 
 
 @dataclass(frozen=True)
@@ -97,17 +103,19 @@ class Training:
         if not rows.num_rows:
             raise ValueError("there are no rows to train on")
         tables = MaskingTables.load(spec.tables)
-        self.model = self._make_model(rows.row_tokens, tables.vocab_size)
+        self.model = self._make_model(rows.row_tokens, tables)
         dtype = compute_type(spec.precision, self.device)
         self.precision = "bf16" if dtype == torch.bfloat16 else "fp32"
-        self.optimizer = FlatAdam(self.model, spec.optimizer, dtype)
+        self.flat = FlatWeights(self.model, dtype)
+        self.optimizer = Optimizer(self.flat, spec.optimizer)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.order = order
         self.batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, spec.steps)
         self.step = 0
         if spec.resume is not None:
             weights, state, record = read_checkpoint(Path(spec.resume))
-            self.optimizer.load(weights, state)
+            self.flat.load(weights)
+            self.optimizer.load(state)
             self.step = int(record["step"])
         self.micro_rows = spec.micro_batch_rows or self._default_micro_rows(rows.row_tokens)
 
@@ -115,18 +123,19 @@ class Training:
         tokens = _CPU_MICRO_TOKENS if self.device.type == "cpu" else _GPU_MICRO_TOKENS
         return max(1, tokens // row_tokens)
 
-    def _make_model(self, row_tokens: int, vocab_size: int) -> RobertaMaskedLM:
+    def _make_model(self, row_tokens: int, tables: MaskingTables) -> RobertaMaskedLM:
         if self.spec.initial is not None:
             model = load_model(Path(self.spec.initial)).requires_grad_(True)
         else:
             assert self.spec.model is not None
             model = RobertaMaskedLM(self.spec.model)
-            model.initialise(self.spec.seed)
+            initialise(model, self.spec.seed, self.spec.start, tables.special_ids)
         config = model.config
-        if config.max_row_tokens < row_tokens or config.vocab_size != vocab_size:
+        if config.max_row_tokens < row_tokens or config.vocab_size != tables.vocab_size:
             raise ValueError(
                 f"the model takes rows of at most {config.max_row_tokens} tokens from a vocabulary "
-                f"of {config.vocab_size}; the packed rows have {row_tokens} from {vocab_size}"
+                f"of {config.vocab_size}; the packed rows have {row_tokens} from "
+                f"{tables.vocab_size}"
             )
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -160,24 +169,25 @@ class Training:
             prepared.close()  # type: ignore[attr-defined]
 
     def _train_step(self, micro: list[MaskedBatch], stop: bool) -> StepResult:
-        optimizer, spec = self.optimizer, self.spec
+        flat, spec = self.flat, self.spec
         loss_sum = torch.zeros((), device=self.device)
         count = sum(batch.num_masked for batch in micro)
         candidates_C = self._candidates(micro)
         for number, batch in enumerate(micro):
             loss_sum += self._backward(batch.to(self.device), number, candidates_C)
         if not micro:
-            optimizer.zero()
+            flat.zero()
         extras = torch.tensor([0.0, count, float(stop)], device=self.device)
         extras[0] = loss_sum
-        optimizer.gradient[-optimizer.num_extras :] = extras
+        flat.gradient[-flat.num_extras :] = extras
         if self.accelerator.num_processes > 1:
-            torch.distributed.all_reduce(optimizer.gradient)
-        total, masked, stops = optimizer.gradient[-optimizer.num_extras :].tolist()
+            torch.distributed.all_reduce(flat.gradient)
+        total, masked, stops = flat.gradient[-flat.num_extras :].tolist()
         loss = total / max(1.0, masked)
-        self._check(loss)
+        norm = flat.scale_gradient(1.0 / max(1.0, masked))
+        self._check(loss, norm)
         factor = spec.schedule.factor(self.step, spec.steps)
-        norm = optimizer.step(1.0 / max(1.0, masked), factor)
+        self.optimizer.step(norm, factor)
         epochs, _ = self.order.rows_of(self.step, 0, 1)
         self.step += 1
         rate = spec.optimizer.learning_rate * factor
@@ -208,18 +218,31 @@ class Training:
         )
         loss = masked_lm_loss_sum(self.model, hidden_MD, batch.targets_M, candidates_C)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.collect()
+        self.flat.collect()
         return loss.detach()
 
-    def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss became {loss} at step {self.step + 1}. The last checkpoint is sound; "
-                "lower pretrain.optimizer.learning_rate, set clip_norm, or use precision fp32"
-            )
+    def _check(self, loss: float, norm: float) -> None:
+        """Before the update: a step whose loss or gradient is no number must leave no trace."""
+        for name, value in (("loss", loss), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                raise ValueError(f"the {name} became {value} at step {self.step + 1}. {_ADVICE}")
+
+    def check_weights(self) -> None:
+        """Refuse weights that are no numbers, on every process alike: their weights are equal.
+
+        Raises:
+            ValueError: One is nan or infinite.
+        """
+        if not bool(torch.isfinite(self.flat.master).all()):
+            raise ValueError(f"weights are nan or infinite after step {self.step}. {_ADVICE}")
 
     def save(self, losses: str) -> Path:
-        """Write a checkpoint of the present step; its folder."""
+        """Write a checkpoint of the present step; its folder.
+
+        Raises:
+            ValueError: A weight is no finite number; nothing is written.
+        """
+        self.check_weights()
         folder = Path(self.spec.folder) / f"{self.step:08d}"
         parameters = sum(p.numel() for p in self.model.parameters())
         facts: dict[str, Any] = {
@@ -229,6 +252,6 @@ class Training:
             "num_parameters": parameters,
             "precision": self.precision,
         }
-        weights, state = self.optimizer.weights(), self.optimizer.state()
+        weights, state = self.flat.weights(), self.optimizer.state()
         write_checkpoint(folder, weights, self.model.config, state, losses, facts)
         return folder

@@ -21,6 +21,7 @@ from roberta_model.config import ModelConfig
 from roberta_model.encoder import position_ids
 from roberta_model.huggingface import load_config, load_model, save_model, to_stock
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.start import initialise
 
 TOLERANCE = 1e-4
 ROWS = {"full": None, "padded": [24, 9, 1]}
@@ -161,7 +162,7 @@ def test_the_position_table_has_room_for_exactly_the_longest_row(tmp_path: Path)
     save_model(model, tmp_path)
     assert load_config(tmp_path).max_row_tokens == 24
     model(torch.full((1, 24), 9))
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="rows of 25 tokens; the model reads at most 24"):
         model(torch.full((1, 25), 9))
 
 
@@ -251,7 +252,7 @@ def test_initial_weights_follow_from_the_seed() -> None:
     """Two nodes that draw the same seed begin with the same model, as RoBERTa draws it."""
     one, two, other = (RobertaMaskedLM(preset_config("tiny", 500, 24)) for _ in range(3))
     for model, seed in ((one, 1), (two, 1), (other, 2)):
-        model.initialise(seed)
+        initialise(model, seed)
     for (name, first), second in zip(one.named_parameters(), two.parameters(), strict=True):
         assert torch.equal(first, second), name
     word = one.embeddings.word.weight

@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
 
 from roberta_model.batches import MaskedBatches
+from roberta_model.flat import FlatWeights
 from roberta_model.huggingface import load_model, save_model
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.masking import MaskingRecipe, MaskingTables
-from roberta_model.optimizer import AdamRecipe
+from roberta_model.optimizer import OptimizerRecipe
 from roberta_model.ordering import SampleOrder
 from roberta_model.rows import PackedRows
 from roberta_model.schedule import Schedule
 from roberta_model.spec import TrainingSpec
+from roberta_model.start import StartRecipe, initialise
 from roberta_model.training import StepResult, Training
 
 NEVER = lambda: False  # noqa: E731
@@ -31,7 +34,7 @@ def losses_of(results: list[StepResult]) -> list[float]:
 
 def end_of(training: Training) -> dict[str, Tensor]:
     """Weights, moments and step count."""
-    return {**training.optimizer.weights(), **training.optimizer.state()}
+    return {**training.flat.weights(), **training.optimizer.state()}
 
 
 def assert_equal_to_the_bit(one: Training, other: Training) -> None:
@@ -45,7 +48,7 @@ def first_model(spec: TrainingSpec) -> RobertaMaskedLM:
     """What the training begins with, without dropout."""
     assert spec.model is not None
     model = RobertaMaskedLM(replace(spec.model, dropout=0.0, attention_dropout=0.0))
-    model.initialise(spec.seed)
+    initialise(model, spec.seed)
     return model
 
 
@@ -83,7 +86,7 @@ def test_every_step_is_that_of_a_plain_loop_over_stock(
     spec = packed.spec(
         tmp_path / "ours",
         steps=20,
-        optimizer=AdamRecipe(learning_rate=3e-3, weight_decay=0.1, clip_norm=clip_norm),
+        optimizer=OptimizerRecipe(learning_rate=3e-3, weight_decay=0.1, clip_norm=clip_norm),
         schedule=Schedule("linear", 0.3),
         masking=MaskingRecipe(whole_word=clip_norm is None),
         micro_batch_rows=5,
@@ -93,7 +96,7 @@ def test_every_step_is_that_of_a_plain_loop_over_stock(
 
     assert losses_of(results) == pytest.approx(list(plain_loop(stock, spec)), abs=1e-4)
     assert results[-1].loss < results[0].loss - 0.3, "a curve that does not fall shows little"
-    mine = training.optimizer.weights()["embeddings.word.weight"]
+    mine = training.flat.weights()["embeddings.word.weight"]
     torch.testing.assert_close(mine, stock.get_input_embeddings().weight, atol=2e-3, rtol=0)
 
 
@@ -112,8 +115,8 @@ def test_any_accumulation_gives_the_same_training(
     for micro, (training, results) in trainings.items():
         assert losses_of(results) == pytest.approx(losses_of(expected), abs=1e-4), micro
         assert [r.masked_tokens for r in results] == [r.masked_tokens for r in expected]
-        for name, value in training.optimizer.weights().items():
-            other = whole.optimizer.weights()[name]
+        for name, value in training.flat.weights().items():
+            other = whole.flat.weights()[name]
             torch.testing.assert_close(value, other, atol=2e-3, rtol=0, msg=name)
 
 
@@ -137,6 +140,8 @@ def test_the_gradient_of_a_step_is_the_mean_over_all_its_masked_tokens(
         {"dropout": 0.1, "micro_batch_rows": 5},
         {"precision": "bf16", "masking": MaskingRecipe(rate=0.3, rate_end=0.1, whole_word=True)},
         {"candidates": "batch", "schedule": Schedule("wsd", 0.1, 0.5)},
+        {"optimizer": OptimizerRecipe("muon", 1.5e-3), "start": StartRecipe("local")},
+        {"optimizer": OptimizerRecipe("muon", 1.5e-3), "precision": "bf16"},
     ],
 )
 def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
@@ -170,7 +175,7 @@ def test_a_checkpoint_is_a_model_folder(packed: Any, tmp_path: Path) -> None:
     folder = training.save("")
     assert folder == tmp_path / "00000003"
     named = dict(load_model(folder).named_parameters())
-    for name, value in training.optimizer.weights().items():
+    for name, value in training.flat.weights().items():
         assert torch.equal(named[name], value), name
     record = json.loads((folder / "checkpoint.json").read_text())
     assert (record["step"], record["steps"], record["precision"]) == (3, 5, "fp32")
@@ -210,13 +215,41 @@ def test_rows_of_another_tokenizer_are_refused(packed: Any, tmp_path: Path) -> N
 
 def test_a_loss_that_is_no_number_stops_the_training(packed: Any, tmp_path: Path) -> None:
     """No checkpoint is written over the last sound one, and the paragraph says what to do."""
-    model = first_model(packed.spec(tmp_path))
-    with torch.no_grad():
-        model.lm_head.bias[9] = float("nan")
-    save_model(model, tmp_path / "given")
+    save_model(first_model(packed.spec(tmp_path)), tmp_path / "given")
+    file = tmp_path / "given" / "model.safetensors"
+    weights = load_file(file)
+    weights["lm_head.bias"][9] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
     spec = replace(packed.spec(tmp_path), model=None, initial=str(tmp_path / "given"))
     with pytest.raises(ValueError, match="became nan at step 1.*learning_rate"):
         train_in_process(spec)
+
+
+def test_a_gradient_that_is_no_number_stops_the_training_before_the_update(
+    packed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sound loss with a gradient of inf or nan used to be trained on, saved and called done."""
+    training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=1)
+    before, collect = training.flat.master.clone(), FlatWeights.collect
+
+    def overflowing(flat: FlatWeights) -> None:
+        collect(flat)
+        flat.gradient[7] = float("inf")
+
+    monkeypatch.setattr(FlatWeights, "collect", overflowing)
+    with pytest.raises(ValueError, match="gradient's norm became inf at step 2.*learning_rate"):
+        list(training.run(5, NEVER))
+    assert torch.equal(training.flat.master, before), "the update came before the check"
+    assert training.step == 1
+
+
+def test_weights_that_are_no_numbers_are_not_saved(packed: Any, tmp_path: Path) -> None:
+    """Whatever made them: no folder appears, and the earlier checkpoint stays."""
+    training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=1)
+    training.flat.master[3] = float("nan")
+    with pytest.raises(ValueError, match="nan or infinite after step 1.*learning_rate"):
+        training.save("")
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_a_spec_comes_back_from_its_file(packed: Any, tmp_path: Path) -> None:

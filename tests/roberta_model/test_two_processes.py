@@ -13,7 +13,9 @@ from recorded_training import samples_of
 from small_models import train_in_process
 
 from roberta_model.checkpoint import is_sound_checkpoint, read_checkpoint
+from roberta_model.optimizer import OptimizerRecipe
 from roberta_model.spec import TrainingSpec
+from roberta_model.start import StartRecipe
 from roberta_model.training import StepResult, Training
 from tasks.config import LaunchConfig
 from tasks.errors import StageError
@@ -73,11 +75,15 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(packed: Any, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Fp32, batches of 16 rows; the two processes take 8 each, as 3, 3 and 2."""
+    """Fp32, batches of 16 rows; the two processes take 8 each, as 3, 3 and 2.
+
+    Muon for the matrices, Adam for the rest, from a local start: all there is.
+    """
     place = tmp_path_factory.mktemp("two")
-    alone = packed.spec(place / "alone")
+    recipe = {"optimizer": OptimizerRecipe("muon", 3e-3), "start": StartRecipe("local")}
+    alone = packed.spec(place / "alone", **recipe)
     training, results = train_in_process(alone)
-    spec = packed.spec(place / "two", checkpoint_steps=25, micro_batch_rows=3)
+    spec = packed.spec(place / "two", checkpoint_steps=25, micro_batch_rows=3, **recipe)
     events = launch(spec)
     assert events[-1] == {"event": "done", "step": 50}
     return Pair(spec, training, results, place / "two")
@@ -91,7 +97,7 @@ def test_two_processes_share_the_samples_and_masks_of_one(pair: Pair) -> None:
     expected = [
         note for step in range(50) for note in samples_of(batches, batches.batch(step), step, 0)
     ]
-    assert {note["row"][0] for note in expected} == {0, 1}, "the steps cross an epoch"
+    assert {note["row"][0] for note in expected} >= {0, 1}, "the steps cross an epoch"
     assert sorted([*first, *second], key=lambda note: note["sample"]) == expected
 
 
@@ -107,7 +113,7 @@ def test_two_processes_have_the_losses_of_one(pair: Pair) -> None:
     assert alone[-1].loss < alone[0].loss - 0.3
     weights, _, record = read_checkpoint(pair.folder / "00000050")
     assert record["step"] == 50
-    for name, value in pair.training.optimizer.weights().items():
+    for name, value in pair.training.flat.weights().items():
         torch.testing.assert_close(weights[name], value, atol=2e-3, rtol=0, msg=name)
 
 
