@@ -43,23 +43,6 @@ class RobertaMaskedLM(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.lm_head = Head(config)
 
-    def initialise(self, seed: int) -> None:
-        """Draw the initial weights: N(0, initializer_range), zero biases, unit norms."""
-        generator = torch.Generator().manual_seed(seed)
-        std = self.config.initializer_range
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if name.endswith("norm.weight"):
-                    parameter.fill_(1.0)
-                elif name.endswith("bias"):
-                    parameter.zero_()
-                else:
-                    parameter.copy_(
-                        torch.empty(parameter.shape).normal_(0, std, generator=generator)
-                    )
-            for table in (self.embeddings.word, self.embeddings.position):
-                table.weight[self.config.pad_id].zero_()
-
     def encode(
         self,
         input_ids_BT: Tensor,

@@ -44,7 +44,7 @@ class MaskingRecipe:
         whole_word: Choose words with all their tokens instead of single tokens.
         mask_share: Share of the chosen that becomes <mask>.
         random_share: Share of the chosen that becomes a random token; the rest stays.
-        max_word_tokens: Longer words (scripts without spaces) count as several of this size.
+        max_word_tokens: Longer words (long compounds, rare scripts) count as several of this size.
     """
 
     rate: float = 0.15
@@ -128,6 +128,11 @@ class MaskingTables:
     def vocab_size(self) -> int:
         """How many ids the vocabulary has."""
         return len(self.codes)
+
+    @property
+    def special_ids(self) -> Int64s:
+        """The ids that stand for no text: never chosen, never drawn."""
+        return np.flatnonzero(self.codes == SPECIAL_CODE)
 
     @cached_property
     def drawable_ids(self) -> Int64s:

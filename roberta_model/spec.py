@@ -7,14 +7,16 @@ from typing import Any, Literal
 
 from roberta_model.config import ModelConfig
 from roberta_model.masking import MaskingRecipe
-from roberta_model.optimizer import AdamRecipe
+from roberta_model.optimizer import OptimizerRecipe
 from roberta_model.schedule import Schedule
+from roberta_model.start import StartRecipe
 
 _PARTS = {
     "model": ModelConfig,
     "masking": MaskingRecipe,
-    "optimizer": AdamRecipe,
+    "optimizer": OptimizerRecipe,
     "schedule": Schedule,
+    "start": StartRecipe,
 }
 
 
@@ -32,6 +34,7 @@ class TrainingSpec:
         batch_rows: Rows of a step over all processes.
         micro_batch_rows: Rows of one forward pass; None decides by the device.
         dropout: In pretraining; whatever it is, restarts are exact.
+        start: The first weights; not read with `initial`.
         initial: A Hugging Face folder to start from.
         resume: A checkpoint folder to go on from.
         threads: Compute threads of this process.
@@ -46,8 +49,9 @@ class TrainingSpec:
     seed: int = 0
     stop_step: int | None = None
     masking: MaskingRecipe = field(default_factory=MaskingRecipe)
-    optimizer: AdamRecipe = field(default_factory=AdamRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: Schedule = field(default_factory=Schedule)
+    start: StartRecipe = field(default_factory=StartRecipe)
     candidates: Literal["vocabulary", "batch"] = "vocabulary"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     dropout: float = 0.0
@@ -70,12 +74,12 @@ class TrainingSpec:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"the training spec has unknown fields: {', '.join(unknown)}")
-        parts = {
-            name: kind(**values[name])
-            for name, kind in _PARTS.items()
-            if values.get(name) is not None
-        }
         try:
+            parts = {
+                name: kind(**values[name])
+                for name, kind in _PARTS.items()
+                if values.get(name) is not None
+            }
             return cls(**{**values, **parts})
         except TypeError as problem:
             raise ValueError(f"the training spec is incomplete: {problem}") from problem

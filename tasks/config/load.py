@@ -15,10 +15,14 @@ from tasks.config.root import Config
 from tasks.errors import UserError
 
 PRESETS = Path(__file__).resolve().parents[2] / "deployments" / "presets"
+_LENGTHS = {"pretrain.steps", "pretrain.epochs", "pretrain.minutes"}
 
 
 def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     """The config of a file or preset with `a.b=value` overrides applied.
+
+    A training's length can be given in three ways, of which a config has one: overriding it in
+    another takes the file's own out.
 
     Raises:
         UserError: no such file or preset, broken YAML, or a key or value that is not allowed.
@@ -26,9 +30,16 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     path = find_config(source)
     values = _parse(path)
     values.setdefault("name", path.stem)
+    recipe = values.get("pretrain")
+    if isinstance(recipe, dict) and {_path_of(override) for override in overrides} & _LENGTHS:
+        values["pretrain"] = {k: v for k, v in recipe.items() if f"pretrain.{k}" not in _LENGTHS}
     for override in overrides:
         set_value(values, override)
     return validate(values, str(path))
+
+
+def _path_of(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def find_config(source: str) -> Path:

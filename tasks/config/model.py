@@ -1,12 +1,20 @@
 """`model:` the encoder's shape, by preset, by sizes, or taken from an existing folder."""
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from tasks.config.base import Section
 
 PresetName = Literal["tiny", "mini", "small", "base", "large"]
+
+
+class FirstWeights(NamedTuple):
+    """How a model's weights begin, see the fields of these names in `ModelSection`."""
+
+    start: Literal["local", "plain"]
+    embeddings: Literal["svd", "drawn"]
+    initializer_range: float
 
 
 class ModelSection(Section):
@@ -20,8 +28,21 @@ class ModelSection(Section):
     max_row_tokens: int | None = Field(
         None, ge=8, description="Longest input, in tokens. Default: pack.row_tokens."
     )
-    initializer_range: float = Field(
-        0.02, gt=0, description="Standard deviation of new weights; narrow models learn with more."
+    initializer_range: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of new weights; narrow models learn with more. "
+        "Default: 0.02.",
+    )
+    start: Literal["local", "plain"] | None = Field(
+        None,
+        description="First weights. local: heads that look next door, token frequencies in the "
+        "bias; plain: all drawn at random, as in the paper. Default: local.",
+    )
+    embeddings: Literal["svd", "drawn"] | None = Field(
+        None,
+        description="First word embeddings. svd: from counts of neighbouring tokens; drawn: at "
+        "random. Default: svd with a local start, drawn with a plain one.",
     )
     source_folder: str | None = Field(
         None,
@@ -34,4 +55,21 @@ class ModelSection(Section):
         sizes = (self.num_layers, self.width, self.num_heads, self.feedforward_width)
         if self.source_folder is not None and any(size is not None for size in sizes):
             raise ValueError("`from` brings its own sizes; leave out the others")
+        for name in ("start", "embeddings", "initializer_range"):
+            if self.source_folder is not None and getattr(self, name) is not None:
+                raise ValueError(f"`from` brings its own weights; leave out {name}")
         return self
+
+    @property
+    def first_weights(self) -> FirstWeights:
+        """How the weights begin, with every default decided."""
+        start = self.start or "local"
+        embeddings = self.embeddings or ("svd" if start == "local" else "drawn")
+        return FirstWeights(start, embeddings, self.initializer_range or 0.02)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the weights: a default that is written down changes nothing."""
+        fields = super().identity()
+        if self.source_folder is None:
+            fields.update(self.first_weights._asdict())
+        return fields

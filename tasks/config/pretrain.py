@@ -26,12 +26,27 @@ class MaskingConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam with decoupled weight decay."""
+    """Adam with decoupled weight decay; for the layers' matrices, Muon if asked for."""
 
-    learning_rate: float = Field(6e-4, gt=0, description="Peak learning rate.")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of the first moment.")
-    beta2: float = Field(0.98, ge=0, lt=1, description="Decay of the second moment.")
+    kind: Literal["adam", "muon"] = Field(
+        "adam",
+        description="What updates the matrices of the layers; Adam updates all the rest.",
+    )
+    learning_rate: float = Field(
+        6e-4, gt=0, description="Peak learning rate of all that has none of its own."
+    )
+    embedding_learning_rate: float | None = Field(
+        None, gt=0, description="Peak rate of the embeddings. Default: learning_rate."
+    )
+    matrix_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak rate of the layers' matrices. Default: learning_rate; with muon 0.01.",
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
+    beta2: float = Field(0.98, ge=0, lt=1, description="Decay of Adam's second moment.")
     epsilon: float = Field(1e-6, gt=0, description="Adam's epsilon.")
+    momentum: float = Field(0.95, ge=0, lt=1, description="Decay of Muon's mean gradient.")
     weight_decay: float = Field(0.01, ge=0, description="Not on biases and LayerNorm.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm; null: off.")
 

@@ -24,6 +24,7 @@ from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWor
 from tasks.training.checkpoints import LOSSES, Checkpoints, continues, step_of
 from tasks.training.launch import Trainer, launch_command, run_probe, threads_per_process
 from tasks.training.spec import initial_files, make_spec, training_identity, write_spec
+from tasks.training.start import Start, prepare_start
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ def pretrain(context: Context) -> StageReport:
     Raises:
         StageError: the training process failed; its last checkpoint is kept.
     """
-    steps = _decide_steps(context)
-    training = digest_of(training_identity(context, steps))
+    start = prepare_start(context)
+    steps = _decide_steps(context, start)
+    training = digest_of(training_identity(context, start, steps))
     checkpoints = Checkpoints(context, training)
     every = context.config.pretrain.checkpoint_steps
     last_but_one = (steps - 1) // every * every
@@ -62,7 +64,7 @@ def pretrain(context: Context) -> StageReport:
     for goal in goals:
         if checkpoints.find(goal) is None:
             later_are_missing = all(checkpoints.find(step) is None for step in goals if step > goal)
-            _train(context, checkpoints, steps, goals[-1] if later_are_missing else goal)
+            _train(context, start, checkpoints, steps, goals[-1] if later_are_missing else goal)
     last = checkpoints.find(steps)
     assert last is not None
     _let_go(context, checkpoints, keep=goals)
@@ -73,19 +75,19 @@ def pretrain(context: Context) -> StageReport:
     return StageReport(summary={**_summary(context, last, steps), **report.summary})
 
 
-def _decide_steps(context: Context) -> int:
+def _decide_steps(context: Context, start: Start) -> int:
     """The number of optimiser steps; `minutes` is measured once and then stays."""
     rows = sum(file.rows or 0 for file in context.input("pack").files("train/"))
     steps = context.config.pretrain.num_steps(rows)
     if steps is not None:
         return steps
-    unit = Unit("steps", {"training": digest_of(training_identity(context, None))})
+    unit = Unit("steps", {"training": digest_of(training_identity(context, start, None))})
     done = context.committed(measure_steps, unit)
     if done is None:
         minutes = context.config.pretrain.minutes
         assert minutes is not None
         path = context.scratch() / "spec.json"
-        write_spec(path, make_spec(context, steps=1, folder=path.parent, resume=None))
+        write_spec(path, make_spec(context, start, steps=1, folder=path.parent, resume=None))
         launch = context.engine.launch
         command = launch_command(launch, [str(path), "--probe"])
         answer = run_probe(command, threads_per_process(launch))
@@ -102,24 +104,24 @@ def measure_steps(work: UnitWork, *, training: str) -> UnitReport:
     raise AssertionError("the speed probe runs in the training process")
 
 
-def _train(context: Context, checkpoints: Checkpoints, steps: int, goal: int) -> None:
+def _train(context: Context, start: Start, checkpoints: Checkpoints, steps: int, goal: int) -> None:
     """Run the trainer up to a step, committing each checkpoint it writes on the way."""
     lasting = context.lasting_scratch()
     newest = _adopt_whole(checkpoints, lasting, goal)
     for leftover in lasting.iterdir():
         shutil.rmtree(leftover, ignore_errors=True)
-    start = 0 if newest is None else step_number(newest)
-    if start >= goal:
+    done = 0 if newest is None else step_number(newest)
+    if done >= goal:
         return
     folder = lasting / f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     resume = _resume_folder(context, newest)
-    spec = make_spec(context, steps=steps, folder=folder, resume=resume, stop_step=goal)
+    spec = make_spec(context, start, steps=steps, folder=folder, resume=resume, stop_step=goal)
     write_spec(folder / "spec.json", spec)
     launch = context.engine.launch
     command = launch_command(launch, [str(folder / "spec.json")])
     with (
-        context.progress.bar("pretrain", steps, "steps", start) as bar,
+        context.progress.bar("pretrain", steps, "steps", done) as bar,
         Trainer(command, threads_per_process(launch)) as trainer,
     ):
         try:
@@ -221,7 +223,7 @@ def finish_losses(work: UnitWork, *, losses: StoredFile) -> UnitReport:
 PRETRAIN = Stage(
     name="pretrain",
     number=5,
-    version=1,
+    version=2,
     needs=("pack", "tokenizer"),
     config=pretrain_slice,
     run=pretrain,

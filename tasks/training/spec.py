@@ -14,6 +14,8 @@ from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.training.launch import threads_per_process
+from tasks.training.shape import model_config
+from tasks.training.start import Start
 
 
 def initial_files(model: ModelSection) -> dict[str, StoredFile]:
@@ -41,11 +43,14 @@ def _is_model_file(path: Path) -> bool:
     return path.name == "config.json" or ".safetensors" in path.name
 
 
-def training_identity(context: StageContext[Any], steps: int | None) -> dict[str, Any]:
+def training_identity(
+    context: StageContext[Any], start: Start, steps: int | None
+) -> dict[str, Any]:
     """Everything that decides the weights after each step."""
     return {
         "config": context.config,
         "initial": dict(context.externals),
+        "start": start.files,
         "rows": context.input("pack").files("train/"),
         "tables": context.input("tokenizer").file("masking_tables.npz"),
         "steps": steps,
@@ -54,6 +59,7 @@ def training_identity(context: StageContext[Any], steps: int | None) -> dict[str
 
 def make_spec(
     context: StageContext[Any],
+    start: Start,
     *,
     steps: int,
     folder: Path,
@@ -69,6 +75,7 @@ def make_spec(
         "tables": str(context.input("tokenizer").file("masking_tables.npz").local()),
         "folder": str(folder),
         "model": model_values(context),
+        "start": start.values(),
         "initial": _initial_folder(context, folder),
         "steps": steps,
         "stop_step": stop_step,
@@ -90,30 +97,9 @@ def make_spec(
 
 
 def model_values(context: StageContext[Any]) -> dict[str, Any] | None:
-    """The encoder's shape, from the preset and the sizes given; None with `model.from`."""
-    section: ModelSection = context.config.model
-    if section.source_folder is not None:
-        return None
-    from roberta_model.config import PRESETS, ModelConfig
-
-    preset = PRESETS[section.preset]
-    row_tokens = int(context.input("pack").summary["row_tokens"])
-    sizes = {name: getattr(section, name) or getattr(preset, name) for name in vars(preset)}
-    try:
-        config = ModelConfig(
-            vocab_size=int(context.input("tokenizer").summary["vocab_size"]),
-            max_row_tokens=section.max_row_tokens or row_tokens,
-            initializer_range=section.initializer_range,
-            **sizes,
-        )
-    except ValueError as problem:
-        raise UserError(f"model: {problem}. Change model.num_heads or model.width.") from problem
-    if config.max_row_tokens < row_tokens:
-        raise UserError(
-            f"model.max_row_tokens is {config.max_row_tokens}, but the packed rows have "
-            f"{row_tokens} tokens. Raise it, or lower pack.row_tokens."
-        )
-    return config.to_json()
+    """The encoder's shape as the trainer reads it; None with `model.from`."""
+    config = model_config(context)
+    return None if config is None else config.to_json()
 
 
 def _initial_folder(context: StageContext[Any], folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from roberta_model.config import ModelConfig
 from roberta_model.masking import MaskingTables
-from roberta_model.optimizer import AdamRecipe
+from roberta_model.optimizer import OptimizerRecipe
 from roberta_model.spec import TrainingSpec
 from tasks.config.load import load_config
 from tasks.tokenizing.bpe import train_bpe, vocabulary_of
@@ -69,6 +69,7 @@ class Packed:
     tables: str
     vocab_size: int
     row_tokens: int
+    tokens: list[str | None]
 
     def spec(self, folder: Path, **changes: Any) -> TrainingSpec:
         """A training of 2 layers of width 64 on these rows; checkpoints go to the folder."""
@@ -79,7 +80,7 @@ class Packed:
             "steps": 50,
             "batch_rows": 16,
             "precision": "fp32",
-            "optimizer": AdamRecipe(learning_rate=3e-3),
+            "optimizer": OptimizerRecipe(learning_rate=3e-3),
             "seed": 4,
             "device": "cpu",
             **changes,
@@ -101,4 +102,5 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
         str(tokenizer.file("masking_tables.npz").local()),
         int(tokenizer.summary["vocab_size"]),
         int(pack.summary["row_tokens"]),
+        vocabulary_of(Tokenizer.from_file(str(tokenizer.file("tokenizer/tokenizer.json").local()))),
     )

@@ -23,6 +23,7 @@ from roberta_model.loss import masked_lm_loss_sum
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.masking import MaskingRecipe
 from roberta_model.ordering import SampleOrder
+from roberta_model.start import initialise
 
 MODEL = our_model(small_config(vocab_size=30)).requires_grad_(True)
 
@@ -104,7 +105,7 @@ def test_no_masked_token_gives_no_loss_and_no_gradient() -> None:
 def test_an_untrained_model_loses_the_log_of_the_vocabulary() -> None:
     """The well-known first value: guessing costs ln V a token, or ln of the candidates."""
     model = RobertaMaskedLM(small_config(vocab_size=500))
-    model.initialise(0)
+    initialise(model, 0)
     hidden_MD, targets_M = torch.randn(200, 32), torch.randint(0, 500, (200,))
     over_all = masked_lm_loss_sum(model, hidden_MD, targets_M) / 200
     over_batch = masked_lm_loss_sum(model, hidden_MD, targets_M, targets_M.unique()) / 200
