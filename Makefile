@@ -43,7 +43,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 bench: $(READY)
-	@for bench in training masking packing reading cleaning; do \
+	@for bench in training starts masking packing reading cleaning; do \
 	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
 
 lock: $(READY)

@@ -38,6 +38,16 @@ class Material:
         return [str(file.local()) for file in self.artifacts["pack"].files("train/")]
 
     @property
+    def held_out(self) -> list[str]:
+        """Paths of the packed held-out shards."""
+        return [str(file.local()) for file in self.artifacts["pack"].files("held_out/")]
+
+    @property
+    def token_counts(self) -> Path:
+        """How often each token is among the training rows."""
+        return self.artifacts["pack"].file("token_counts.npy").local()
+
+    @property
     def tables(self) -> Path:
         """The masking tables."""
         return self.artifacts["tokenizer"].file("masking_tables.npz").local()
@@ -56,24 +66,34 @@ class Material:
         ]
 
 
-def _corpus(quick: bool) -> dict[str, Any]:
-    files = sorted(str(path) for path in CORPUS.glob("babylm_2024/*.jsonl.gz"))
+def corpora(quick: bool) -> dict[str, dict[str, Any]]:
+    """The sources to choose from, by name, the one of most benchmarks first."""
     if quick:
-        return {"type": "docs", "name": "python", "packages": [], "max_bytes": _QUICK_BYTES}
+        source = {"type": "docs", "packages": [], "max_bytes": _QUICK_BYTES, "held_out": 0.05}
+        return {"python": {**source, "name": "python"}}
+    source = {"type": "docs", "max_bytes": _DOCSTRING_BYTES, "held_out": 0.02}
+    docstrings = {"docstrings": {**source, "name": "docstrings"}}
+    files = sorted(str(path) for path in CORPUS.glob("babylm_2024/*.jsonl.gz"))
     if not files:
-        return {"type": "docs", "name": "docstrings", "max_bytes": _DOCSTRING_BYTES}
-    return {"type": "files", "name": "babylm_2024", "paths": files}
+        return docstrings
+    return {"babylm_2024": {"type": "files", "name": "babylm_2024", "paths": files}, **docstrings}
 
 
-def material(options: argparse.Namespace, row_tokens: int = 128) -> Material:
+def material(
+    options: argparse.Namespace,
+    row_tokens: int = 128,
+    corpus: str | None = None,
+    vocab_size: int = 16_384,
+) -> Material:
     """Run the stages up to `pack`; what is in the store already is not done again."""
+    sources = corpora(options.quick)
     default = Path(tempfile.gettempdir()) / f"roberta-benchmarks-{getpass.getuser()}"
     config = Config.model_validate(
         {
             "name": "benchmark",
             "store": str(options.material or default),
-            "corpus": [_corpus(options.quick)],
-            "tokenizer": {"vocab_size": 1200 if options.quick else 16_384},
+            "corpus": [sources[corpus or next(iter(sources))]],
+            "tokenizer": {"vocab_size": 1200 if options.quick else vocab_size},
             "pack": {"row_tokens": row_tokens},
             "engine": {"workers": options.threads},
         }
