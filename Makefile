@@ -11,6 +11,7 @@ PYTHON ?= python3
 TORCH ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/ready-$(TORCH)
 PYTEST_WORKERS ?= 2
 
@@ -30,10 +31,11 @@ setup: $(READY)
 $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; use make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "setting up $(VENV) (once; a minute or two)"
+	@echo "setting up $(VENV) (once; about a minute)"
 	@$(BIN)/python deployments/install_torch.py $(TORCH)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r deployments/requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) install --no-compile --no-deps -r deployments/requirements.lock
+	@$(PIP) check >/dev/null || $(PIP) install -r deployments/requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/ready-*
 	@touch $@
 

@@ -39,7 +39,7 @@ def main(build: str) -> int:
     if build == "gpu" or platform.system() != "Linux":
         return pip("install", "--quiet", PIN)
     if build == "cpu" and finds_cpu_build():
-        return pip("install", "--quiet", PIN)
+        return pip("install", "--quiet", "--no-compile", "--no-deps", PIN)  # the lock has the rest
     code = pip("install", "--quiet", PIN, "--index-url", f"{INDEX}/{build}")
     if code != 0:
         print(
