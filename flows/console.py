@@ -9,7 +9,7 @@ import logging
 import sys
 from typing import TextIO
 
-_OURS = ("flows", "tasks.engine", "tasks.sources")
+_OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
 _NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 

@@ -16,9 +16,9 @@ from prefect import flow, runtime
 from flows.artifacts import show_run, show_stage
 from tasks.config import Config
 from tasks.engine.lease import this_process
-from tasks.engine.manifest import Artifact
 from tasks.engine.progress import Progress, default_progress
 from tasks.engine.provenance import now
+from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tasks.engine.manifest import read_manifest
+from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
 from tasks.stages import get_stage

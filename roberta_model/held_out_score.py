@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roberta_model.masking import MaskingTables
+from roberta_model.data.masking import MaskingTables
 
 _LEAST_COUNT = 0.5  # of a token that training never saw: else one such target costs infinity
 

@@ -13,8 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from tasks.config import Config
-from tasks.engine.manifest import Artifact
 from tasks.engine.progress import Progress
+from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.stages import get_stage

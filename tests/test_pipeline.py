@@ -13,9 +13,9 @@ from tiny_pipeline import digests, run_all, write_config
 
 from flows.commands.use import fill_mask as fill_mask_command
 from roberta_model.config import ModelConfig
+from roberta_model.data.masking import MaskingTables
+from roberta_model.data.rows import PackedRows
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.masking import MaskingTables
-from roberta_model.rows import PackedRows
 from roberta_model.scoring import masked_loss
 from tasks.config import Config, PublishConfig
 from tasks.config.load import load_config

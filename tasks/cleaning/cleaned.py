@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tasks.cleaning.filters import reason_to_drop
 from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
-from tasks.cleaning.phrases import PhraseHasher
+from tasks.cleaning.shingles import PhraseHasher
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import Document
 from tasks.engine.units import StoredFile

@@ -9,7 +9,7 @@ from collections import Counter
 
 import regex
 
-from tasks.cleaning.phrases import Hashes, distinct
+from tasks.cleaning.shingles import Hashes, distinct
 from tasks.config.clean import FilterConfig
 
 _SYMBOLS = regex.compile(r"[^\p{L}\p{M}\p{N}\s]+")

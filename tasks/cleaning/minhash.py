@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.cleaning.phrases import Hashes, distinct
+from tasks.cleaning.shingles import Hashes, distinct
 
 Signature = NDArray[np.uint32]
 

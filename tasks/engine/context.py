@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import EngineConfig
-from tasks.engine.canonical import key_of
-from tasks.engine.executor import (
+from tasks.engine.executors import (
     ComputedUnit,
     compute_unit,
     default_workers,
     describe_files,
     make_executor,
 )
-from tasks.engine.manifest import UNITS, Artifact, UnitRecord, read_unit, seal
+from tasks.engine.identity import key_of
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
+from tasks.engine.records import UNITS, Artifact, UnitRecord, read_unit, seal
 from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.store import Store, cache_folder, disk_problem
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.canonical import canonical, key_of
 from tasks.engine.context import Context
+from tasks.engine.identity import canonical, key_of
 from tasks.engine.lease import LEASE, Lease
-from tasks.engine.manifest import (
+from tasks.engine.progress import Progress
+from tasks.engine.provenance import merged
+from tasks.engine.records import (
     MANIFEST,
     UNITS,
     Artifact,
@@ -29,8 +31,6 @@ from tasks.engine.manifest import (
     seal,
     unseal,
 )
-from tasks.engine.progress import Progress
-from tasks.engine.provenance import merged
 from tasks.engine.stage import Stage, StageReport
 from tasks.engine.store import Store, disk_problem
 from tasks.engine.units import StoredFile

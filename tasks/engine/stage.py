@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tasks.engine.ledger import Ledger
-from tasks.engine.manifest import Artifact
+from tasks.engine.records import Artifact
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fsspec
 
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 

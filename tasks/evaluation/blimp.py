@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import UserError
-from tasks.sources.compression import decompressed, is_damage
+from tasks.formats.compression import decompressed, is_damage
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz")
 KEYS = ("sentence_good", "sentence_bad")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.engine.manifest import Artifact
+from tasks.engine.records import Artifact
 from tasks.engine.runner import StageIdentity
 from tasks.engine.stage import Stage
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.canonical import canonical
-from tasks.engine.executor import default_workers
-from tasks.engine.manifest import Artifact
+from tasks.engine.executors import default_workers
+from tasks.engine.identity import canonical
+from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.inspection.plan import StagePlan
 from tasks.inspection.runs import newest_artifact
@@ -128,7 +128,7 @@ def _matmul_flops(precision: str) -> float:
     """Floating-point operations a second of this machine's matrix products, in half a second."""
     import torch
 
-    from roberta_model.training import compute_type
+    from roberta_model.training.loop import compute_type
 
     size, runs = 1024, 0
     # In the type that training will use: where bf16 is emulated it is 200 times slower.

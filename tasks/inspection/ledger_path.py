@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.manifest import Artifact, read_manifest
+from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import identify
 from tasks.engine.store import Store
 from tasks.errors import UserError

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.canonical import canonical
-from tasks.engine.manifest import UNITS, Artifact, read_manifest
+from tasks.engine.identity import canonical
+from tasks.engine.records import UNITS, Artifact, read_manifest
 from tasks.engine.runner import StageIdentity, identify
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.engine.lease import is_gone
-from tasks.engine.manifest import Artifact, read_manifest
+from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.stages import stage_folder
 

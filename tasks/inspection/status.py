@@ -3,7 +3,7 @@
 from typing import Any
 
 from tasks.engine.lease import Lease, is_dead
-from tasks.engine.manifest import UNITS, read_manifest
+from tasks.engine.records import UNITS, read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STAGE_NAMES, stage_folder

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.manifest import MANIFEST, UNITS, read_manifest, read_unit
 from tasks.engine.progress import Progress
+from tasks.engine.records import MANIFEST, UNITS, read_manifest, read_unit
 from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 from tasks.errors import StageError

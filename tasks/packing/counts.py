@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from roberta_model.rows import PackedRows
+from roberta_model.data.rows import PackedRows
 
 # Tokens read at once: bincount makes int64 of them, 128 MB here.
 _TOKENS_AT_ONCE = 1 << 24

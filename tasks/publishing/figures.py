@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import PublishConfig
-from tasks.engine.manifest import unseal
+from tasks.engine.records import unseal
 from tasks.errors import StageError
 from tasks.inspection.drift import flatten
 

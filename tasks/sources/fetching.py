@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.config.corpus import HttpSource, RemoteFile
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.store import cache_folder
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError, UserError

@@ -7,7 +7,7 @@ group, and only a sixteenfold growth of the corpus rearranges them all.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tasks.engine.canonical import digest_of
+from tasks.engine.identity import digest_of
 from tasks.sources.local_files import SourceFile
 
 SMALL_BYTES = 256 << 10

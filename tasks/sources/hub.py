@@ -13,10 +13,10 @@ from typing import Any
 
 from tasks.config.corpus import HubSource
 from tasks.documents import DocumentIds, DocumentWriter
-from tasks.engine.canonical import digest_of, file_digest
+from tasks.engine.identity import digest_of, file_digest
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
-from tasks.sources.json_records import text_of
+from tasks.formats.json_records import text_of
 from tasks.sources.sink import DOCUMENTS, DocumentSink
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.config.corpus import FilesSource, Reading
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
-from tasks.sources.archives import printable
-from tasks.sources.encodings import encoding_for
-from tasks.sources.formats import Container, kind_of
+from tasks.formats.archives import printable
+from tasks.formats.detection import Container, kind_of
+from tasks.formats.encodings import encoding_for
 
 
 @dataclass(frozen=True)

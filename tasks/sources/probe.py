@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource
+from tasks.formats.members import FileReader
 from tasks.sources.docstrings import plan_groups
-from tasks.sources.file_reader import FileReader
 from tasks.sources.installed_modules import installed_modules
 from tasks.sources.local_files import SourceFile, describe_local
 

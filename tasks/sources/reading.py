@@ -13,11 +13,11 @@ import pyarrow as pa
 from tasks.documents import DocumentIds, DocumentWriter
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
-from tasks.sources import archives
-from tasks.sources.compression import is_damage
-from tasks.sources.file_reader import FileReader
+from tasks.formats import archives
+from tasks.formats.compression import is_damage
+from tasks.formats.members import FileReader
+from tasks.formats.records import too_long
 from tasks.sources.local_files import SourceFile
-from tasks.sources.records import too_long
 from tasks.sources.sink import DOCUMENTS, DocumentSink
 
 MAX_NAMED_MEMBERS = 5000

@@ -25,7 +25,8 @@ from tasks.cleaning.cleaned import (
     joined,
     open_array,
 )
-from tasks.cleaning.fates import (
+from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
+from tasks.cleaning.split import (
     HELD_OUT,
     REASONS,
     TRAIN,
@@ -33,7 +34,6 @@ from tasks.cleaning.fates import (
     mark_exact,
     mark_near,
 )
-from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
 from tasks.config import CleanConfig, Config, Section
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import Document, DocumentWriter, read_documents

@@ -17,7 +17,7 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource, source_names
-from tasks.engine.canonical import digest_of
+from tasks.engine.identity import digest_of
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitResult

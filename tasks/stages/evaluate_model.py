@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from roberta_model.data.masking import MaskingTables
+from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, MaskedScore
-from roberta_model.masking import MaskingTables
-from roberta_model.rows import PackedRows
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 from roberta_model.threads import one_thread
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.evaluation.blimp import (

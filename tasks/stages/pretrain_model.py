@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Config, ModelSection, PretrainConfig, Section
-from tasks.engine.canonical import digest_of
+from tasks.engine.identity import digest_of
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.training.checkpoints import LOSSES, Checkpoints, continues, step_of

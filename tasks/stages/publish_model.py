@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config, PublishConfig, Section
-from tasks.engine.manifest import MANIFEST
+from tasks.engine.records import MANIFEST
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.publishing.export import CHECK_TEXTS

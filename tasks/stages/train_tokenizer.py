@@ -10,10 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from roberta_model.masking import MaskingTables
+from roberta_model.data.masking import MaskingTables
 from tasks.config import Config, TokenizerConfig
 from tasks.documents import read_documents
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import UserError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roberta_model.checkpoint import is_sound_checkpoint
+from roberta_model.training.checkpoint import is_sound_checkpoint
 from tasks.engine.provenance import now
 from tasks.engine.stage import StageContext
 from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork

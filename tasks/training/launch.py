@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from tasks.config import LaunchConfig
-from tasks.engine.executor import default_workers
+from tasks.engine.executors import default_workers
 from tasks.errors import StageError
 
 GRACE_SECONDS = 25.0
@@ -44,7 +44,7 @@ def launch_command(launch: LaunchConfig, arguments: Sequence[str]) -> list[str]:
             command += ["--multi_gpu"]
         elif launch.device == "cpu":
             command += ["--cpu"]
-    return [*command, "-m", "roberta_model.pretraining", *arguments]
+    return [*command, "-m", "roberta_model.training.process", *arguments]
 
 
 def threads_per_process(launch: LaunchConfig) -> int:

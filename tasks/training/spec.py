@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import ModelSection
-from tasks.engine.canonical import file_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
@@ -66,7 +66,7 @@ def make_spec(
     resume: Path | None,
     stop_step: int | None = None,
 ) -> dict[str, Any]:
-    """The training process's instructions, as `roberta_model.spec.TrainingSpec` reads them."""
+    """What the training process is told, as `TrainingSpec` of the model package reads it."""
     recipe = context.config.pretrain
     pack = context.input("pack")
     launch = context.engine.launch

@@ -23,7 +23,7 @@ class Start:
     files: dict[str, StoredFile] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
-        """As `roberta_model.start.StartRecipe` reads it."""
+        """As `roberta_model.training.start.StartRecipe` reads it."""
         return {"kind": self.kind, **{name: str(f.local()) for name, f in self.files.items()}}
 
 
@@ -32,7 +32,7 @@ def prepare_start(context: StageContext[Any]) -> Start:
     config = model_config(context)
     if config is None:
         return Start()
-    from roberta_model.start import position_width
+    from roberta_model.training.start import position_width
 
     first = context.config.model.first_weights
     files, num_dimensions = {}, config.width
@@ -64,11 +64,11 @@ def count_token_vectors(
     seed: int,
 ) -> UnitReport:
     """Write the vectors of all tokens, float32 [vocab_size, at most num_dimensions]."""
-    from roberta_model.masking import MaskingTables
-    from roberta_model.rows import PackedRows
+    from roberta_model.data.masking import MaskingTables
+    from roberta_model.data.rows import PackedRows
+    from roberta_model.data.word_boundaries import SPECIAL_CODE
     from roberta_model.threads import one_thread
-    from roberta_model.token_vectors import token_vectors
-    from roberta_model.word_boundaries import SPECIAL_CODE
+    from roberta_model.training.token_vectors import token_vectors
 
     known = MaskingTables.load(tables.local())
     with one_thread():

@@ -5,7 +5,7 @@ Paired in one process, on batches of 32 packed rows of 128 tokens:
     stock               DataCollatorForLanguageModeling, from lists, special tokens marked
     stock, whole words  the same with whole_word_mask (offsets given; masks only, no random
                         tokens: it refuses those)
-    ours                roberta_model.batches: rows from the memory map, shuffled, masked by
+    ours                roberta_model.data.batches: rows from the memory map, shuffled, masked by
                         (seed, epoch, row), 80 / 10 / 10, as tensors
     ours, whole words   the same with whole words
 """
@@ -20,10 +20,10 @@ import torch
 from material import Material, material
 from paired import Comparison, Figures, parser
 
-from roberta_model.batches import MaskedBatches
-from roberta_model.masking import MaskingRecipe, MaskingTables
-from roberta_model.ordering import SampleOrder
-from roberta_model.rows import PackedRows
+from roberta_model.data.batches import MaskedBatches
+from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.ordering import SampleOrder
+from roberta_model.data.rows import PackedRows
 
 _BATCH_ROWS = 32
 _NUM_BATCHES = 64

@@ -4,7 +4,7 @@ Paired in one process, one thread:
 
     datasets               load_dataset("arrow") of our shards, as numpy, indexed by lists
     datasets + DataLoader  the same through torch's DataLoader, shuffled, batches of 32
-    ours                   roberta_model.rows.PackedRows: a memory map, batches of 32 or 1,024
+    ours                   roberta_model.data.rows.PackedRows: a memory map, batches of 32 or 1,024
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 from material import Material, material
 from paired import Comparison, Figures, parser
 
-from roberta_model.rows import PackedRows
+from roberta_model.data.rows import PackedRows
 
 _SECONDS = 2.0
 _PLAIN, _LOADER = "datasets, batches of 32", "datasets + DataLoader, batches of 32"

@@ -5,7 +5,7 @@ Paired, each in a process of its own in every round, on the same rows, masks and
     stock           RobertaForMaskedLM as run_mlm trains it: fp32, dropout 0.1, logits of all
                     positions, labels -100 elsewhere, Trainer's AdamW, clipping at 1.0
     stock, tuned    the same in bf16 autocast without dropout (where the CPU has bf16)
-    ours, fp32      roberta_model.training.Training
+    ours, fp32      roberta_model.training.loop.Training
     ours, auto      the same in bf16 where the CPU has it; masks are made on the way
 
 The matmul roofline (two 1024 x 1024 matrices) is measured in every process, just before.
@@ -24,13 +24,13 @@ import torch
 from material import Material, material
 from paired import Comparison, Figures, parser, passed_on, run_worker
 
-from roberta_model.batches import MaskedBatch, MaskedBatches
 from roberta_model.config import PRESETS, ModelConfig
-from roberta_model.masking import MaskingRecipe, MaskingTables
-from roberta_model.ordering import SampleOrder
-from roberta_model.rows import PackedRows
-from roberta_model.spec import TrainingSpec
-from roberta_model.training import Training, compute_type
+from roberta_model.data.batches import MaskedBatch, MaskedBatches
+from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.ordering import SampleOrder
+from roberta_model.data.rows import PackedRows
+from roberta_model.training.loop import Training, compute_type
+from roberta_model.training.spec import TrainingSpec
 
 SHAPES = {"tiny": (32, 128), "small": (16, 256)}  # rows in a step, tokens in a row
 VARIANTS = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.documents import read_documents
-from tasks.engine.manifest import Artifact
+from tasks.engine.records import Artifact
 from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 from tasks.stages import all_stages

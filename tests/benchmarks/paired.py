@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from tasks.engine.executor import default_workers
+from tasks.engine.executors import default_workers
 
 Figures = Mapping[str, float]
 _SAMPLE_SECONDS = 0.1

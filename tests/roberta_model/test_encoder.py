@@ -21,7 +21,7 @@ from roberta_model.config import ModelConfig
 from roberta_model.encoder import position_ids
 from roberta_model.huggingface import load_config, load_model, save_model, to_stock
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.start import initialise
+from roberta_model.training.start import initialise
 
 TOLERANCE = 1e-4
 ROWS = {"full": None, "padded": [24, 9, 1]}

@@ -1,6 +1,6 @@
 """The training process, writing down what each process of it trains on.
 
-`accelerate launch -m recorded_training SPEC.json FOLDER` is `roberta_model.pretraining` with
+`accelerate launch -m recorded_training SPEC.json FOLDER` is `roberta_model.training.process` with
 one addition: every process leaves `<rank>.jsonl` in the folder, a line for each sample that it
 asked for: which row it is, and how it is masked.
 """
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from roberta_model import pretraining
-from roberta_model.batches import MaskedBatch, MaskedBatches
+from roberta_model.data.batches import MaskedBatch, MaskedBatches
+from roberta_model.training import process as pretraining
 
 
 def record() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from tiny_pipeline import merged, run_all
 
 from tasks.config import Config
 from tasks.documents import Document, read_documents
-from tasks.engine.manifest import Artifact
+from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
 
 SMALL: dict[str, Any] = {

@@ -16,11 +16,11 @@ from torch import Tensor
 from transformers import RobertaConfig, RobertaForMaskedLM
 
 from roberta_model.config import PRESETS, ModelConfig
+from roberta_model.data.masking import MaskingTables
+from roberta_model.data.rows import PackedRows
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.masking import MaskingTables
-from roberta_model.rows import PackedRows
-from roberta_model.spec import TrainingSpec
-from roberta_model.training import StepResult, Training
+from roberta_model.training.loop import StepResult, Training
+from roberta_model.training.spec import TrainingSpec
 from tasks.packing.layout import Rows
 from tasks.packing.shards import write_rows
 

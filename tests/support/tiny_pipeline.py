@@ -14,7 +14,7 @@ import yaml
 
 from tasks.config import Config
 from tasks.config.load import load_config
-from tasks.engine.manifest import Artifact
+from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.stages import all_stages

@@ -1,0 +1,1 @@
+"""Packed rows on disk become masked batches, in a fixed order, with no state to lose."""

@@ -1,0 +1,221 @@
+"""Dynamic masking: which tokens a row hides, as a pure function of (seed, epoch, row).
+
+    tokens ──▶ maskable? word starts? ──▶ rate x n of them, at random ──▶ 80 % <mask>
+               (one table lookup)          (sort of hashed keys)           10 % another token
+                                                                           10 % left as it is
+Masks differ every epoch (Liu et al. 2019, section 4.1) yet need no state: a restart, another
+number of processes or another batch around a row all give it the same masks. Everything is
+vectorised over the batch; there is no generator object and no loop over rows.
+
+Shapes: B rows, T tokens in a row, V vocabulary, M chosen positions.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roberta_model.data.mask_selection import (
+    MAX_ROW_TOKENS,
+    choose_tokens,
+    choose_words,
+    target_counts,
+)
+from roberta_model.data.randomness import mix_in, random_words, unit_interval
+from roberta_model.data.word_boundaries import SPECIAL_CODE, segment_starts, word_codes
+
+Int64s = NDArray[np.int64]
+
+# Further draws from a row's or a token's random word; positions take the numbers below these.
+_COUNT_DRAW, _ARC_DRAW, _FATE_DRAW, _TOKEN_DRAW = (MAX_ROW_TOKENS + i for i in range(4))
+
+
+@dataclass(frozen=True)
+class MaskingRecipe:
+    """How much is hidden, and how.
+
+    Attributes:
+        rate: Share of the maskable tokens that is chosen, in (0, 1].
+        rate_end: The share at the last step; in between it moves on a straight line.
+            None keeps `rate` throughout.
+        whole_word: Choose words with all their tokens instead of single tokens.
+        mask_share: Share of the chosen that becomes <mask>.
+        random_share: Share of the chosen that becomes a random token; the rest stays.
+        max_word_tokens: Longer words (long compounds, rare scripts) count as several of this size.
+    """
+
+    rate: float = 0.15
+    rate_end: float | None = None
+    whole_word: bool = False
+    mask_share: float = 0.8
+    random_share: float = 0.1
+    max_word_tokens: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "rate_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise ValueError(f"masking {name} must be above 0 and at most 1, not {value}")
+        if min(self.mask_share, self.random_share) < 0 or self.mask_share + self.random_share > 1:
+            raise ValueError(
+                f"masking shares must be at least 0 and sum to at most 1, not "
+                f"{self.mask_share} and {self.random_share}"
+            )
+        if self.max_word_tokens < 1:
+            raise ValueError(f"max_word_tokens must be at least 1, not {self.max_word_tokens}")
+
+    def rate_at(self, step: int, total_steps: int) -> float:
+        """Return the rate of a step in [0, total_steps): a function of nothing else."""
+        if self.rate_end is None:
+            return self.rate
+        done = min(max(step, 0) / max(total_steps - 1, 1), 1.0)
+        return self.rate + (self.rate_end - self.rate) * done
+
+
+@dataclass(frozen=True, eq=False)
+class MaskingTables:
+    """What masking must know of the vocabulary.
+
+    Attributes:
+        codes: uint16 [V], see word_boundaries; 0 marks the ids that are never chosen or drawn.
+        mask_id: The id of <mask>.
+    """
+
+    codes: NDArray[np.uint16]
+    mask_id: int
+
+    @classmethod
+    def from_vocabulary(
+        cls,
+        vocabulary: Sequence[str | None],
+        special_ids: Collection[int] = (0, 1, 2, 3),
+        mask_id: int | None = None,
+    ) -> "MaskingTables":
+        """Build the tables from the token strings of a byte-level BPE.
+
+        Args:
+            vocabulary: Each id's token in byte-level spelling, as in tokenizer.json; None
+                where an id has no token.
+            special_ids: Ids that stand for no text, <mask> not necessarily among them.
+            mask_id: The id of <mask>; the last one unless given.
+
+        Raises:
+            ValueError: The mask id is not in the vocabulary, or every id is special.
+        """
+        mask = len(vocabulary) - 1 if mask_id is None else mask_id
+        if not 0 <= mask < len(vocabulary):
+            raise ValueError(f"<mask> has id {mask}, outside of {len(vocabulary)} tokens")
+        tables = cls(word_codes(vocabulary, {*special_ids, mask}), mask)
+        if tables.drawable_ids.size == 0:
+            raise ValueError("every token of the vocabulary is special, so none can be masked")
+        return tables
+
+    @classmethod
+    def load(cls, path: Path | str) -> "MaskingTables":
+        """Read tables that `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["codes"], int(arrays["mask_id"]))
+
+    def save(self, path: Path | str) -> None:
+        """Write the tables to one .npz file."""
+        with Path(path).open("wb") as file:
+            np.savez(file, codes=self.codes, mask_id=np.int64(self.mask_id))
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids the vocabulary has."""
+        return len(self.codes)
+
+    @property
+    def special_ids(self) -> Int64s:
+        """The ids that stand for no text: never chosen, never drawn."""
+        return np.flatnonzero(self.codes == SPECIAL_CODE)
+
+    @cached_property
+    def drawable_ids(self) -> Int64s:
+        """The ids a random replacement is drawn from: all that are not special."""
+        return np.flatnonzero(self.codes != SPECIAL_CODE)
+
+
+def mask_rows(
+    tokens_BT: NDArray[np.integer],
+    lengths_B: NDArray[np.integer] | None,
+    epochs_B: NDArray[np.integer],
+    rows_B: NDArray[np.integer],
+    seed: int,
+    recipe: MaskingRecipe,
+    tables: MaskingTables,
+    rate: float,
+    purpose: str = "masking",
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Hide a share of each row's tokens.
+
+    A row with n maskable tokens aims at k = floor(rate x n + u) of them, u uniform in [0, 1),
+    and at least one. Single tokens: exactly k, every set of k as likely as any other. Whole
+    words: the row's words, in random order, are laid end to end around a circle of n tokens
+    and those that start within an arc of k tokens, at a random place, are chosen. So the count
+    is k to within one word, k on average, and long words are chosen as often as short ones.
+
+    Args:
+        tokens_BT: Token ids, any integer type.
+        lengths_B: Real tokens of each row; None when all rows are full.
+        epochs_B: The epoch of each row.
+        rows_B: The number of each row in the packed data.
+        seed: The run's seed.
+        recipe: Shares and word masking (its own rate is not read here).
+        tables: What the vocabulary allows.
+        rate: Share of the maskable tokens to choose, see MaskingRecipe.rate_at.
+        purpose: Separates independent uses of a seed, such as training and held-out data.
+
+    Returns:
+        input_ids_BT with the replacements, int64; positions_M, ascending indices into its
+        flattened B x T; targets_M, the original ids there.
+    """
+    num_columns = tokens_BT.shape[1]
+    if num_columns > MAX_ROW_TOKENS:
+        raise ValueError(f"rows of {num_columns} tokens are too long to mask")
+    codes_BT = tables.codes.take(tokens_BT)
+    maskable_BT = codes_BT != SPECIAL_CODE
+    if lengths_B is not None:
+        maskable_BT &= np.arange(num_columns) < np.asarray(lengths_B)[:, None]
+    row_words_B = random_words(seed, purpose, epochs_B, rows_B)
+    keys_BT = mix_in(row_words_B[:, None], np.arange(num_columns))
+    sizes_B = maskable_BT.sum(axis=1)
+    counts_B = target_counts(sizes_B, rate, mix_in(row_words_B, _COUNT_DRAW))
+    if recipe.whole_word:
+        starts_BT = segment_starts(codes_BT, maskable_BT)
+        arcs_B = mix_in(row_words_B, _ARC_DRAW)
+        positions_M, words_M = choose_words(
+            starts_BT, maskable_BT, counts_B, keys_BT, arcs_B, recipe.max_word_tokens
+        )
+    else:
+        positions_M = words_M = choose_tokens(maskable_BT, counts_B, keys_BT)
+    targets_M = tokens_BT.reshape(-1).take(positions_M).astype(np.int64)
+    input_ids_BT = tokens_BT.astype(np.int64)
+    input_ids_BT.reshape(-1)[positions_M] = _replacements(
+        targets_M, keys_BT.reshape(-1), positions_M, words_M, recipe, tables
+    )
+    return input_ids_BT, positions_M, targets_M
+
+
+def _replacements(
+    targets_M: Int64s,
+    keys: NDArray[np.uint64],
+    positions_M: Int64s,
+    words_M: Int64s,
+    recipe: MaskingRecipe,
+    tables: MaskingTables,
+) -> Int64s:
+    """Return what stands in the row in place of each target; one fate for a whole word."""
+    fates_M = unit_interval(mix_in(keys.take(words_M), _FATE_DRAW))
+    replaced_M = np.where(fates_M < recipe.mask_share, tables.mask_id, targets_M)
+    drawn = np.flatnonzero(
+        (fates_M >= recipe.mask_share) & (fates_M < recipe.mask_share + recipe.random_share)
+    )
+    shares = unit_interval(mix_in(keys.take(positions_M[drawn]), _TOKEN_DRAW))
+    ids = tables.drawable_ids
+    replaced_M[drawn] = ids.take((shares * len(ids)).astype(np.int64))
+    return replaced_M

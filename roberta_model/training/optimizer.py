@@ -1,0 +1,187 @@
+"""From the summed gradient to new weights: each group of parameters has its update and rate.
+
+    embeddings ──▶ Adam          matrices of the layers ──▶ Adam or Muon
+    head       ──▶ Adam          biases and norms       ──▶ Adam, without weight decay
+
+A further kind of update is a class with `step`, `state` and `load`, and a line in `_make`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from roberta_model.training.flat import FlatWeights, Span
+from roberta_model.training.muon import Muon
+
+MUON_LEARNING_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """Adam with decoupled weight decay, the paper's values by default; Muon for the matrices.
+
+    Attributes:
+        kind: What updates the matrices of the layers.
+        learning_rate: Peak rate of everything that has none of its own.
+        embedding_learning_rate: Peak rate of the embeddings.
+        matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
+        momentum: Muon's.
+        clip_norm: Largest norm of the whole gradient.
+    """
+
+    kind: Literal["adam", "muon"] = "adam"
+    learning_rate: float = 6e-4
+    embedding_learning_rate: float | None = None
+    matrix_learning_rate: float | None = None
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-6
+    momentum: float = 0.95
+    weight_decay: float = 0.01
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("adam", "muon"):
+            raise ValueError(f"an optimizer is adam or muon, not {self.kind!r}")
+
+    def rate_of(self, group: str) -> float:
+        """The peak learning rate of a group of parameters."""
+        own = {"embeddings": self.embedding_learning_rate, "matrices": self.matrix_learning_rate}
+        if (rate := own.get(group)) is not None:
+            return rate
+        is_muon = self.kind == "muon" and group == "matrices"
+        return MUON_LEARNING_RATE if is_muon else self.learning_rate
+
+    def decay_of(self, group: str) -> float:
+        """The weight decay of a group: biases and LayerNorms have none."""
+        return 0.0 if group == "vectors" else self.weight_decay
+
+
+class Update(Protocol):
+    """What turns the gradient of one group into new weights.
+
+    Attributes:
+        names: Of what `state` gives.
+    """
+
+    names: tuple[str, ...]
+
+    def step(self, factor: float) -> None:
+        """Update at this share of the peak rate."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next step depends on besides weights and gradient."""
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over such a state, bit for bit."""
+
+
+class Adam:
+    """Torch's fused AdamW on one flat group."""
+
+    names: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
+
+    def __init__(
+        self, span: Span, weights: Tensor, gradient: Tensor, recipe: OptimizerRecipe
+    ) -> None:
+        self.weights = weights
+        weights.grad = gradient
+        self.learning_rate = recipe.rate_of(span.name)
+        self._adam = torch.optim.AdamW(
+            [weights],
+            lr=self.learning_rate,
+            betas=(recipe.beta1, recipe.beta2),
+            eps=recipe.epsilon,
+            weight_decay=recipe.decay_of(span.name),
+            fused=True,
+        )
+
+    def step(self, factor: float) -> None:
+        """Update the weights at a share of the peak rate."""
+        self._adam.param_groups[0]["lr"] = self.learning_rate * factor
+        self._adam.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments and the step count."""
+        zero = torch.zeros_like(self.weights)
+        known = self._adam.state.get(self.weights) or {}
+        return {
+            "exp_avg": known.get("exp_avg", zero).cpu().clone(),
+            "exp_avg_sq": known.get("exp_avg_sq", zero).cpu().clone(),
+            "step": known.get("step", torch.zeros(())).detach().cpu().reshape(1).float().clone(),
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over moments and step count, bit for bit."""
+        device = self.weights.device
+        self._adam.state[self.weights] = {
+            "step": state["step"].reshape(()).to(device, copy=True),
+            "exp_avg": state["exp_avg"].to(device, copy=True),
+            "exp_avg_sq": state["exp_avg_sq"].to(device, copy=True),
+        }
+
+
+class Optimizer:
+    """The updates of all groups of a model's flat weights.
+
+    Args:
+        flat: The weights and the gradient.
+        recipe: Which updates, and their numbers.
+    """
+
+    def __init__(self, flat: FlatWeights, recipe: OptimizerRecipe) -> None:
+        self.flat, self.recipe = flat, recipe
+        self.updates: dict[str, Update] = {span.name: self._make(span) for span in flat.spans}
+
+    def _make(self, span: Span) -> Update:
+        weights = self.flat.master[span.start : span.stop]
+        gradient = self.flat.gradient[span.start : span.stop]
+        recipe = self.recipe
+        if recipe.kind == "muon" and span.name == "matrices":
+            return Muon(
+                span,
+                weights,
+                gradient,
+                learning_rate=recipe.rate_of(span.name),
+                momentum=recipe.momentum,
+                weight_decay=recipe.decay_of(span.name),
+                compute=self.flat.compute.dtype,
+            )
+        return Adam(span, weights, gradient, recipe)
+
+    def step(self, norm: float, factor: float) -> None:
+        """Clip the gradient, which has this norm, and update the weights.
+
+        Args:
+            norm: From `FlatWeights.scale_gradient`.
+            factor: Share of the peak learning rates.
+        """
+        self.flat.clip_gradient(norm, self.recipe.clip_norm)
+        for update in self.updates.values():
+            update.step(factor)
+        self.flat.publish()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything to go on from besides the weights, as `<group>.<what>`, on the CPU."""
+        return {
+            f"{group}.{name}": value
+            for group, update in self.updates.items()
+            for name, value in update.state().items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a state that `state` gave.
+
+        Raises:
+            ValueError: It is of an optimiser of another kind.
+        """
+        expected = {f"{group}.{name}" for group, u in self.updates.items() for name in u.names}
+        if set(state) != expected:
+            other = ", ".join(sorted(set(state) ^ expected))
+            raise ValueError(f"the checkpoint's optimiser is of another kind: {other}")
+        for group, update in self.updates.items():
+            prefix = f"{group}."
+            mine = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+            update.load(mine)

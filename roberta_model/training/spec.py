@@ -1,0 +1,94 @@
+"""What a training process is told, as one JSON file."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from roberta_model.config import ModelConfig
+from roberta_model.data.masking import MaskingRecipe
+from roberta_model.training.optimizer import OptimizerRecipe
+from roberta_model.training.schedule import Schedule
+from roberta_model.training.start import StartRecipe
+
+_PARTS = {
+    "model": ModelConfig,
+    "masking": MaskingRecipe,
+    "optimizer": OptimizerRecipe,
+    "schedule": Schedule,
+    "start": StartRecipe,
+}
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One training, complete.
+
+    Attributes:
+        rows: Arrow files of packed rows, in order.
+        tables: The masking tables (.npz).
+        folder: Where checkpoints are written.
+        model: The encoder's shape; `initial` brings its own.
+        steps: Optimiser steps of the whole training, which the schedules are laid over.
+        stop_step: End here, before `steps`.
+        batch_rows: Rows of a step over all processes.
+        micro_batch_rows: Rows of one forward pass; None decides by the device.
+        dropout: In pretraining; whatever it is, restarts are exact.
+        start: The first weights; not read with `initial`.
+        initial: A Hugging Face folder to start from.
+        resume: A checkpoint folder to go on from.
+        threads: Compute threads of this process.
+    """
+
+    rows: list[str]
+    tables: str
+    folder: str
+    model: ModelConfig | None
+    steps: int
+    batch_rows: int
+    seed: int = 0
+    stop_step: int | None = None
+    masking: MaskingRecipe = field(default_factory=MaskingRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: Schedule = field(default_factory=Schedule)
+    start: StartRecipe = field(default_factory=StartRecipe)
+    candidates: Literal["vocabulary", "batch"] = "vocabulary"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    dropout: float = 0.0
+    micro_batch_rows: int | None = None
+    checkpoint_steps: int = 500
+    initial: str | None = None
+    resume: str | None = None
+    threads: int = 1
+    device: Literal["auto", "cpu"] = "auto"
+    supervised: bool = False
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainingSpec":
+        """Read a spec; unknown fields are refused.
+
+        Raises:
+            ValueError: A field is unknown, missing or out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"the training spec has unknown fields: {', '.join(unknown)}")
+        try:
+            parts = {
+                name: kind(**values[name])
+                for name, kind in _PARTS.items()
+                if values.get(name) is not None
+            }
+            return cls(**{**values, **parts})
+        except TypeError as problem:
+            raise ValueError(f"the training spec is incomplete: {problem}") from problem
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, the inverse of `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingSpec":
+        """Read a spec from its file."""
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,1 @@
+"""How bytes become records: archives, compression, encodings, and a reader for each format."""

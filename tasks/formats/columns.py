@@ -1,0 +1,61 @@
+"""Records of columnar files: Parquet, and Arrow IPC as a file or as a stream."""
+
+import io
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from tasks.config.corpus import Reading
+from tasks.errors import UserError
+from tasks.formats.records import missing_field
+
+_ROWS_AT_ONCE = 1024
+
+
+def parquet_records(
+    stream: io.BufferedIOBase, reading: Reading, where: str
+) -> Iterator[str | None]:
+    """The text column of a Parquet file, some rows in memory at a time."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(stream, pre_buffer=False) as file:
+        _check_column(file.schema_arrow, reading.text_field, where)
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[reading.text_field]):
+            yield from batch.column(0).to_pylist()
+
+
+def arrow_records(stream: io.BufferedIOBase, reading: Reading, where: str) -> Iterator[str | None]:
+    """The text column of an Arrow IPC file or stream, one batch in memory at a time."""
+    is_file = stream.read(6) == b"ARROW1"
+    stream.seek(0)
+    reader = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
+    with reader:
+        _check_column(reader.schema, reading.text_field, where)
+        column = reader.schema.get_field_index(reading.text_field)
+        if is_file:
+            batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
+        else:
+            batches = iter(reader)
+        for batch in batches:
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                yield from batch.column(column).slice(start, _ROWS_AT_ONCE).to_pylist()
+
+
+def _check_column(schema: pa.Schema, field: str, where: str) -> None:
+    index = schema.get_field_index(field)
+    if index < 0:
+        texts = [column.name for column in schema if _is_text(column.type)]
+        raise UserError(missing_field(field, schema.names, texts[0] if texts else None, where))
+    if not _is_text(schema.field(index).type):
+        raise UserError(
+            f"{where}: the column {field!r} holds {schema.field(index).type}, not text. Set the "
+            "source's `text_field` to a column of text."
+        )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )

@@ -1,0 +1,109 @@
+"""Opens one source file and gives the records of each of its members.
+
+file ──▶ members (an archive has many, any other file is its own) ──▶ decompressed ──▶ records
+"""
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import cast
+
+from tasks.engine.identity import file_digest
+from tasks.errors import StageError, UserError
+from tasks.formats import archives
+from tasks.formats.columns import arrow_records, parquet_records
+from tasks.formats.compression import decompressed
+from tasks.formats.detection import format_by_name
+from tasks.formats.encodings import decode_stream, detect_encoding, encoding_for
+from tasks.formats.json_records import json_records, jsonl_records
+from tasks.formats.records import text_records
+from tasks.sources.local_files import SourceFile
+
+_SPOOL_BYTES = 32 << 20
+_TEXT_READERS = {"text": text_records, "jsonl": jsonl_records, "json": json_records}
+_COLUMN_READERS = {"parquet": parquet_records, "arrow": arrow_records}
+
+
+class FileReader:
+    """Opens one source file and gives the records of each of its members."""
+
+    def __init__(self, file: SourceFile, scratch: Path, encodings: Counter[str]) -> None:
+        self.file, self.reading = file, file.reading
+        self._scratch, self._encodings = scratch, encodings
+        self._path = file.file.local()
+        self._stream: io.BufferedReader | None = None
+
+    def members(self) -> Iterator[tuple[str, str | None, Iterator[str | None]]]:
+        """(what to call it in messages, member name, records), one member open at a time."""
+        with self._path.open("rb") as stream:
+            self._stream = stream
+            name, reading = self.file.name, self.reading
+            if self.file.container == "plain":
+                yield name, None, self._records(stream, name, name)
+                return
+            if self.file.container == "zip":
+                found = archives.zip_members(stream, reading.include, reading.exclude, name)
+            else:
+                found = archives.tar_members(stream, reading.include, reading.exclude)
+            for member, content in found:
+                where = f"{name}, member {member}"
+                yield where, member, self._records(content, member, where)
+
+    @property
+    def read_share(self) -> float:
+        """About which share of the file's stored bytes has been read so far."""
+        if self._stream is None or self._stream.closed:
+            return 1.0
+        return min(1.0, self._stream.tell() / max(1, self.file.file.bytes))
+
+    def _records(self, stream: io.BufferedReader, name: str, where: str) -> Iterator[str | None]:
+        reading = self.reading
+        form = format_by_name(name) if reading.format == "auto" else reading.format
+        content = decompressed(stream)
+        with ExitStack() as opened:
+            if form in _COLUMN_READERS:
+                is_seekable = content is stream and self.file.container == "plain"
+                file = content if is_seekable else opened.enter_context(self._spool(content))
+                yield from _COLUMN_READERS[form](file, reading, where)
+                return
+            encoding = encoding_for(reading.encoding, name)
+            source: io.BufferedIOBase = content
+            if encoding == "auto":
+                source = opened.enter_context(self._spool(content))
+                encoding = self._guess_encoding(source, name, where)
+            pieces = decode_stream(source, encoding, reading.errors, where)
+            reader = cast(Callable[..., Iterator[str | None]], _TEXT_READERS[form])
+            yield from reader(pieces, reading, where)
+
+    def _guess_encoding(self, content: io.BufferedIOBase, name: str, where: str) -> str:
+        found = detect_encoding(content)
+        if found is None and self.reading.errors == "refuse":
+            glob = Path(name).name if self.file.container == "plain" else name
+            raise UserError(
+                f"{where}: its encoding cannot be told from its bytes. Name it in the source's "
+                f'`encoding`, for this file alone with a mapping such as {{"{glob}": cp1251, '
+                '"*": auto}.'
+            )
+        self._encodings[found or "utf-8"] += 1
+        return found or "utf-8"
+
+    @contextmanager
+    def _spool(self, content: io.BufferedReader) -> Iterator[io.BufferedIOBase]:
+        """A seekable copy: in memory when small, else in an unnamed file."""
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, "w+b", dir=str(self._scratch)) as spool:
+            while block := content.read(1 << 20):
+                spool.write(block)
+            spool.seek(0)
+            yield cast(io.BufferedIOBase, spool)
+
+    def check_unchanged(self) -> None:
+        """Raise if the file is no longer the one that the unit's key names."""
+        file = self.file.file
+        if self._path.stat().st_size != file.bytes or file_digest(self._path) != file.sha256:
+            raise StageError(
+                f"{self.file.name}: the file changed while it was being read. Run the same "
+                "command again once nothing writes to it."
+            )

@@ -1,0 +1,285 @@
+"""The optimisers against torch's own AdamW and Muon, step by step; and the learning rate."""
+
+import copy
+
+import pytest
+import torch
+from small_models import our_model, small_config
+
+from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.training.flat import FlatWeights, group_of
+from roberta_model.training.muon import orthogonalise
+from roberta_model.training.optimizer import Optimizer, OptimizerRecipe
+from roberta_model.training.schedule import Schedule
+
+DECAYING = ("embeddings.word.weight", "layers.0.inner.weight", "lm_head.dense.weight")
+NOT_DECAYING = (
+    "lm_head.bias",
+    "layers.0.inner.bias",
+    "layers.1.norm.weight",
+    "embeddings.norm.bias",
+)
+FP32 = torch.float32
+KINDS = ("adam", "muon")
+
+
+def flat_optimizer(
+    model: RobertaMaskedLM, recipe: OptimizerRecipe, compute: torch.dtype = FP32
+) -> tuple[FlatWeights, Optimizer]:
+    flat = FlatWeights(model, compute)
+    return flat, Optimizer(flat, recipe)
+
+
+def take_step(flat: FlatWeights, optimizer: Optimizer, scale: float, factor: float) -> float:
+    """What the training loop does with a summed gradient; its norm."""
+    norm = flat.scale_gradient(scale)
+    optimizer.step(norm, factor)
+    return norm
+
+
+def reference(model: RobertaMaskedLM, recipe: OptimizerRecipe) -> torch.optim.AdamW:
+    """Torch's AdamW with the usual two groups: neither biases nor norms decay."""
+    plain = {name for name, _ in model.named_parameters() if "norm" in name or "bias" in name}
+    groups = [
+        {
+            "params": [p for name, p in model.named_parameters() if (name in plain) == is_plain],
+            "weight_decay": 0.0 if is_plain else recipe.weight_decay,
+        }
+        for is_plain in (False, True)
+    ]
+    betas = (recipe.beta1, recipe.beta2)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, eps=recipe.epsilon)
+
+
+def random_gradients(model: RobertaMaskedLM, seed: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.empty(p.shape).normal_(0, 1, generator=generator) for p in model.parameters()]
+
+
+def give(model: RobertaMaskedLM, gradients: list[torch.Tensor], scale: float = 1.0) -> None:
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        parameter.grad = (gradient * scale).to(parameter.dtype)
+
+
+@pytest.mark.parametrize("num_micro", [1, 3])
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_every_step_is_torchs_adamw(
+    weight_decay: float, clip_norm: float | None, num_micro: int
+) -> None:
+    """Decay groups, clipping, accumulation and a moving rate: the weights agree throughout."""
+    recipe = OptimizerRecipe(learning_rate=1e-2, weight_decay=weight_decay, clip_norm=clip_norm)
+    theirs = our_model(small_config()).requires_grad_(True)
+    ours = copy.deepcopy(theirs)
+    torchs, (flat, optimizer) = reference(theirs, recipe), flat_optimizer(ours, recipe)
+    for step in range(8):
+        factor = (step + 1) / 8
+        total = [torch.zeros_like(p) for p in theirs.parameters()]
+        for micro in range(num_micro):
+            gradients = random_gradients(theirs, 10 * step + micro)
+            give(ours, gradients)
+            flat.collect()
+            total = [whole + part for whole, part in zip(total, gradients, strict=True)]
+        give(theirs, total, 0.01)
+        limit = float("inf") if clip_norm is None else clip_norm
+        expected = torch.nn.utils.clip_grad_norm_(theirs.parameters(), limit)
+        assert (expected > limit) == (clip_norm is not None), "clipping must matter in this test"
+        for group in torchs.param_groups:
+            group["lr"] = recipe.learning_rate * factor
+        torchs.step()
+        norm = take_step(flat, optimizer, 0.01, factor)
+
+        assert norm == pytest.approx(expected.item(), rel=1e-5)
+        for (name, mine), parameter in zip(
+            ours.named_parameters(), theirs.parameters(), strict=True
+        ):
+            torch.testing.assert_close(mine, parameter, atol=2e-6, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_matrices_decay_and_nothing_else(kind: str) -> None:
+    """Biases and norms that decay are a well-known way to a worse model."""
+    named = dict(our_model(small_config()).named_parameters())
+    assert "vectors" not in {group_of(name, named[name]) for name in DECAYING}
+    assert {group_of(name, named[name]) for name in NOT_DECAYING} == {"vectors"}
+    model = our_model(small_config())
+    recipe = OptimizerRecipe(kind, 0.1, matrix_learning_rate=0.1, weight_decay=0.5)
+    flat, optimizer = flat_optimizer(model, recipe)
+    before = {name: value.clone() for name, value in flat.weights().items()}
+    give(model, [torch.zeros_like(p) for p in model.parameters()])
+    flat.collect()
+    take_step(flat, optimizer, 1.0, 1.0)
+    for name, value in flat.weights().items():
+        shrinks = 1.0 if group_of(name, value) == "vectors" else 0.95
+        torch.testing.assert_close(value, before[name] * shrinks, atol=1e-6, rtol=0, msg=name)
+
+
+def test_bf16_weights_follow_an_fp32_master() -> None:
+    """Updates too small for bf16 add up in the master copy instead of getting lost."""
+    recipe = OptimizerRecipe(learning_rate=1e-6, weight_decay=0.0)
+    exact, rough = our_model(small_config()), our_model(small_config())
+    both = flat_optimizer(exact, recipe), flat_optimizer(rough, recipe, torch.bfloat16)
+    flats = both[0][0], both[1][0]
+    start = flats[1].master.clone()
+    assert {p.dtype for p in rough.parameters()} == {torch.bfloat16}
+    for _ in range(20):
+        for model, (flat, optimizer) in zip((exact, rough), both, strict=True):
+            give(model, [torch.ones_like(p) for p in model.parameters()])
+            flat.collect()
+            take_step(flat, optimizer, 1.0, 1.0)
+    torch.testing.assert_close(flats[1].master, flats[0].master, atol=1e-7, rtol=0)
+    assert (start - flats[1].master).min() > 1e-5
+    for name, parameter in rough.named_parameters():
+        assert torch.equal(parameter.data, flats[1].weights()[name].bfloat16()), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_goes_on_to_the_bit(kind: str) -> None:
+    """Saved moments and step count, loaded elsewhere, give the same next steps."""
+    recipe = OptimizerRecipe(kind, learning_rate=1e-2)
+    one, other = our_model(small_config()), our_model(small_config(), seed=9)
+    flat, optimizer = flat_optimizer(one, recipe)
+    loaded, follower = flat_optimizer(other, recipe)
+    for step in range(6):
+        if step == 3:
+            loaded.load({name: value.clone() for name, value in flat.weights().items()})
+            follower.load({name: value.clone() for name, value in optimizer.state().items()})
+        for model, (weights, update) in (
+            (one, (flat, optimizer)),
+            (other, (loaded, follower)),
+        ):
+            give(model, random_gradients(model, step))
+            weights.collect()
+            take_step(weights, update, 0.1, 1.0)
+    assert torch.equal(flat.master, loaded.master)
+    assert float(optimizer.state()["vectors.step"]) == 6
+    assert ("matrices.momentum" in optimizer.state()) == (kind == "muon")
+    for name, value in optimizer.state().items():
+        assert torch.equal(value, follower.state()[name]), name
+
+
+def test_the_state_of_another_kind_is_refused() -> None:
+    """Adam's moments are no momentum of Muon's: going on from them would train on noise."""
+    adam, muon = (
+        flat_optimizer(our_model(small_config()), OptimizerRecipe(kind))[1] for kind in KINDS
+    )
+    with pytest.raises(ValueError, match=r"another kind: matrices\.exp_avg.*matrices\.momentum"):
+        muon.load(adam.state())
+
+
+def test_a_step_forgets_the_gradients_of_the_step_before() -> None:
+    """The sum begins anew; a process without rows adds zeros, not its last gradients."""
+    model = our_model(small_config())
+    flat, optimizer = flat_optimizer(model, OptimizerRecipe())
+    gradients = random_gradients(model, 0)
+    for _ in range(2):
+        give(model, gradients)
+        flat.collect()
+        squares = sum(float(gradient.square().sum()) for gradient in gradients)
+        assert take_step(flat, optimizer, 1.0, 0.0) == pytest.approx(squares**0.5, rel=1e-4)
+    flat.zero()
+    assert take_step(flat, optimizer, 1.0, 0.0) == 0.0
+
+
+def parts_of(parameter: torch.Tensor, name: str) -> list[torch.Tensor]:
+    """A layer's matrix as Muon sees it: query, key and value apart."""
+    return list(parameter.detach().chunk(3 if "qkv" in name else 1))
+
+
+def test_every_step_of_the_layers_matrices_is_torchs_muon() -> None:
+    """Momentum, Nesterov, orthogonalisation, decay and the scale of tall matrices agree.
+
+    Torch's computes in bf16, so its change of each matrix is compared within bf16's precision.
+    """
+    recipe = OptimizerRecipe("muon", matrix_learning_rate=0.02, weight_decay=0.1)
+    model = our_model(small_config()).requires_grad_(True)
+    flat, optimizer = flat_optimizer(model, recipe)
+    names = [n for n, p in model.named_parameters() if group_of(n, p) == "matrices"]
+    assert len(names) == 8, "qkv, out, inner and outer of two layers"
+    twins = [
+        torch.nn.Parameter(part.clone())
+        for name in names
+        for part in parts_of(flat.weights()[name], name)
+    ]
+    torchs = torch.optim.Muon(twins, lr=0.02, weight_decay=0.1, momentum=0.95)
+    for step in range(4):
+        gradients = dict(
+            zip(dict(model.named_parameters()), random_gradients(model, step), strict=True)
+        )
+        give(model, list(gradients.values()))
+        flat.collect()
+        given = [part for name in names for part in parts_of(gradients[name], name)]
+        before = [twin.detach().clone() for twin in twins]
+        for twin, gradient in zip(twins, given, strict=True):
+            twin.grad = gradient.clone()
+        ours = [p.clone() for n in names for p in parts_of(flat.weights()[n], n)]
+        torchs.step()
+        take_step(flat, optimizer, 1.0, 1.0)
+        mine = [part for name in names for part in parts_of(flat.weights()[name], name)]
+        for was, now, old, twin in zip(ours, mine, before, twins, strict=True):
+            expected = twin.detach() - old
+            assert (now - was - expected).norm() < 0.03 * expected.norm()
+
+
+def test_muon_leaves_everything_else_to_adam() -> None:
+    """Embeddings, head, biases and norms move as with kind: adam, at their own rates."""
+    ends = {}
+    for kind in KINDS:
+        model = our_model(small_config())
+        recipe = OptimizerRecipe(kind, 1e-2, embedding_learning_rate=5e-2)
+        flat, optimizer = flat_optimizer(model, recipe)
+        for step in range(3):
+            give(model, random_gradients(model, step))
+            flat.collect()
+            take_step(flat, optimizer, 1.0, 1.0)
+        ends[kind] = {name: value.clone() for name, value in flat.weights().items()}
+    start = our_model(small_config())
+    for name, parameter in start.named_parameters():
+        same = torch.equal(ends["adam"][name], ends["muon"][name])
+        group = group_of(name, parameter)
+        assert same == (group != "matrices"), name
+        moved = (ends["adam"][name] - parameter.detach()).abs().mean().item()
+        assert moved == pytest.approx(0.1 if group == "embeddings" else 0.02, rel=0.4), name
+
+
+def test_orthogonalised_matrices_keep_their_directions() -> None:
+    """Singular values come close to 1, wide or tall; the singular vectors stay; 0 stays 0."""
+    for shape in ((3, 16, 40), (3, 40, 16)):
+        drawn = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
+        made = orthogonalise(drawn)
+        values = torch.linalg.svdvals(made)
+        assert values.min() > 0.5
+        assert values.max() < 1.3
+        left, _, right = torch.linalg.svd(drawn, full_matrices=False)
+        core = left.transpose(1, 2) @ made @ right.transpose(1, 2)
+        off = core - torch.diag_embed(core.diagonal(dim1=1, dim2=2))
+        assert off.abs().max() < 1e-3
+    assert not orthogonalise(torch.zeros(1, 4, 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule("linear", 0.1), {0: 0.1, 4: 0.5, 9: 1.0, 10: 1.0, 55: 0.5, 99: 1 / 90}),
+        (Schedule("linear", 0.0), {0: 1.0, 1: 1.0, 50: 50 / 99, 99: 1 / 99}),
+        (Schedule("constant", 0.1), {0: 0.1, 9: 1.0, 50: 1.0, 99: 1.0}),
+        (Schedule("wsd", 0.1, 0.2), {0: 0.1, 9: 1.0, 79: 1.0, 80: 1.0, 90: 0.5, 99: 0.05}),
+    ],
+)
+def test_the_rate_warms_up_and_decays(schedule: Schedule, expected: dict[int, float]) -> None:
+    """The end points a reader expects: 1/10 at once, the peak after warm-up, 0 behind the end."""
+    for step, factor in expected.items():
+        assert schedule.factor(step, 100) == pytest.approx(factor), step
+    factors = [schedule.factor(step, 100) for step in range(100)]
+    assert max(factors) == 1.0
+    assert min(factors) > 0
+    if schedule.type != "constant":
+        assert schedule.factor(100, 100) == 0
+
+
+@pytest.mark.parametrize("kind", ["linear", "constant", "wsd"])
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 7])
+def test_a_very_short_training_has_a_rate_too(kind: str, total_steps: int) -> None:
+    """A trial run of a step or two neither divides by zero nor trains at rate 0."""
+    factors = [Schedule(kind).factor(step, total_steps) for step in range(total_steps)]
+    assert all(0 < factor <= 1 for factor in factors)

@@ -1,0 +1,154 @@
+"""Two real processes, started as the pretrain stage starts them, train what one trains."""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from recorded_training import samples_of
+from small_models import train_in_process
+
+from roberta_model.training.checkpoint import is_sound_checkpoint, read_checkpoint
+from roberta_model.training.loop import StepResult, Training
+from roberta_model.training.optimizer import OptimizerRecipe
+from roberta_model.training.spec import TrainingSpec
+from roberta_model.training.start import StartRecipe
+from tasks.config import LaunchConfig
+from tasks.errors import StageError
+from tasks.training.launch import Trainer, launch_command
+
+ROOT = Path(__file__).resolve().parents[3]
+Event = dict[str, Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _import_paths() -> Any:
+    """The trainer finds our packages and the support modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        paths = [str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        yield
+
+
+def command_for(spec: TrainingSpec) -> list[str]:
+    """The stage's command line, with the training module that takes notes."""
+    folder = Path(spec.folder)
+    (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
+    settings = LaunchConfig(processes=2, threads=1, device="cpu")
+    command = launch_command(settings, [str(folder / "spec.json"), str(folder)])
+    command[command.index("roberta_model.training.process")] = "recorded_training"
+    return command
+
+
+def launch(spec: TrainingSpec) -> list[Event]:
+    """Train with two processes; what each was given lies in the spec's folder afterwards."""
+    with Trainer(command_for(spec), threads=1) as trainer:
+        events = list(trainer.events())
+        trainer.check_end()
+    return events
+
+
+def notes_of(folder: Path, rank: int) -> list[dict[str, Any]]:
+    """What one process asked for, sample by sample."""
+    return [json.loads(line) for line in (folder / f"{rank}.jsonl").read_text().splitlines()]
+
+
+def losses_in(*folders: Path) -> list[dict[str, Any]]:
+    """The losses of all steps, from the checkpoints that hold them."""
+    lines = "".join((folder / "losses.jsonl").read_text() for folder in folders)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@dataclass
+class Pair:
+    """The same 50 steps by one process and by two."""
+
+    spec: TrainingSpec
+    training: Training
+    results: list[StepResult]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def pair(packed: Any, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Fp32, batches of 16 rows; the two processes take 8 each, as 3, 3 and 2.
+
+    Muon for the matrices, Adam for the rest, from a local start: all there is.
+    """
+    place = tmp_path_factory.mktemp("two")
+    recipe = {"optimizer": OptimizerRecipe("muon", 3e-3), "start": StartRecipe("local")}
+    alone = packed.spec(place / "alone", **recipe)
+    training, results = train_in_process(alone)
+    spec = packed.spec(place / "two", checkpoint_steps=25, micro_batch_rows=3, **recipe)
+    events = launch(spec)
+    assert events[-1] == {"event": "done", "step": 50}
+    return Pair(spec, training, results, place / "two")
+
+
+def test_two_processes_share_the_samples_and_masks_of_one(pair: Pair) -> None:
+    """Each sample of each step goes to exactly one process, hidden just as it is alone."""
+    first, second = (notes_of(pair.folder, rank) for rank in (0, 1))
+    assert len(first) == len(second) == 50 * 8
+    batches = pair.training.batches
+    expected = [
+        note for step in range(50) for note in samples_of(batches, batches.batch(step), step, 0)
+    ]
+    assert {note["row"][0] for note in expected} >= {0, 1}, "the steps cross an epoch"
+    assert sorted([*first, *second], key=lambda note: note["sample"]) == expected
+
+
+def test_two_processes_have_the_losses_of_one(pair: Pair) -> None:
+    """Over 50 steps, to 1e-4, with every masked token counted; and the same weights."""
+    told = losses_in(pair.folder / "00000025", pair.folder / "00000050")
+    assert [line["step"] for line in told] == list(range(1, 51))
+    alone = pair.results
+    assert [line["masked_tokens"] for line in told] == [r.masked_tokens for r in alone]
+    assert [line["loss"] for line in told] == pytest.approx([r.loss for r in alone], abs=1e-4)
+    norms = [r.gradient_norm for r in alone]
+    assert [line["gradient_norm"] for line in told] == pytest.approx(norms, rel=1e-2)
+    assert alone[-1].loss < alone[0].loss - 0.3
+    weights, _, record = read_checkpoint(pair.folder / "00000050")
+    assert record["step"] == 50
+    for name, value in pair.training.flat.weights().items():
+        torch.testing.assert_close(weights[name], value, atol=2e-3, rtol=0, msg=name)
+
+
+def test_two_resumed_processes_end_in_the_same_bytes(pair: Pair, tmp_path: Path) -> None:
+    """From the checkpoint in the middle on: weights, moments and losses, file by file."""
+    resume = pair.folder / "00000025"
+    events = launch(replace(pair.spec, folder=str(tmp_path), resume=str(resume)))
+    assert events[0]["step"] == 25
+    for name in ("model.safetensors", "optimizer.safetensors", "losses.jsonl"):
+        resumed = (tmp_path / "00000050" / name).read_bytes()
+        assert resumed == (pair.folder / "00000050" / name).read_bytes(), name
+
+
+def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
+    """SIGTERM while they train: a sound checkpoint is written, and no process is left behind."""
+    spec = packed.spec(tmp_path, steps=100_000, checkpoint_steps=100_000)
+    with Trainer(command_for(spec), threads=1) as trainer:
+        next(event for event in trainer.events() if event["event"] == "step")
+        family = psutil.Process(trainer.process.pid).children(recursive=True)
+        events = list(trainer.stop())
+        _, alive = psutil.wait_procs(family, timeout=10)
+    assert len(family) == 2
+    assert not alive
+    assert [event["event"] for event in events][-2:] == ["checkpoint", "stopped"]
+    assert is_sound_checkpoint(Path(events[-2]["path"]))
+    assert read_checkpoint(Path(events[-2]["path"]))[2]["step"] == events[-1]["step"]
+
+
+def test_a_mistake_is_told_once_and_clearly(packed: Any, tmp_path: Path) -> None:
+    """What both processes complain of is one sentence, without the launcher's own noise."""
+    spec = packed.spec(tmp_path)
+    wrong = replace(spec, model=replace(spec.model, max_row_tokens=32))
+    with pytest.raises(StageError) as caught:
+        launch(wrong)
+    message = str(caught.value)
+    assert "the model takes rows of at most 32 tokens" in message
+    assert "Traceback" not in message
+    assert "\n" not in message

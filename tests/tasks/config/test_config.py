@@ -1,0 +1,132 @@
+"""The config: what is refused, with which words, and what is identity."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.config import Config
+from tasks.config.load import PRESETS, load_config, set_value
+from tasks.engine.identity import canonical, digest_of
+from tasks.errors import UserError
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_is_valid(preset: Path) -> None:
+    """Presets load as they are, by name."""
+    assert load_config(preset.stem).corpus
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("corpus: [{type: docs}]\npretrian: {}", "unknown key `pretrian`, did you mean `pretrain`"),
+        ("corpus: [{type: docs}]\npretrain: {stpes: 3}", "did you mean `steps`"),
+        ("corpus: [{type: docs}]\npretrain: {masking: {rat: 1}}", "`pretrain.masking.rat`"),
+        ("corpus: [{type: files, path: [a]}]", "did you mean `paths`"),
+        ("corpus: [{type: fils, paths: [a]}]", "corpus.0"),
+        ("name: x", "`corpus` is missing"),
+        ("corpus: [{type: docs}]\npretrain: {steps: 0}", "`pretrain.steps`.*greater than or equal"),
+        ("corpus: [{type: docs}]\npretrain: {steps: 1, epochs: 2}", "steps and epochs are given"),
+        ("corpus: [{type: docs}]\nmodel: {preset: huge}", "model.preset"),
+        ("- a\n- b", "a config is a mapping"),
+        ("corpus: [", "line 1.*not valid YAML|not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_right_key(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    """One paragraph: the file, the dotted path, what is wrong."""
+    with pytest.raises(UserError, match=words) as caught:
+        load_config(write(tmp_path, text))
+    assert "my.yaml" in str(caught.value)
+
+
+def test_an_unknown_preset_is_met_with_the_nearest_one() -> None:
+    """A typo in a preset's name costs one look."""
+    with pytest.raises(UserError, match="Did you mean 'quickstart'"):
+        load_config("quickstrat")
+
+
+def test_a_model_to_continue_from_brings_its_own_first_weights(tmp_path: Path) -> None:
+    """A start beside `from` would be silently ignored; by default there is none to refuse."""
+    base = "corpus: [{type: docs}]\nmodel: {from: somewhere"
+    path = tmp_path / "config.yaml"
+    path.write_text(base + "}")
+    config = load_config(str(path))
+    assert config.model.source_folder == "somewhere"
+    assert Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+    for given in ("start: plain", "embeddings: drawn", "initializer_range: 0.05"):
+        path.write_text(f"{base}, {given}}}")
+        with pytest.raises(UserError, match=f"leave out {given.split(':')[0]}"):
+            load_config(str(path))
+
+
+def test_a_default_start_that_is_written_down_changes_no_key() -> None:
+    """Else whoever writes `start: local` into a config trains everything again."""
+    told = [f"model.{v}" for v in ("start=local", "embeddings=svd", "initializer_range=0.02")]
+    base = load_config("babylm_2024").model
+    assert digest_of(load_config("babylm_2024", told).model) == digest_of(base)
+    plain = load_config("babylm_2024", ["model.start=plain"]).model
+    assert plain.first_weights.embeddings == "drawn"
+    assert digest_of(plain) != digest_of(base)
+
+
+def test_another_length_of_the_training_replaces_the_files_own() -> None:
+    """The quickstart trains for minutes; whoever asks for steps wants steps, not an error."""
+    recipe = load_config("quickstart", ["pretrain.steps=500"]).pretrain
+    assert (recipe.steps, recipe.minutes, recipe.batch_rows) == (500, None, 64)
+    assert load_config("quickstart", ["pretrain.seed=3"]).pretrain.minutes is not None
+    with pytest.raises(UserError, match="steps and epochs are given"):
+        load_config("quickstart", ["pretrain.steps=500", "pretrain.epochs=1"])
+
+
+def test_overrides_reach_nested_fields_and_lists() -> None:
+    """--set a.b=c, with YAML values and list positions."""
+    overrides = ["pretrain.steps=7", "corpus.0.max_bytes=1000", "pretrain.masking.whole_word=true"]
+    config = load_config("quickstart", overrides)
+    assert config.pretrain.steps == 7
+    assert config.corpus[0].max_bytes == 1000
+    assert config.pretrain.masking.whole_word is True
+
+
+@pytest.mark.parametrize("override", ["steps", "=3", "corpus.7.name=x", "name.first=x"])
+def test_an_override_that_leads_nowhere_is_refused(override: str) -> None:
+    """A --set that names nothing is a mistake, not a new field."""
+    with pytest.raises(UserError, match="--set"):
+        set_value({"corpus": [{}], "name": "x"}, override)
+
+
+def test_execution_fields_do_not_identify() -> None:
+    """Store, workers and paths leave the identity alone; a recipe field changes it."""
+    base = Config.model_validate({"corpus": [{"type": "docs"}]})
+    elsewhere = Config.model_validate(
+        {"corpus": [{"type": "docs"}], "store": "/x", "engine": {"workers": 7}}
+    )
+    other = Config.model_validate({"corpus": [{"type": "docs"}], "pretrain": {"seed": 1}})
+    assert digest_of(base) == digest_of(elsewhere) != digest_of(other)
+
+
+@pytest.mark.parametrize("value", [Path("x"), {1, 2}, float("nan"), b"x", {1: 2}, object()])
+def test_a_value_without_a_stable_form_raises(value: object) -> None:
+    """An identity that hashes badly would serve the wrong artifact."""
+    with pytest.raises(TypeError):
+        canonical({"field": value})
+
+
+def test_presets_hold_only_differences() -> None:
+    """A preset repeats no default but the shape of the model: it would drift."""
+    for preset in PRESETS.glob("*.yaml"):
+        values = yaml.safe_load(preset.read_text())
+        config = load_config(preset.stem)
+        for section in ("clean", "tokenizer", "pack", "pretrain"):
+            defaults = type(getattr(config, section))()
+            for field, value in (values.get(section) or {}).items():
+                if field in type(defaults).model_fields:
+                    assert value != getattr(defaults, field), f"{preset.stem}: {section}.{field}"

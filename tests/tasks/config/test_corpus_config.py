@@ -1,0 +1,64 @@
+"""The `corpus:` section: what is accepted, what is refused, what identifies a source."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.config.corpus import FilesSource, HttpSource, Source, source_names
+from tasks.engine.identity import digest_of
+
+sources: TypeAdapter[Any] = TypeAdapter(list[Source])
+
+
+def test_short_forms_mean_what_they_say() -> None:
+    """One path or address may stand for a list; addresses may be plain strings."""
+    files, http = sources.validate_python(
+        [
+            {"type": "files", "paths": "a/*.txt", "separator": {"regex": "^=+$"}},
+            {"type": "http", "urls": ["https://host/a", {"url": "http://host/b", "bytes": 5}]},
+        ]
+    )
+    assert files.paths == ("a/*.txt",)
+    assert files.separator.regex == "^=+$"
+    assert [file.bytes for file in http.urls] == [None, 5]
+    assert source_names([files, http]) == ["corpus-0", "corpus-1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"type": "files", "paths": []}, "at least 1 item"),
+        ({"type": "files", "paths": "a", "separator": "lines"}, "write line, blank_line, file"),
+        ({"type": "files", "paths": "a", "separator": {"regex": "("}}, "not a regular expression"),
+        ({"type": "files", "paths": "a", "encoding": "utf-7x"}, "no text encoding 'utf-7x'"),
+        ({"type": "files", "paths": "a", "encoding": "base64"}, "no text encoding 'base64'"),
+        ({"type": "files", "paths": "a", "held_out": 1.5}, "less than or equal to 1"),
+        ({"type": "files", "path": "a"}, "Extra inputs are not permitted"),
+        ({"type": "http", "urls": "ftp://host/a"}, "not an http or https address"),
+        ({"type": "http", "urls": {"url": "http://h/a", "sha256": "abc"}}, "should match pattern"),
+        ({"type": "s3"}, "expected tags"),
+    ],
+)
+def test_mistakes_are_refused(values: dict[str, Any], message: str) -> None:
+    """Each is told in words that name what would be right."""
+    with pytest.raises(ValidationError, match=message):
+        sources.validate_python([values])
+
+
+def test_what_later_stages_use_is_no_part_of_reading() -> None:
+    """Changing the held-out share, the licence note or a path reads nothing anew."""
+    one = FilesSource(paths=("a.txt",))
+    two = FilesSource(paths=("b.txt",), held_out=0.5, licence="CC BY")
+    assert digest_of(one.reading_identity()) == digest_of(two.reading_identity())
+    other = FilesSource(paths=("a.txt",), separator="line")
+    assert digest_of(one.reading_identity()) != digest_of(other.reading_identity())
+
+
+def test_how_a_file_is_fetched_is_no_part_of_what_it_is() -> None:
+    """Patience and secrets' names leave the identity as it is; the digest does not."""
+    one = HttpSource(urls=({"url": "http://host/a"},))
+    two = HttpSource(urls=({"url": "http://host/a"},), attempts=9, headers_from_env={"K": "V"})
+    assert digest_of(one.reading_identity()) == digest_of(two.reading_identity())
+    known = HttpSource(urls=({"url": "http://host/a", "sha256": "0" * 64},))
+    assert digest_of(one.reading_identity()) != digest_of(known.reading_identity())

@@ -1,0 +1,326 @@
+"""Fetching from real servers that misbehave: every turn ends in the right bytes or a reason."""
+
+import gzip
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config.corpus import HttpSource, RemoteFile
+from tasks.engine.units import UnitWork
+from tasks.errors import StageError, UserError
+from tasks.sources.fetching import Patience, fetch
+
+BODY = b"".join(b"line %d of the remote file\n" % n for n in range(40_000))
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each request by the next step of the server's script, the last one for ever."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+        server = self.server
+        server.requests.append(dict(self.headers))
+        step = server.script[min(len(server.requests), len(server.script)) - 1]
+        self.close_connection = True
+        step(self)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests stay quiet."""
+
+    def send(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        headers.setdefault("Content_Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[Callable[[Handler], None]] = [whole]
+        self.requests: list[dict[str, str]] = []
+
+    def url(self, path: str = "/data.txt") -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is part of these tests."""
+
+
+def whole(handler: Handler) -> None:
+    """A good server, which honours Range and If-Range."""
+    wanted = handler.headers.get("Range")
+    if wanted and handler.headers.get("If-Range", '"v1"') == '"v1"':
+        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(BODY):
+            handler.send(416, Content_Range=f"bytes */{len(BODY)}", ETag='"v1"')
+            return
+        span = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+        handler.send(206, BODY[start:], Content_Range=span, ETag='"v1"')
+    else:
+        handler.send(200, BODY, ETag='"v1"')
+
+
+def status(code: int, **headers: str) -> Callable[[Handler], None]:
+    return lambda handler: handler.send(code, b"sorry", **headers)
+
+
+def cut_off(size: int, body: bytes = BODY, etag: str | None = '"v1"') -> Callable[[Handler], None]:
+    """Promises the whole file and closes the line after `size` bytes."""
+
+    def step(handler: Handler) -> None:
+        headers = {"ETag": etag} if etag else {}
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body[:size])
+
+    return step
+
+
+def always_whole(handler: Handler) -> None:
+    """A server that knows nothing of Range."""
+    handler.send(200, BODY)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBERTA_CACHE", str(tmp_path / "cache"))
+
+
+def get(url: str, tmp_path: Path, attempts: int = 4, **known: Any) -> bytes:
+    source = HttpSource(
+        urls=({"url": url, **known},), attempts=attempts, backoff_seconds=0.01, timeout_seconds=2
+    )
+    work = UnitWork("fetched", tmp_path / f"work-{time.monotonic_ns()}")
+    fetch(work, remote=source.urls[0], patience=Patience.of(source))
+    return work.path(".raw").read_bytes()
+
+
+def test_a_file_is_fetched_whole_and_nothing_stays_in_the_cache(
+    server: Server, tmp_path: Path
+) -> None:
+    """One request, the right bytes, no partial file left."""
+    assert get(server.url(), tmp_path, sha256=SHA256, bytes=len(BODY)) == BODY
+    assert len(server.requests) == 1
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 429, 408])
+def test_passing_troubles_are_waited_out(code: int, server: Server, tmp_path: Path) -> None:
+    """Two refusals, then the file."""
+    server.script = [status(code), status(code), whole]
+    assert get(server.url(), tmp_path) == BODY
+    assert len(server.requests) == 3
+
+
+def test_a_server_that_never_recovers_ends_in_a_stage_error(server: Server, tmp_path: Path) -> None:
+    """Exactly the configured attempts; the message has the address, the count and the cause."""
+    server.script = [status(500)]
+    with pytest.raises(StageError, match=r"data.txt: given up after 3 attempts.*500 Internal"):
+        get(server.url(), tmp_path, attempts=3)
+    assert len(server.requests) == 3
+
+
+def test_retry_after_is_honoured(server: Server, tmp_path: Path) -> None:
+    """The server's wish counts when it is longer than our own wait."""
+    server.script = [status(503, Retry_After="1"), whole]
+    start = time.monotonic()
+    assert get(server.url(), tmp_path) == BODY
+    assert time.monotonic() - start >= 1.0
+
+
+def test_a_cut_line_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
+    """The second request asks for the rest of the same version only."""
+    server.script = [cut_off(300_000), whole]
+    assert get(server.url(), tmp_path) == BODY
+    assert server.requests[1]["range"] == "bytes=300000-"
+    assert server.requests[1]["if-range"] == '"v1"'
+
+
+def test_a_line_that_breaks_often_but_moves_on_is_not_given_up(
+    server: Server, tmp_path: Path
+) -> None:
+    """Attempts count only while nothing new arrives."""
+
+    def a_little_more(handler: Handler) -> None:
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if not start:
+            return cut_off(100_000)(handler)
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+        handler.send_header("Content-Length", str(len(BODY) - start))
+        handler.end_headers()
+        return handler.wfile.write(BODY[start : start + 100_000]) and None
+
+    server.script = [a_little_more]
+    assert get(server.url(), tmp_path, attempts=2) == BODY
+    assert len(server.requests) > 5
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_from_the_start(
+    server: Server, tmp_path: Path
+) -> None:
+    """Two versions are never joined: If-Range makes the server send all of the new one."""
+    server.script = [cut_off(300_000, b"old" * 300_000, '"v0"'), whole]
+    assert get(server.url(), tmp_path) == BODY
+    assert server.requests[1]["if-range"] == '"v0"'
+
+
+def test_a_server_without_range_sends_all_again(server: Server, tmp_path: Path) -> None:
+    """A 200 to a Range request replaces what had arrived."""
+    server.script = [cut_off(300_000), always_whole]
+    assert get(server.url(), tmp_path) == BODY
+
+
+def test_without_proof_of_sameness_nothing_is_joined(server: Server, tmp_path: Path) -> None:
+    """No ETag, no date and no digest: the second request is for the whole file."""
+    server.script = [cut_off(300_000, etag=None), whole]
+    assert get(server.url(), tmp_path) == BODY
+    assert "range" not in server.requests[1]
+
+
+def test_wrong_bytes_are_fetched_once_more_and_then_refused(server: Server, tmp_path: Path) -> None:
+    """One wrong copy may be an accident; two are an answer. Nothing wrong stays behind."""
+    wrong = lambda handler: handler.send(200, BODY[:-1] + b"X")  # noqa: E731
+    server.script = [wrong, whole]
+    assert get(server.url(), tmp_path, sha256=SHA256) == BODY
+    server.script = [wrong]
+    with pytest.raises(StageError, match=r"fetched twice in full, and both times its SHA-256 is"):
+        get(server.url(), tmp_path, sha256=SHA256)
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_a_size_that_differs_from_the_configured_one_is_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    """`bytes` is checked even when the server's own length is consistent."""
+    with pytest.raises(StageError, match=f"it has {len(BODY):,} bytes instead of 7"):
+        get(server.url(), tmp_path, bytes=7)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"), [(404, "Correct the address"), (403, "headers_from_env"), (401, "key")]
+)
+def test_refusals_are_the_users_mistake_at_once(
+    code: int, advice: str, server: Server, tmp_path: Path
+) -> None:
+    """No retry can help, so there is none."""
+    server.script = [status(code)]
+    with pytest.raises(UserError, match=rf"answered {code} .*{advice}"):
+        get(server.url(), tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_a_dead_host_ends_in_a_stage_error(tmp_path: Path) -> None:
+    """Nobody listens: the cause is named after the attempts."""
+    with pytest.raises(StageError, match=r"given up after 2 attempts.*ConnectError"):
+        get("http://127.0.0.1:9/x", tmp_path, attempts=2)
+
+
+def test_secrets_reach_their_host_only_and_are_shown_nowhere(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header is sent, dropped on a redirect to another host, and no error repeats it."""
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    other = f"http://localhost:{server.server_port}/elsewhere"
+    server.script = [lambda handler: handler.send(302, Location=other), status(403)]
+    source = HttpSource(urls=(server.url(),), headers_from_env={"X-Key": "MY_TOKEN"})
+    with pytest.raises(UserError) as caught:
+        fetch(UnitWork("f", tmp_path / "w"), remote=source.urls[0], patience=Patience.of(source))
+    assert [request.get("X-Key") for request in server.requests] == ["s3cret", None]
+    assert "s3cret" not in str(caught.value) + repr(Patience.of(source))
+    monkeypatch.delenv("MY_TOKEN")
+    with pytest.raises(UserError, match="environment variable MY_TOKEN is not set"):
+        Patience.of(source).headers()
+
+
+def test_redirects_to_other_schemes_are_refused(server: Server, tmp_path: Path) -> None:
+    """A server must not be able to point at this machine's files."""
+    server.script = [lambda handler: handler.send(302, Location="file:///etc/passwd")]
+    with pytest.raises(UserError, match="redirects to file:"):
+        get(server.url(), tmp_path)
+
+
+def test_compressed_bodies_are_kept_as_sent(server: Server, tmp_path: Path) -> None:
+    """A `.gz` file that a server labels as encoded is stored as the file it is."""
+    packed = gzip.compress(BODY, mtime=0)
+    server.script = [lambda handler: handler.send(200, packed, Content_Encoding="gzip")]
+    assert get(server.url("/data.txt.gz"), tmp_path) == packed
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tasks.config.corpus import HttpSource
+from tasks.engine.units import UnitWork
+from tasks.sources.fetching import Patience, fetch
+source = HttpSource(urls=(sys.argv[1],))
+fetch(UnitWork("f", Path(sys.argv[2])), remote=source.urls[0], patience=Patience.of(source))
+"""
+
+
+def test_a_killed_fetch_goes_on_in_the_next_process(server: Server, tmp_path: Path) -> None:
+    """The partial file outlives `kill -9`; only the rest is asked for."""
+    half_sent = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        cut_off(500_000)(handler)
+        handler.wfile.flush()
+        half_sent.set()
+        time.sleep(3)
+
+    server.script = [stall, whole]
+    script = [sys.executable, "-c", KILLED, server.url(), str(tmp_path / "killed")]
+    partial = tmp_path / "cache" / "http"
+    with subprocess.Popen(script, cwd=Path(__file__).parents[3], env=dict(os.environ)) as process:
+        assert half_sent.wait(30)
+        while not any(path.stat().st_size == 500_000 for path in partial.glob("*.part")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert get(server.url(), tmp_path) == BODY
+    assert server.requests[1]["range"] == "bytes=500000-"
+
+
+def test_a_complete_partial_file_needs_no_further_byte(server: Server, tmp_path: Path) -> None:
+    """Killed between the last byte and the move: the server's 416 says that it is whole."""
+    server.script = [cut_off(len(BODY), BODY + b"x"), whole]
+    assert get(server.url(), tmp_path) == BODY
+    assert server.requests[1]["range"] == f"bytes={len(BODY)}-"
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
+    """Manifests hold addresses, so secrets have no place in them."""
+    with pytest.raises(ValueError, match="headers_from_env"):
+        HttpSource(urls=(RemoteFile(url="https://me:s3cret@host/x"),))
