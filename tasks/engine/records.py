@@ -6,10 +6,12 @@ folder without a manifest is partial and is never read by another stage.
 
 Manifests and unit records carry the digest of their own content, so a damaged one is noticed
 like any other damaged file. The manifest repeats the unit records: either can be rebuilt from
-the other, byte for byte.
+the other, byte for byte. Each says which format it is in: what an earlier version wrote is made
+again, and what a later one wrote is refused.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,27 +23,51 @@ from tasks.engine.store import Store
 from tasks.engine.units import StoredFile, UnitResult
 from tasks.errors import StageError
 
+log = logging.getLogger(__name__)
+
 MANIFEST = "manifest.json"
 UNITS = "units"
+# Raised when a field of a record is added, removed or means something else. Records of the
+# first edition have no such number.
+FORMAT = 2
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Readable JSON of a record with the digest of its content added."""
-    sealed = {**content, "digest": digest_of(content)}
+    """Readable JSON of a record with its format and the digest of its content added."""
+    return _sealed({"format": FORMAT, **content})
+
+
+def _sealed(record: Mapping[str, Any]) -> bytes:
+    sealed = {**record, "digest": digest_of(record)}
     return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def unseal(content: bytes | None) -> dict[str, Any] | None:
-    """A sealed record without its digest, or None if it is absent, cut short or altered."""
+    """A record as it was sealed, or None if it is absent, cut short, altered or of old format.
+
+    Raises:
+        StageError: a later version of this program wrote it.
+    """
     if content is None:
         return None
     try:
         record = json.loads(content)
         digest = record.pop("digest")
-        intact = digest == digest_of(record) and seal(record) == content
-    except (ValueError, KeyError, AttributeError, TypeError):
+        intact = digest == digest_of(record) and _sealed(record) == content
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
-    return dict(record) if intact else None
+    if not intact:
+        return None
+    found = record.pop("format", 1)
+    if found == FORMAT:
+        return dict(record)
+    if isinstance(found, int) and found > FORMAT:
+        raise StageError(
+            f"the store was written by a later version of this program (record format {found}; "
+            f"this version knows {FORMAT}). Use that version, or another --store."
+        )
+    log.warning("records of an earlier version (format %s) are not read; made again", found)
+    return None
 
 
 @dataclass(frozen=True)
@@ -82,19 +108,37 @@ class UnitRecord:
         """Plain JSON, the form that is sealed."""
         return dict(vars(self))
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "UnitRecord":
+        """The inverse of `to_json`.
+
+        Raises:
+            StageError: fields are missing or unknown, though the format is ours.
+        """
+        try:
+            return cls(**record)
+        except TypeError as problem:
+            raise StageError(
+                f"a unit's record does not have the fields of format {FORMAT}: {problem}. Remove "
+                "it, or use another --store."
+            ) from problem
+
     def stored(self, store: Store, folder: str, suffix: str) -> StoredFile:
         """One of the unit's files, as it lies in an artifact folder."""
         entry = self.files[suffix]
         url = store.url(f"{folder}/{self.label}{suffix}")
         return StoredFile(url, entry["sha256"], entry["bytes"], entry["rows"])
 
-    def damaged(self, store: Store, folder: str) -> list[str]:
-        """The unit's files that are missing or altered, as paths in the artifact."""
+    def damaged(self, store: Store, folder: str, *, anew: bool = False) -> list[str]:
+        """The unit's files that are missing or altered, as paths in the artifact.
+
+        Files that were hashed before and not touched since are not read again, unless `anew`.
+        """
         return [
             f"{self.label}{suffix}"
             for suffix in self.files
             if not store.is_sound(
-                f"{folder}/{self.label}{suffix}", self.stored(store, folder, suffix)
+                f"{folder}/{self.label}{suffix}", self.stored(store, folder, suffix), anew=anew
             )
         ]
 
@@ -176,21 +220,25 @@ class Artifact:
     @property
     def units(self) -> list[UnitRecord]:
         """The records of all units, in the stage's order."""
-        return [UnitRecord(**record) for record in self.manifest["units"]]
+        return [UnitRecord.from_json(record) for record in self.manifest["units"]]
 
-    def damaged(self) -> dict[str, list[str]]:
+    def damaged(self, *, anew: bool = False) -> dict[str, list[str]]:
         """Files that are missing or altered, by the label of the unit that made them.
 
-        A unit's record counts as one of its files.
+        A unit's record counts as one of its files; one that tells of the same work at another
+        time (of an owner that was paused meanwhile) is sound. With `anew` every byte is read.
         """
-        with ThreadPoolExecutor(max_workers=8) as threads:
-            found = list(threads.map(self._damaged_in, self.units))
-        return {unit.label: paths for unit, paths in zip(self.units, found, strict=True) if paths}
 
-    def _damaged_in(self, unit: UnitRecord) -> list[str]:
-        recorded = self.store.read(f"{self.folder}/{unit.path}")
-        record = [] if recorded == seal(unit.to_json()) else [unit.path]
-        return unit.damaged(self.store, self.folder) + record
+        def damaged_in(unit: UnitRecord) -> list[str]:
+            name = unit.path.removeprefix(f"{UNITS}/")
+            recorded = read_unit(self.store, self.folder, name)
+            sound = recorded is not None and recorded.same_work(unit)
+            return unit.damaged(self.store, self.folder, anew=anew) + ([] if sound else [unit.path])
+
+        units = self.units
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            found = list(threads.map(damaged_in, units))
+        return {unit.label: paths for unit, paths in zip(units, found, strict=True) if paths}
 
 
 def output_entries(units: Sequence[UnitRecord]) -> list[dict[str, Any]]:
@@ -218,4 +266,4 @@ def read_manifest(store: Store, folder: str) -> Artifact | None:
 def read_unit(store: Store, folder: str, name: str) -> UnitRecord | None:
     """A unit's record by its file name, or None if there is none or it is damaged."""
     record = unseal(store.read(f"{folder}/{UNITS}/{name}"))
-    return None if record is None else UnitRecord(**record)
+    return None if record is None else UnitRecord.from_json(record)

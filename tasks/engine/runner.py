@@ -10,14 +10,17 @@ A failure leaves every finished unit behind; the same call goes on from there.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.config import Config
+from tasks.engine.attempt import Attempt
+from tasks.engine.catalog import Catalog
 from tasks.engine.context import Context
+from tasks.engine.files import disk_problem
 from tasks.engine.identity import canonical, key_of
-from tasks.engine.lease import LEASE, Lease
+from tasks.engine.lease import LEASES, Lease
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import merged
 from tasks.engine.records import (
@@ -28,11 +31,10 @@ from tasks.engine.records import (
     output_digest,
     output_entries,
     read_manifest,
-    seal,
     unseal,
 )
 from tasks.engine.stage import Stage, StageReport
-from tasks.engine.store import Store, disk_problem
+from tasks.engine.store import Store
 from tasks.engine.units import StoredFile
 from tasks.errors import RobertaError, StageError
 
@@ -107,7 +109,8 @@ def run_stage(
         with lease.held(lambda owner: _say_waiting(stage, owner)):
             if not force and (found := sound_artifact(store, folder)) is not None:
                 return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
-            artifact = _compute(stage, config, store, identity, force, progress or Progress())
+            attempt = Attempt(lease, folder)
+            artifact = _compute(stage, config, attempt, identity, force, progress or Progress())
     except OSError as problem:
         reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
         raise StageError(f"{stage.name}: {reason}") from problem
@@ -139,33 +142,32 @@ def _say_waiting(stage: Stage[Any], owner: Mapping[str, Any]) -> None:
 def _compute(
     stage: Stage[Any],
     config: Config,
-    store: Store,
+    attempt: Attempt,
     identity: StageIdentity,
     force: bool,
     progress: Progress,
 ) -> Artifact:
-    folder = f"{stage.folder}/{identity.key}"
     if force:
         for path in (MANIFEST, REPLACED, UNITS):
-            store.remove(f"{folder}/{path}")
-    expected = set_aside(store, folder)
+            attempt.remove(path)
+        attempt.drop_lasting()
+    catalog = Catalog(attempt, stage, set_aside(attempt), alone=force)
     context = Context(
         stage=stage,
         config=stage.config(config),
         engine=config.engine,
-        store=store,
-        folder=folder,
+        attempt=attempt,
+        catalog=catalog,
         externals=identity.externals,
         inputs=identity.inputs,
-        expected=expected,
-        alone=force,
         progress=progress,
     )
-    log.info("%-10s %-8s %11s  %s", stage.name, "started", "", store.url(folder))
+    place = attempt.store.url(attempt.folder)
+    log.info("%-10s %-8s %11s  %s", stage.name, "started", "", place)
     try:
         report = stage.run(context)
         _check_ledger(stage, report, identity.inputs)
-        return _finish(stage, identity, context, report)
+        return _finish(stage, identity, attempt, catalog, report)
     except RobertaError as problem:
         raise type(problem)(_named(stage, str(problem))) from problem
     finally:
@@ -176,20 +178,22 @@ def _named(stage: Stage[Any], message: str) -> str:
     return message if message.startswith(f"{stage.name}:") else f"{stage.name}: {message}"
 
 
-def set_aside(store: Store, folder: str) -> dict[str, UnitRecord]:
+def set_aside(attempt: Attempt) -> dict[str, UnitRecord]:
     """Make a damaged artifact partial again; returns what its units should come out as.
 
     The old manifest stays as `replaced.json` until the new one is written, so that a unit that
-    is redone to the same bytes gets its old record back, times and all.
+    is redone gets its old record back, times and all, and is refused if its bytes are others.
     """
+    store, folder = attempt.store, attempt.folder
     old = store.read(f"{folder}/{MANIFEST}")
-    if unseal(old) is not None and old is not None:
+    if old is not None and unseal(old) is not None:
+        attempt.check()
         store.write(f"{folder}/{REPLACED}", old)
-    store.remove(f"{folder}/{MANIFEST}")
+    attempt.remove(MANIFEST)
     replaced = unseal(store.read(f"{folder}/{REPLACED}"))
     if replaced is None:
         return {}
-    records = [UnitRecord(**record) for record in replaced["units"]]
+    records = [UnitRecord.from_json(record) for record in replaced["units"]]
     return {record.path: record for record in records}
 
 
@@ -208,10 +212,14 @@ def _check_ledger(stage: Stage[Any], report: StageReport, inputs: Mapping[str, A
 
 
 def _finish(
-    stage: Stage[Any], identity: StageIdentity, context: Context, report: StageReport
+    stage: Stage[Any],
+    identity: StageIdentity,
+    attempt: Attempt,
+    catalog: Catalog,
+    report: StageReport,
 ) -> Artifact:
-    """Write the manifest, then clear away what it does not name."""
-    units = context.used
+    """Write the manifest: now the artifact exists."""
+    units = catalog.used
     outputs = output_entries(units)
     manifest = {
         "stage": stage.name,
@@ -230,12 +238,17 @@ def _finish(
         "provenance": merged([dict(unit.provenance) for unit in units]),
         "units": [unit.to_json() for unit in units],
     }
-    store, folder = context.store, context.folder
-    store.write(f"{folder}/{MANIFEST}", seal(manifest))
-    named = {MANIFEST, LEASE, f".{LEASE.removesuffix('.json')}.lock"}
-    named |= {unit.path for unit in units}
+    _clear_away(attempt, units)
+    attempt.write(MANIFEST, manifest)
+    attempt.remove(REPLACED)
+    return Artifact(attempt.store, attempt.folder, manifest)
+
+
+def _clear_away(attempt: Attempt, units: Sequence[UnitRecord]) -> None:
+    """Remove what the manifest will not name: after it is written nobody would look again."""
+    named = {REPLACED} | {unit.path for unit in units}
     named |= {f"{unit.label}{suffix}" for unit in units for suffix in unit.files}
-    for path in store.files(folder):
-        if path not in named:
-            store.remove(f"{folder}/{path}")
-    return Artifact(store, folder, manifest)
+    for path in attempt.store.files(attempt.folder, temporary=True):
+        if path not in named and not path.startswith(f"{LEASES}/"):
+            attempt.remove(path)
+    attempt.drop_lasting()

@@ -10,17 +10,26 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 
+from tasks.engine.digests import known_digest
+from tasks.engine.files import (
+    create_whole,
+    explained,
+    is_temporary,
+    move_new,
+    sync_folder,
+    write_whole,
+)
 from tasks.engine.identity import file_digest
 from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 
 _BLOCK_BYTES = 1 << 20
+# Drivers whose mode="create" is one step at the server; others look first and write then.
+_CREATE_IN_ONE_STEP = {"memory", "s3", "s3a"}
 
 
 class Store:
@@ -36,6 +45,8 @@ class Store:
             ) from problem
         self.root = str(root).rstrip("/")
         self.is_local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else self.fs.protocol
+        self.creates_in_one_step = self.is_local or bool(_CREATE_IN_ONE_STEP & set(protocols))
 
     def url(self, path: str) -> str:
         """The full path or URL of a relative path."""
@@ -55,21 +66,29 @@ class Store:
         return int(info["size"]) if info["type"] == "file" else None
 
     def names(self, folder: str) -> list[str]:
-        """The names directly in a folder, sorted; empty when there is no such folder."""
+        """The names directly in a folder, sorted; empty when there is no such folder.
+
+        Files in the making are left out.
+        """
         try:
-            names = self.fs.ls(f"{self.root}/{folder}", detail=False, refresh=True)
+            found = self.fs.ls(f"{self.root}/{folder}", detail=False, refresh=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in names)
+        names = (name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+        return sorted(name for name in names if not is_temporary(name))
 
-    def files(self, folder: str) -> list[str]:
-        """All files below a folder, as sorted paths relative to it."""
+    def files(self, folder: str, *, temporary: bool = False) -> list[str]:
+        """All files below a folder, as sorted paths relative to it.
+
+        Files in the making are left out unless asked for.
+        """
         prefix = f"{self.root}/{folder}/"
         try:
             found = self.fs.find(prefix)
         except FileNotFoundError:
             return []
-        return sorted(str(name)[len(prefix) :] for name in found)
+        paths = (str(name)[len(prefix) :] for name in found)
+        return sorted(path for path in paths if temporary or not is_temporary(path))
 
     def read(self, path: str) -> bytes | None:
         """A small file's bytes, or None if it is not there."""
@@ -78,25 +97,30 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, content: bytes) -> None:
+    def write(self, path: str, content: bytes, *, flush: bool = True) -> None:
         """Write a small file whole: readers see the old bytes or the new, never a part."""
         full = f"{self.root}/{path}"
         with explained(full):
-            if not self.is_local:
+            if self.is_local:
+                write_whole(Path(full), content, flush=flush)
+            else:
                 self.fs.pipe_file(full, content)
-                return
-            target = Path(full)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a small file unless there is one; whether it was written.
+
+        Of many writers at once one wins, where the file system can tell: a local disk, and
+        object stores with conditional writes.
+        """
+        full = f"{self.root}/{path}"
+        with explained(full):
+            if self.is_local:
+                return create_whole(Path(full), content)
             try:
-                with temporary.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(target.parent)
+                self.fs.pipe_file(full, content, mode="create")
+            except FileExistsError:
+                return False
+            return True
 
     def check_writable(self) -> None:
         """Refuse a place that cannot be written before any work is done for it.
@@ -104,7 +128,7 @@ class Store:
         Raises:
             UserError: the message has the disk's own reason.
         """
-        trial = f".writable-{uuid.uuid4().hex[:8]}"
+        trial = f".writable-{uuid.uuid4().hex[:8]}.tmp"
         try:
             self.write(trial, b"")
             self.remove(trial)
@@ -118,7 +142,7 @@ class Store:
             ) from problem
 
     def put(self, local: Path, path: str) -> None:
-        """Move a finished, flushed local file into the store."""
+        """Move a finished, flushed local file into the store, over whatever lies there."""
         full = f"{self.root}/{path}"
         with explained(full):
             if not self.is_local:
@@ -129,8 +153,26 @@ class Store:
             shutil.move(local, full)
             sync_folder(Path(full).parent)
 
+    def put_new(self, local: Path, path: str) -> bool:
+        """Move a finished, flushed local file to a name that must be free; whether it was."""
+        full = f"{self.root}/{path}"
+        with explained(full):
+            if not self.is_local:
+                try:
+                    self.fs.put_file(str(local), full, mode="create")
+                except FileExistsError:
+                    return False
+                local.unlink()
+                return True
+            Path(full).parent.mkdir(parents=True, exist_ok=True)
+            return move_new(local, Path(full))
+
     def copy(self, source: str, target: str) -> None:
-        """Give a file a second place: a hard link on one disk, a copy elsewhere."""
+        """Give a file a second place: a hard link on one disk, a copy elsewhere.
+
+        Raises:
+            FileNotFoundError: there is no such source.
+        """
         with explained(f"{self.root}/{target}"):
             if not self.is_local:
                 self.fs.cp_file(f"{self.root}/{source}", f"{self.root}/{target}")
@@ -140,21 +182,30 @@ class Store:
             destination.unlink(missing_ok=True)
             try:
                 os.link(f"{self.root}/{source}", destination)
+            except FileNotFoundError:
+                raise
             except OSError:
                 shutil.copyfile(f"{self.root}/{source}", destination)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all in it; nothing happens when it is not there."""
         full = f"{self.root}/{path}"
-        if self.fs.exists(full):
+        try:
             self.fs.rm(full, recursive=True)
+        except FileNotFoundError:
+            if self.fs.exists(full):  # another process removed something inside meanwhile
+                self.fs.rm(full, recursive=True)
 
-    def digest(self, path: str) -> str | None:
-        """SHA-256 of a stored file's bytes, read anew; None if it is not there."""
+    def digest(self, path: str, *, anew: bool = False) -> str | None:
+        """SHA-256 of a stored file's bytes; None if it is not there.
+
+        A local file that was hashed before and has not been touched since is not read again,
+        unless `anew`.
+        """
         full = f"{self.root}/{path}"
         try:
             if self.is_local:
-                return file_digest(Path(full))
+                return file_digest(Path(full)) if anew else known_digest(Path(full))
             digest = hashlib.sha256()
             with self.fs.open(full, "rb") as file:
                 while block := file.read(_BLOCK_BYTES):
@@ -163,78 +214,6 @@ class Store:
         except (FileNotFoundError, IsADirectoryError):
             return None
 
-    def is_sound(self, path: str, file: StoredFile) -> bool:
+    def is_sound(self, path: str, file: StoredFile, *, anew: bool = False) -> bool:
         """Whether the bytes in the store are the bytes that were recorded."""
-        return self.size(path) == file.bytes and self.digest(path) == file.sha256
-
-
-def local_copy(file: StoredFile) -> Path:
-    """The file on this machine: itself when it is local, else a cached, checked download."""
-    if "://" not in file.url:
-        return Path(file.url)
-    folder = cache_folder() / "files"
-    path = folder / file.sha256
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{file.sha256}.{uuid.uuid4().hex[:8]}"
-        with explained(str(temporary)):
-            fs, remote = fsspec.core.url_to_fs(file.url)
-            fs.get_file(remote, str(temporary))
-        if file_digest(temporary) != file.sha256:
-            temporary.unlink()
-            raise StageError(
-                f"{file.url}: the bytes that arrived are not those that were recorded. "
-                "Run `roberta verify --repair` on the store."
-            )
-        os.replace(temporary, path)
-    return path
-
-
-def cache_folder() -> Path:
-    """Where copies of remote files are kept: `$ROBERTA_CACHE`, or the user's cache folder."""
-    base = os.environ.get("ROBERTA_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "roberta-pipeline"
-
-
-def flush_file(path: Path) -> None:
-    """Force a file's bytes to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to the disk, so that a rename survives a power cut."""
-    flush_file(folder)
-
-
-@contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Turn a disk's refusal into a paragraph that says what to do."""
-    try:
-        yield
-    except OSError as problem:
-        reason = disk_problem(problem)
-        if reason is None:
-            raise
-        raise StageError(f"{path}: {reason}") from problem
-
-
-def disk_problem(problem: BaseException) -> str | None:
-    """What to tell the user when the disk is full or read-only, else None."""
-    number = getattr(problem, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(problem):
-        return (
-            "there is no space left on the disk. Everything finished is kept; free some space "
-            "(`roberta prune`, or another --store) and run the same command again."
-        )
-    if number in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return f"the place cannot be written ({problem}). Choose another --store."
-    return None
-
-
-__all__ = ["Store", "cache_folder", "disk_problem", "explained", "flush_file", "local_copy"]
+        return self.size(path) == file.bytes and self.digest(path, anew=anew) == file.sha256

@@ -28,13 +28,15 @@ class StoredFile:
     """A file identified by its content.
 
     `url` is a path or an fsspec URL; `sha256` is the hex digest of the bytes; `rows` counts
-    records where that has a meaning.
+    records where that has a meaning. `stamp` is set for files outside the store, see
+    `tasks.engine.digests`: every unit that reads one checks it.
     """
 
     url: str
     sha256: str
     bytes: int
     rows: int | None = None
+    stamp: tuple[int, ...] | None = None
 
     def identity(self) -> str:
         """Content only: neither the place nor the name of a file matters to a key."""
@@ -42,7 +44,7 @@ class StoredFile:
 
     def local(self) -> Path:
         """A path on this machine that holds the bytes; remote files are fetched once."""
-        from tasks.engine.store import local_copy
+        from tasks.engine.copies import local_copy
 
         return local_copy(self)
 
@@ -57,15 +59,30 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitWork:
-    """Where a running unit writes: a private folder that nobody else reads."""
+    """Where a running unit writes: a private folder that nobody else reads.
+
+    `declared` holds what was asked for: all of it must be there when the unit ends.
+    """
 
     label: str
     folder: Path
+    declared: set[str] = field(default_factory=set, compare=False)
 
     def path(self, suffix: str) -> Path:
-        """The path of one output file, to be written by the unit; `suffix` begins with a dot."""
+        """The path of one output file, to be written by the unit.
+
+        `suffix` begins with a dot, or with a slash for a file in a folder of the label's name.
+        """
+        self.declared.add(suffix)
         path = self.folder / f"{self.label}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def directory(self) -> Path:
+        """The folder of the label's name, for files whose names a library chooses."""
+        self.declared.add("")
+        path = self.folder / self.label
+        path.mkdir(parents=True, exist_ok=True)
         return path
 
 

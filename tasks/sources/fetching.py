@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.config.corpus import HttpSource, RemoteFile
+from tasks.engine.digests import cache_folder
 from tasks.engine.identity import file_digest
-from tasks.engine.store import cache_folder
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError, UserError
 from tasks.sources.http_answers import StartOver, TryAgain, open_answer

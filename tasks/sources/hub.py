@@ -13,7 +13,8 @@ from typing import Any
 
 from tasks.config.corpus import HubSource
 from tasks.documents import DocumentIds, DocumentWriter
-from tasks.engine.identity import digest_of, file_digest
+from tasks.engine.digests import outside_file
+from tasks.engine.identity import digest_of
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.formats.json_records import text_of
@@ -30,9 +31,7 @@ def describe_folder(source: HubSource) -> dict[str, StoredFile]:
         return {}
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {
-        path.relative_to(root).as_posix(): StoredFile(
-            str(path), file_digest(path), path.stat().st_size
-        )
+        path.relative_to(root).as_posix(): outside_file(path)
         for path in files
         if not any(part.startswith(".") for part in path.relative_to(root).parts)
     }

@@ -21,7 +21,7 @@ from roberta_model.held_out_score import HeldOutScore, MaskedScore
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 from roberta_model.threads import one_thread
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
-from tasks.engine.identity import file_digest
+from tasks.engine.digests import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.evaluation.blimp import (
@@ -59,7 +59,7 @@ def blimp_files(slice_: EvaluateSlice) -> dict[str, StoredFile]:
     if blimp is None:
         return {}
     return {
-        paradigm_name(path): StoredFile(str(path), file_digest(path), path.stat().st_size)
+        paradigm_name(path): outside_file(path)
         for path in find_files(Path(blimp.data).expanduser())
     }
 

@@ -89,9 +89,9 @@ def publish_folder(
     """Write `model/`: weights, config, tokenizer and card; check it against stock."""
     figures = _figures(facts, manifests)
     figures.pop("read")
+    folder = work.directory()
     for name, file in files.items():
         shutil.copyfile(file.local(), work.path(f"/{name}"))
-    folder = work.path("/config.json").parent
     _fit_tokenizer(folder)
     if figures["special_tokens"] == "none":
         leave_out_specials(folder)

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from roberta_model.data.masking import MaskingTables
 from tasks.config import Config, TokenizerConfig
 from tasks.documents import read_documents
-from tasks.engine.identity import file_digest
+from tasks.engine.digests import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import UserError
@@ -48,7 +48,7 @@ def source_files(config: TokenizerConfig) -> dict[str, StoredFile]:
             f"tokenizer.from: there is no {path}. Give a folder with a fast tokenizer; stock "
             "transformers writes one with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
-    return {"tokenizer.json": StoredFile(str(path), file_digest(path), path.stat().st_size)}
+    return {"tokenizer.json": outside_file(path)}
 
 
 def make_tokenizer(context: StageContext[TokenizerConfig]) -> StageReport:
@@ -160,7 +160,7 @@ def _added(values: Mapping[str, list[dict[str, object]]]) -> dict[str, int]:
 
 
 def _save(work: UnitWork, tokenizer: Tokenizer) -> UnitReport:
-    save_tokenizer(tokenizer, work.path("/tokenizer.json").parent)
+    save_tokenizer(tokenizer, work.directory())
     return UnitReport(summary={"vocab_size": tokenizer.get_vocab_size()})
 
 

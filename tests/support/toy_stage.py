@@ -14,6 +14,8 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 
+SLOW = 10_000  # numbers from here on take 50 ms
+
 
 class ToySlice(Section):
     """What the toy stages take from a config; `value` alone is identity."""
@@ -33,7 +35,13 @@ def write_number(work: UnitWork, *, number: int, value: int) -> UnitReport:
         raise RuntimeError("this number always fails")
     if number == 777:
         os.kill(os.getpid(), signal.SIGKILL)
+    died = work.folder.parent / "died"  # the environment of workers is that of the first pool
+    if number == 778 and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    if number >= SLOW:
+        time.sleep(0.05)
     work.path(".txt").write_text(f"{number * value}\n")
     ledger = Ledger()
     ledger.take(documents=2)

@@ -1,0 +1,120 @@
+"""One run's attempt at one artifact: folders of its own, and the fence before every word.
+
+Whatever an attempt puts, records or removes in the artifact goes through here, and each of these
+passes the lease's check first. What it computes lies in `.work/<attempt>/` until then, so two
+owners, of whom one was only asleep, never share a folder.
+"""
+
+import hashlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.digests import cache_folder
+from tasks.engine.identity import digest_of
+from tasks.engine.lease import Lease
+from tasks.engine.records import UnitRecord, seal
+from tasks.engine.units import StoredFile
+
+WORK = ".work"
+LASTING = ".lasting"
+
+
+class Attempt:
+    """The right to write into an artifact folder, for as long as its lease is ours.
+
+    Args:
+        lease: Held by this run.
+        folder: The artifact, relative to the store.
+    """
+
+    def __init__(self, lease: Lease, folder: str) -> None:
+        self.store, self.folder, self.lease = lease.store, folder, lease
+        self.work = self._make_work_folder()
+
+    def _make_work_folder(self) -> Path:
+        if not self.store.is_local:
+            return Path(tempfile.mkdtemp(prefix="roberta-"))
+        self.store.remove(f"{self.folder}/{WORK}")  # of owners that are dead, or will find out
+        name = f"{self.lease.generation:08}-{self.lease.token[:8]}"
+        work = Path(self.store.url(f"{self.folder}/{WORK}/{name}"))
+        work.mkdir(parents=True)
+        return work
+
+    def close(self) -> None:
+        """Remove what running units left behind; committed units stay."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        if self.store.is_local:
+            with suppress(OSError):  # another attempt's is in there
+                self.work.parent.rmdir()
+
+    def check(self) -> None:
+        """The fence, see `Lease.check`."""
+        self.lease.check()
+
+    def scratch(self, name: str = "scratch") -> Path:
+        """A new local folder for this attempt only."""
+        folder = self.work / f"{name}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        return folder
+
+    def place_for(self, key: str) -> Path:
+        """Where a unit is computed; it makes the folder itself."""
+        return self.work / f"{key}-{uuid.uuid4().hex[:8]}"
+
+    def lasting_scratch(self) -> Path:
+        """A local folder that a killed run leaves behind for the next attempt."""
+        folder = self._lasting()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def drop_lasting(self) -> None:
+        """Remove the lasting scratch: what lies there is not to be gone on from."""
+        shutil.rmtree(self._lasting(), ignore_errors=True)
+
+    def _lasting(self) -> Path:
+        if self.store.is_local:
+            return Path(self.store.url(f"{self.folder}/{LASTING}"))
+        store = hashlib.sha256(self.store.url("").encode()).hexdigest()[:16]
+        return cache_folder() / "scratch" / store / self.folder
+
+    def put(self, local: Path, name: str, entry: Mapping[str, Any]) -> None:
+        """Move a finished file to its place in the artifact.
+
+        A file that is there already with the same bytes stays: it may be in use. Only over
+        other bytes, which no record can name, is it moved by force, with another look at the
+        lease right before.
+        """
+        self.check()
+        path = f"{self.folder}/{name}"
+        if self.store.put_new(local, path):
+            return
+        there = StoredFile(self.store.url(path), entry["sha256"], entry["bytes"])
+        if self.store.is_sound(path, there, anew=True):
+            local.unlink()
+            return
+        self.check()
+        self.store.put(local, path)
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a sealed record."""
+        self.check()
+        self.store.write(f"{self.folder}/{name}", seal(content))
+
+    def record(self, unit: UnitRecord) -> None:
+        """Write down that a unit is done: from now on it counts."""
+        self.write(unit.path, unit.to_json())
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder of the artifact."""
+        self.check()
+        self.store.remove(f"{self.folder}/{name}")
+
+
+def fingerprint(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """The digest of a unit's files, to tell two results apart at a glance."""
+    return digest_of({suffix: entry["sha256"] for suffix, entry in entries.items()})[:16]

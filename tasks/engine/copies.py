@@ -1,0 +1,87 @@
+"""Copies of remote files on this machine: fetched once, checked at every use, and bounded."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import fsspec
+
+from tasks.engine.digests import cache_folder, known_digest
+from tasks.engine.files import explained, flush_file, sync_folder, temporary_beside
+from tasks.engine.identity import file_digest
+from tasks.engine.units import StoredFile
+from tasks.errors import StageError
+
+MOST_BYTES = 20 << 30
+_IN_USE_SECONDS = 3600.0
+
+
+def local_copy(file: StoredFile) -> Path:
+    """The file on this machine: itself when it is local, else a checked copy.
+
+    Raises:
+        StageError: the remote bytes are not those that were recorded.
+    """
+    if "://" not in file.url:
+        return Path(file.url)
+    path = cache_folder() / "files" / file.sha256
+    if not _is_sound(path, file):
+        _fetch(file, path)
+        _make_room(path.parent)
+    with contextlib.suppress(OSError):
+        _mark(path).touch()  # used just now: it stays
+    return path
+
+
+def _mark(path: Path) -> Path:
+    """A file whose time says when a copy was last used; the copy itself must not be touched."""
+    return path.with_name(f".{path.name}.used")
+
+
+def _is_sound(path: Path, file: StoredFile) -> bool:
+    try:
+        return path.stat().st_size == file.bytes and known_digest(path) == file.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _fetch(file: StoredFile, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        with explained(str(temporary)):
+            fs, remote = fsspec.core.url_to_fs(file.url)
+            fs.get_file(remote, str(temporary))
+            flush_file(temporary)
+        if file_digest(temporary) != file.sha256:
+            raise StageError(
+                f"{file.url}: the bytes that arrived are not those that were recorded. "
+                "Run `roberta verify --repair` on the store."
+            )
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the copies used longest ago; what was used within the hour stays whatever it takes.
+
+    A copy that vanishes under a reader that has it open stays readable to it.
+    """
+    limit = int(os.environ.get("ROBERTA_CACHE_BYTES", MOST_BYTES))
+    known = []
+    for path in folder.glob("[!.]*"):
+        with contextlib.suppress(OSError):
+            mark, found = _mark(path), path.stat()
+            used = mark.stat().st_mtime if mark.exists() else found.st_mtime
+            known.append((used, found.st_size, path))
+    total = sum(size for _, size, _ in known)
+    oldest_in_use = time.time() - _IN_USE_SECONDS
+    for used, size, path in sorted(known):
+        if total <= limit or used > oldest_in_use:
+            return
+        path.unlink(missing_ok=True)
+        _mark(path).unlink(missing_ok=True)
+        total -= size

@@ -1,0 +1,170 @@
+"""Digests of local files, remembered for as long as a file has not been touched.
+
+A file is known by (device, inode, size, mtime, ctime). The kernel moves ctime with every write
+and nobody can set it, so a changed file is hashed again, even one whose mtime was put back. A
+file that was touched in the last seconds is never remembered: a later write could fall into the
+same tick of the file system's clock. `roberta verify` reads everything anew.
+
+Outside files (sources, a tokenizer or model to start from) carry the stamp they were hashed
+under, and every unit that reads one checks it before and after: what is recorded under a key is
+what the key was made of.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tasks.engine.identity import file_digest
+from tasks.engine.units import StoredFile
+from tasks.errors import UserError
+
+Stamp = tuple[int, int, int, int, int]
+
+_SETTLED_NS = 2_000_000_000
+_MOST_ENTRIES = 1_000_000
+_TABLE = "CREATE TABLE IF NOT EXISTS digests (stamp TEXT PRIMARY KEY, sha256 TEXT NOT NULL)"
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What a file is known by while its content stays the same."""
+    found = path.stat()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _is_settled(stamp: Stamp) -> bool:
+    """Whether the file's last change lies so far back that a further one would show."""
+    return max(stamp[3:]) + _SETTLED_NS < time.time_ns()
+
+
+def known_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex; read only if the file is new or was touched."""
+    stamp = stamp_of(path)
+    settled = _is_settled(stamp)
+    if settled and (digest := _memory().get(stamp)) is not None:
+        return digest
+    digest = file_digest(path)
+    if settled and stamp_of(path) == stamp:
+        _memory().put(stamp, digest)
+    return digest
+
+
+def outside_file(path: Path) -> StoredFile:
+    """A file that others may change at any time: its content now, and how to tell a change.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it is being written to.
+    """
+    stamp = stamp_of(path)
+    digest = known_digest(path)
+    if stamp_of(path) != stamp:
+        raise _changed(path)
+    return StoredFile(str(path.absolute()), digest, stamp[2], stamp=stamp)
+
+
+def check_unchanged(payload: Any) -> None:
+    """Check every outside file in a unit's payload.
+
+    Raises:
+        UserError: one has changed since it was hashed.
+    """
+    for file in _outside_files(payload):
+        path = Path(file.url)
+        try:
+            same = stamp_of(path) == file.stamp or file_digest(path) == file.sha256
+        except OSError as problem:
+            raise _changed(path) from problem
+        if not same:
+            raise _changed(path)
+
+
+def _changed(path: Path) -> UserError:
+    return UserError(
+        f"{path}: the file was changed while it was being read. Nothing of it was taken over; "
+        "run the same command again when it is at rest."
+    )
+
+
+def _outside_files(value: Any) -> Iterator[StoredFile]:
+    if isinstance(value, StoredFile):
+        if value.stamp is not None:
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _outside_files(item)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        for item in value:
+            yield from _outside_files(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _outside_files(getattr(value, field.name))
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _outside_files(getattr(value, name))
+
+
+class _Memory:
+    """The remembered digests, shared by all processes of a user; a convenience, never needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        with contextlib.suppress(sqlite3.Error, OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(_TABLE)
+            (count,) = connection.execute("SELECT count(*) FROM digests").fetchone()
+            if count > _MOST_ENTRIES:
+                connection.execute("DELETE FROM digests")
+            connection.commit()
+            self._connection = connection
+
+    def get(self, stamp: Stamp) -> str | None:
+        found = self._do("SELECT sha256 FROM digests WHERE stamp = ?", (_text(stamp),))
+        return str(found[0][0]) if found else None
+
+    def put(self, stamp: Stamp, digest: str) -> None:
+        self._do("INSERT OR REPLACE INTO digests VALUES (?, ?)", (_text(stamp), digest))
+
+    def _do(self, command: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        with self._lock:
+            if self._connection is None:
+                return []
+            try:
+                with self._connection:
+                    return self._connection.execute(command, values).fetchall()
+            except sqlite3.Error:
+                self._connection = None  # a damaged or locked memory: hash everything
+                return []
+
+
+def _text(stamp: Stamp) -> str:
+    return ":".join(str(part) for part in stamp)
+
+
+def _memory() -> _Memory:
+    return _memory_at(cache_folder() / "digests.sqlite", os.getpid())
+
+
+@cache
+def _memory_at(path: Path, _process: int) -> _Memory:
+    """One a process: a connection does not survive a fork."""
+    return _Memory(path)
+
+
+def cache_folder() -> Path:
+    """What may be lost lies here: `$ROBERTA_CACHE`, or a folder in the user's cache."""
+    base = os.environ.get("ROBERTA_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "roberta-pipeline"

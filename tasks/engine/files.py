@@ -1,0 +1,130 @@
+"""Files on a local disk: written whole or not at all, flushed, and refused with advice.
+
+A name that ends in `.tmp` and begins with a dot is a file in the making. It never counts: a
+crash may leave it behind at any moment, and no reader may take it for damage or for a record.
+"""
+
+import errno
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import StageError
+
+# numpy checks what C's fwrite wrote and forgets why it was less.
+_SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name for a file in the making, on the same disk as what it will be."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a path, or its last part, is a file in the making."""
+    name = path.rsplit("/", 1)[-1]
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def write_whole(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write a small file: readers see the old bytes or the new, never a part.
+
+    Without `flush` a power cut may leave an empty file; right for what is worthless after one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        _write(temporary, content, flush)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if flush:
+        sync_folder(path.parent)
+
+
+def create_whole(path: Path, content: bytes) -> bool:
+    """Write a small file unless there is one; whether it was written. Of many writers one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        _write(temporary, content, flush=True)
+        created = move_new(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return created
+
+
+def move_new(source: Path, target: Path) -> bool:
+    """Move a flushed file to a name that must be free; whether it was, in one step."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
+            raise
+        # A disk without hard links: look, then move. Two writers may both see it free.
+        if target.exists():
+            return False
+        os.replace(source, target)
+    else:
+        source.unlink()
+    sync_folder(target.parent)
+    return True
+
+
+def _write(path: Path, content: bytes, flush: bool) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        if flush:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def flush_file(path: Path) -> None:
+    """Force a file's bytes to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, so that a rename survives a power cut."""
+    flush_file(folder)
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn a disk's refusal into a paragraph that says what to do."""
+    try:
+        yield
+    except OSError as problem:
+        reason = disk_problem(problem)
+        if reason is None:
+            raise
+        raise StageError(f"{path}: {reason}") from problem
+
+
+def disk_problem(problem: BaseException) -> str | None:
+    """What to tell the user when the disk is full or read-only, else None."""
+    number = getattr(problem, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or _says_full(problem):
+        return (
+            "there is no space left on the disk. Everything finished is kept; free some space "
+            "(`roberta prune`, or another --store) and run the same command again."
+        )
+    if number in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"the place cannot be written ({problem}). Choose another --store."
+    return None
+
+
+def _says_full(problem: BaseException) -> bool:
+    """Whether an error that lost its number tells of a full disk."""
+    text = str(problem)
+    short = isinstance(problem, OSError) and bool(_SHORT_WRITE.match(text))
+    return short or "No space left" in text

@@ -1,0 +1,116 @@
+"""The machine goes away at every single write, one after the other; then a run that may finish.
+
+The store is real; around it counts what changes it, and from the n-th on nothing gets through
+any more, neither before it (the write is lost) nor after it (only its answer is).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_stage import ToySlice, toy_stages
+
+from tasks.config import Config
+from tasks.engine.runner import run_stage
+from tasks.engine.store import Store
+
+NUMBERS = [3, 1, 2]
+CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
+CHANGES = ("write", "create", "put", "put_new", "copy", "remove")
+
+
+class Gone(BaseException):
+    """The process ends here: nothing catches it."""
+
+
+class DyingStore(Store):
+    """A store that goes away at its n-th change."""
+
+    def __init__(self, url: str, last: int, after: bool) -> None:
+        super().__init__(url)
+        self.left, self.after, self.gone = last, after, False
+        for name in CHANGES:
+            setattr(self, name, self._dying(getattr(super(), name)))
+
+    def _dying(self, change: Any) -> Any:
+        def changed(*arguments: Any, **options: Any) -> Any:
+            if self.gone:
+                raise Gone
+            self.left -= 1
+            if self.left < 0:
+                self.gone = True
+                if self.after:
+                    change(*arguments, **options)
+                raise Gone
+            return change(*arguments, **options)
+
+        return changed
+
+
+def run(store: Store, numbers: list[int], **options: Any) -> str:
+    first, second = toy_stages(ToySlice(numbers=numbers))
+    one = run_stage(first, CONFIG, store, **options)
+    return run_stage(second, CONFIG, store, {"first": one.artifact}).artifact.digest
+
+
+@pytest.mark.parametrize("scheme", ["local", "memory"])
+@pytest.mark.parametrize("after", [False, True], ids=["lost", "answer lost"])
+@pytest.mark.parametrize("before", ["nothing", "a sibling", "damage", "force"])
+def test_a_run_that_ended_at_any_write_goes_on_to_the_same_bytes(
+    tmp_path: Path, before: str, after: bool, scheme: str
+) -> None:
+    """Whatever was there before: the next run ends with what an undisturbed one has."""
+    wanted = run(Store(str(tmp_path / "undisturbed")), NUMBERS)
+    changes = 0
+    while True:
+        place = f"{tmp_path}/{changes}" if scheme == "local" else f"memory://{tmp_path}/{changes}"
+        options = prepare(Store(place), before)
+        dying = DyingStore(place, changes, after)
+        try:
+            run(dying, NUMBERS, **options)
+        except Gone:
+            pass
+        else:
+            break
+        forget_owner(Store(place))
+        store = Store(place)
+        assert run(store, NUMBERS) == wanted
+        assert_whole(store)
+        changes += 1
+    assert changes >= 5
+
+
+def prepare(store: Store, before: str) -> dict[str, Any]:
+    if before == "a sibling":
+        run(store, [1, 2])
+    elif before in ("damage", "force"):
+        run(store, NUMBERS)
+    if before == "damage":
+        (folder,) = store.names("1-first")
+        store.write(f"1-first/{folder}/numbers/00001.txt", b"x\n")
+        store.remove(f"2-second/{store.names('2-second')[0]}/manifest.json")
+    return {"force": True} if before == "force" else {}
+
+
+def forget_owner(store: Store) -> None:
+    """The lease names this very process, which lives on; the real one would be known dead."""
+    for stage in ("1-first", "2-second"):
+        for folder in store.names(stage):
+            for name in store.names(f"{stage}/{folder}/.lease"):
+                path = f"{stage}/{folder}/.lease/{name}"
+                dead = (store.read(path) or b"").replace(b'"released": false', b'"released": true')
+                store.write(path, dead)
+
+
+def assert_whole(store: Store) -> None:
+    """Served as cached, sound to the last byte, and nothing lies about that nobody names."""
+    first, _ = toy_stages(ToySlice(numbers=NUMBERS))
+    outcome = run_stage(first, CONFIG, store)
+    assert outcome.state == "cached"
+    artifact = outcome.artifact
+    assert artifact.damaged(anew=True) == {}
+    named = {"manifest.json"} | {path for path, _ in artifact.outputs}
+    named |= {unit.path for unit in artifact.units}
+    found = store.files(artifact.folder, temporary=True)
+    left = {path for path in found if not path.startswith(".lease/")} - named
+    assert left <= {"replaced.json"}  # between the manifest and its removal; the next one's
