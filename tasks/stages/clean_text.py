@@ -13,6 +13,7 @@ near copy among the training documents. Only the two last kinds of units are han
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def clean_file(
     ledger.take(documents=0, bytes=0)
     with (
         DocumentWriter(work.path(".arrow")) as writer,
-        RejectWriter(work.path(".rejects.arrow")) as rejects,
+        RejectWriter(work.path(".rejects.arrow")) if keep_rejects else nullcontext() as rejects,
     ):
         for document in read_documents(documents.local()):
             before = len(document.text.encode())
@@ -129,15 +130,13 @@ def clean_file(
             judged = cleaner.judge(document.text)
             if judged.reason is not None:
                 ledger.drop(judged.reason, documents=1, bytes=before)
-                if keep_rejects:
+                if rejects is not None:
                     rejects.add(document, judged.reason)
                 continue
             size = writer.add(document.id, document.record, judged.text)
             arrays.add(document.id, judged.text, judged.signature)
             ledger.keep(documents=1, bytes=size)
             ledger.drop("rewritten", bytes=before - size)
-    if not keep_rejects:
-        work.path(".rejects.arrow").unlink()
     arrays.save({name: work.path(f".{name}.npy") for name in ARRAYS})
     rows = {".arrow": writer.num_documents}
     return UnitReport(ledger, rows, {"documents": writer.num_documents})

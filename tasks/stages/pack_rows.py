@@ -20,7 +20,7 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import UserError
-from tasks.packing.counts import count_tokens
+from tasks.packing.counts import Written, count_tokens, count_written, total_written
 from tasks.packing.encoded import PARTS, Encoded, encode_documents
 from tasks.packing.layout import (
     Piece,
@@ -59,9 +59,10 @@ def pack(context: Context) -> StageReport:
         if split == "train" and not units:
             raise UserError(_too_small(context.config, results))
         shards += units
-        summary[split] = _account(context.config, split, results, ledger)
         number += sum(result.summary["documents"] for result in results)
     written = context.map(write_shard, shards)
+    for split, results in encoded.items():
+        summary[split] = _account(context.config, split, results, written, ledger)
     train = [result.files[".arrow"] for result in written if result.label.startswith("train/")]
     vocab_size = context.input("tokenizer").summary["vocab_size"]
     counts = Unit("token_counts", {"shards": train, "vocab_size": vocab_size})
@@ -98,9 +99,8 @@ def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> U
         "tokens": int(encoded.offsets[-1]),
         "empty": int((np.diff(encoded.offsets) == 0).sum()),
     }
-    return UnitReport(
-        rows={f".{part}.npy": encoded.num_documents for part in PARTS}, summary=summary
-    )
+    rows = {f".{part}.npy": len(getattr(encoded, part)) for part in PARTS}
+    return UnitReport(rows=rows, summary=summary)
 
 
 @lru_cache(maxsize=1)
@@ -188,9 +188,11 @@ def write_shard(
     ]
     dtype = opened[0].encoded.tokens.dtype
     make = pack_stream if format == "full_sentences" else pack_documents
-    rows = make(opened, row_tokens, special_tokens == "bos_eos", dtype)
-    write_rows(work.path(".arrow"), rows)
-    return UnitReport(rows={".arrow": len(rows.lengths_R)})
+    has_specials = special_tokens == "bos_eos"
+    path = work.path(".arrow")
+    write_rows(path, make(opened, row_tokens, has_specials, dtype))
+    written = count_written(path, has_specials=has_specials)
+    return UnitReport(rows={".arrow": written.rows}, summary=written.to_json())
 
 
 def write_token_counts(
@@ -214,34 +216,38 @@ def tabulate_documents(work: UnitWork, *, files: Sequence[Mapping[str, Any]]) ->
 
 
 def _account(
-    config: PackConfig, split: str, results: Sequence[UnitResult], ledger: Ledger
+    config: PackConfig,
+    split: str,
+    results: Sequence[UnitResult],
+    written: Sequence[UnitResult],
+    ledger: Ledger,
 ) -> dict[str, int]:
-    """Count documents and tokens of a split into the ledger; its figures for the summary."""
-    documents = sum(result.summary["documents"] for result in results)
-    tokens = sum(result.summary["tokens"] for result in results)
-    lengths = _stream_lengths(config, results)
+    """Book a split: what was encoded came in, what lies in its shards was kept.
+
+    What was dropped is computed from the lengths, so a row that is lost on the way does not
+    balance.
+    """
+    stream = sum(_stream_lengths(config, results))
     per_row = _units_per_row(config)
-    stream = sum(lengths)
-    rows = stream // per_row if split == "train" else -(-stream // per_row)
-    lost_documents, lost_tokens = _remainder(config, results, max(0, stream - rows * per_row))
-    ledger.take(documents=documents, tokens=tokens)
-    ledger.keep(documents=documents - lost_documents, tokens=tokens - lost_tokens)
-    ledger.drop("remainder", documents=lost_documents, tokens=lost_tokens)
-    return {
-        "rows": rows,
-        "documents": documents - lost_documents,
-        "tokens": tokens - lost_tokens,
-        "special_tokens": _special_tokens(config, rows, stream, lost_tokens, tokens),
+    left = stream % per_row if split == "train" else 0
+    lost_documents, lost_tokens = _remainder(config, results, left)
+    shards = [result for result in written if result.label.startswith(f"{split}/")]
+    kept = total_written(Written(**result.summary) for result in shards)
+    came_in = {
+        name: sum(result.summary[name] for result in results)
+        for name in ("documents", "tokens", "empty")
     }
-
-
-def _special_tokens(config: PackConfig, rows: int, stream: int, lost: int, tokens: int) -> int:
-    if config.special_tokens == "none":
-        return 0
-    if config.format == "doc_sentences":
-        return 2 * rows
-    capacity = _units_per_row(config)
-    return rows + min(stream, rows * capacity) - (tokens - lost)
+    ledger.take(documents=came_in["documents"], tokens=came_in["tokens"])
+    ledger.keep(documents=kept.documents, tokens=kept.tokens)
+    ledger.drop("remainder", documents=lost_documents, tokens=lost_tokens)
+    if came_in["empty"]:
+        ledger.drop("empty", documents=came_in["empty"])
+    return {
+        "rows": kept.rows,
+        "documents": kept.documents,
+        "tokens": kept.tokens,
+        "special_tokens": kept.special_tokens,
+    }
 
 
 def _remainder(config: PackConfig, results: Sequence[UnitResult], left: int) -> tuple[int, int]:
@@ -272,7 +278,7 @@ def _too_small(config: PackConfig, results: Sequence[UnitResult]) -> str:
 PACK = Stage(
     name="pack",
     number=4,
-    version=2,
+    version=3,
     needs=("clean", "tokenizer"),
     config=pack_slice,
     run=pack,
