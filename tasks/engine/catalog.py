@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.engine.attempt import Attempt, fingerprint
 from tasks.engine.computing import ComputedUnit
-from tasks.engine.identity import key_of
+from tasks.engine.identity import key_of, library_versions
 from tasks.engine.records import UNITS, UnitRecord, read_unit
 from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.units import Unit, UnitResult
@@ -42,6 +42,7 @@ class Catalog:
     ) -> None:
         self.attempt, self.stage, self.expected = attempt, stage, expected
         self.store, self.folder = attempt.store, attempt.folder
+        self._libraries = library_versions(stage.libraries)
         self._used: dict[str, UnitRecord] = {}
         self._elsewhere = {} if alone else self._index_siblings()
 
@@ -61,6 +62,7 @@ class Catalog:
             {
                 "stage": self.stage.name,
                 "version": self.stage.version,
+                "libraries": self._libraries,
                 "function": getattr(function, "__name__", ""),
                 "payload": unit.payload,
             }

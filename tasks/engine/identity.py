@@ -9,7 +9,9 @@ import dataclasses
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,23 @@ def digest_of(value: Any) -> str:
 def key_of(value: Any) -> str:
     """The short key that names a folder: the first 16 hex digits of `digest_of`."""
     return digest_of(value)[:KEY_CHARACTERS]
+
+
+def library_versions(names: Sequence[str]) -> dict[str, str]:
+    """The versions that a stage's bytes depend on.
+
+    Of pyarrow the major version counts: it decides how a file is laid out, not what is in it.
+    `unicode` is the version of Python's own character database.
+    """
+    versions = {}
+    for name in names:
+        if name == "unicode":
+            versions[name] = unicodedata.unidata_version
+        elif name == "pyarrow":
+            versions[name] = metadata.version(name).split(".")[0]
+        else:
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def file_digest(path: Path) -> str:

@@ -19,7 +19,7 @@ from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
 from tasks.engine.context import Context
 from tasks.engine.files import disk_problem
-from tasks.engine.identity import canonical, key_of
+from tasks.engine.identity import canonical, key_of, library_versions
 from tasks.engine.lease import LEASES, Lease
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import merged
@@ -76,6 +76,7 @@ def identify(stage: Stage[Any], config: Config, inputs: Mapping[str, Artifact]) 
         {
             "stage": stage.name,
             "version": stage.version,
+            "libraries": library_versions(stage.libraries),
             "config": identity,
             "externals": {label: file.sha256 for label, file in externals.items()},
             "inputs": {name: artifact.digest for name, artifact in needed.items()},
@@ -224,6 +225,7 @@ def _finish(
     manifest = {
         "stage": stage.name,
         "version": stage.version,
+        "libraries": library_versions(stage.libraries),
         "key": identity.key,
         "config": identity.config,
         "externals": {label: file.sha256 for label, file in identity.externals.items()},

@@ -108,7 +108,8 @@ class Stage(Generic[C]):
 
     `version` is raised by hand whenever the stage's output bytes change. `externals` names
     the files a stage reads from outside the store, each by content; labels are part of the
-    identity, paths are not.
+    identity, paths are not. `libraries` are those whose version decides what the stage writes,
+    see `library_versions`: it is part of the identity of the stage and of its units.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Stage(Generic[C]):
     config: "Callable[[Config], C]"
     run: Callable[[StageContext[C]], StageReport]
     externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
+    libraries: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:

@@ -343,4 +343,5 @@ CLEAN = Stage(
     needs=("download",),
     config=clean_slice,
     run=clean,
+    libraries=("ftfy", "unicode", "pyarrow"),
 )

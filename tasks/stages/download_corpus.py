@@ -241,4 +241,5 @@ DOWNLOAD = Stage(
     config=corpus_slice,
     run=run,
     externals=outside_files,
+    libraries=("charset-normalizer", "pyarrow"),
 )

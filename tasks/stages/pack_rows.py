@@ -282,4 +282,5 @@ PACK = Stage(
     needs=("clean", "tokenizer"),
     config=pack_slice,
     run=pack,
+    libraries=("tokenizers", "pyarrow"),
 )

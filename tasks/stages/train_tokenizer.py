@@ -197,4 +197,5 @@ TOKENIZER = Stage(
     config=tokenizer_slice,
     run=make_tokenizer,
     externals=source_files,
+    libraries=("tokenizers",),
 )
