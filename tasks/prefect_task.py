@@ -20,6 +20,25 @@ from tasks.engine.store import Store
 from tasks.stages import get_stage
 
 
+class _Order:
+    """What a stage is run with.
+
+    A plain object, because Prefect looks into every dict, list and dataclass that a task is
+    given, and an artifact of 20,000 units has millions of values.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        inputs: Mapping[str, Artifact],
+        force: bool,
+        progress: Progress,
+    ) -> None:
+        self.config, self.store, self.inputs = config, store, inputs
+        self.force, self.progress = force, progress
+
+
 @task(
     name="stage",
     task_run_name="{stage_name}",
@@ -27,20 +46,22 @@ from tasks.stages import get_stage
     persist_result=False,
     log_prints=False,
 )
-def _stage_task(
-    stage_name: str,
-    config: Config,
-    store: Store,
-    inputs: Mapping[str, Artifact],
-    force: bool,
-    progress: Progress,
-) -> Any:
-    stage = get_stage(stage_name)
-    outcome = run_stage(stage, config, store, inputs, force=force, progress=progress)
+def _stage_task(stage_name: str, order: _Order) -> Any:
+    stage, store = get_stage(stage_name), order.store
+    outcome = run_stage(
+        stage, order.config, store, order.inputs, force=order.force, progress=order.progress
+    )
     path = store.url(outcome.artifact.folder)
     if outcome.state == "cached":
-        return Completed(name="Cached", message=f"reused {path}", data=outcome)
-    return Completed(message=f"made {path}", data=outcome)
+        return Completed(name="Cached", message=f"reused {path}", data=_Result(outcome))
+    return Completed(message=f"made {path}", data=_Result(outcome))
+
+
+class _Result:
+    """An outcome, kept from being looked into."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
 
 
 def run_stage_as_task(
@@ -60,7 +81,7 @@ def run_stage_as_task(
     Raises:
         UserError, StageError: as `run_stage`.
     """
-    state = _stage_task(stage_name, config, store, inputs, force, progress, return_state=True)
-    outcome = state.result()
-    assert isinstance(outcome, Outcome)
-    return outcome
+    order = _Order(config, store, inputs, force, progress)
+    result = _stage_task(stage_name, order, return_state=True).result()
+    assert isinstance(result, _Result)
+    return result.outcome
