@@ -64,6 +64,16 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def digest_of_json(value: Any) -> str:
+    """`digest_of` for what is plain JSON already, such as a record that was read: a lot faster.
+
+    Raises:
+        TypeError, ValueError: the value is not plain JSON.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def key_of(value: Any) -> str:
     """The short key that names a folder: the first 16 hex digits of `digest_of`."""
     return digest_of(value)[:KEY_CHARACTERS]

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.engine.identity import digest_of
+from tasks.engine.identity import digest_of, digest_of_json
 from tasks.engine.ledger import Ledger
 from tasks.engine.store import Store
 from tasks.engine.units import StoredFile, UnitResult
@@ -38,7 +38,7 @@ def seal(content: Mapping[str, Any]) -> bytes:
 
 
 def _sealed(record: Mapping[str, Any]) -> bytes:
-    sealed = {**record, "digest": digest_of(record)}
+    sealed = {**record, "digest": digest_of_json(record)}
     return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -52,8 +52,8 @@ def unseal(content: bytes | None) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(content)
-        digest = record.pop("digest")
-        intact = digest == digest_of(record) and _sealed(record) == content
+        del record["digest"]
+        intact = _sealed(record) == content
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     if not intact:
