@@ -1,8 +1,7 @@
 """Cleaned files: the documents that passed the filters, and what finding repeats needs.
 
     .arrow           the documents with their text put right (see tasks.documents)
-    .ids.npy         uint8  [documents, 16]      their ids
-    .contents.npy    uint8  [documents, 16]      hash of the text
+    .ids.npy         uint8  [documents, 16]      their ids, equal for exact repeats
     .sizes.npy       int64  [documents]          UTF-8 bytes of the text
     .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near repeats stay
     .rejects.arrow   dropped documents with the reason, when they are to be kept
@@ -12,7 +11,6 @@ The arrays are read by memory map, so finding repeats needs no text and little m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,10 @@ from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
 from tasks.cleaning.shingles import PhraseHasher
 from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import Document
+from tasks.documents import Document, document_id
 from tasks.engine.units import StoredFile
 
-ARRAYS = ("ids", "contents", "sizes", "signatures")
+ARRAYS = ("ids", "sizes", "signatures")
 _NO_SIGNATURE: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
 
 
@@ -75,16 +73,13 @@ class CleanedArrays:
     def __init__(self, num_hashes: int | None) -> None:
         self._num_hashes = num_hashes or 0
         self._ids: list[bytes] = []
-        self._contents: list[bytes] = []
         self._sizes: list[int] = []
         self._signatures: list[NDArray[np.uint32]] = []
 
-    def add(self, id: bytes, text: str, signature: NDArray[np.uint32]) -> None:
+    def add(self, text: str, signature: NDArray[np.uint32]) -> None:
         """Note one document that passed."""
-        encoded = text.encode()
-        self._ids.append(id)
-        self._contents.append(blake2b(encoded, digest_size=16).digest())
-        self._sizes.append(len(encoded))
+        self._ids.append(document_id(text))
+        self._sizes.append(len(text.encode()))
         self._signatures.append(signature)
 
     def save(self, paths: Mapping[str, Path]) -> None:
@@ -95,7 +90,6 @@ class CleanedArrays:
             np.stack(self._signatures, out=signatures)
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.frombuffer(b"".join(self._ids), dtype=np.uint8).reshape(count, 16),
-            "contents": np.frombuffer(b"".join(self._contents), dtype=np.uint8).reshape(count, 16),
             "sizes": np.array(self._sizes, dtype=np.int64),
             "signatures": signatures,
         }

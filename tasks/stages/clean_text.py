@@ -132,8 +132,8 @@ def clean_file(
                 if keep_rejects:
                     rejects.add(document, judged.reason)
                 continue
-            size = writer.add(document.id, document.record, judged.text)
-            arrays.add(document.id, judged.text, judged.signature)
+            size = writer.add(document.record, judged.text)
+            arrays.add(judged.text, judged.signature)
             ledger.keep(documents=1, bytes=size)
             ledger.drop("rewritten", bytes=before - size)
     if not keep_rejects:
@@ -153,7 +153,7 @@ def _decide(context: Context, cleaned: Sequence[UnitResult]) -> UnitResult:
     sources = [int(result.label.rsplit("/", 1)[-1].split("-")[0]) for result in cleaned]
     payload = {
         "ids": _arrays(cleaned, "ids"),
-        "contents": _arrays(cleaned, "contents") if config.dedup.exact else None,
+        "exact": config.dedup.exact,
         "sizes": _arrays(cleaned, "sizes"),
         "edges": _find_near(context, cleaned),
         "shares": [context.config.held_out[source] for source in sources],
@@ -207,7 +207,7 @@ def decide_fates(
     work: UnitWork,
     *,
     ids: Sequence[StoredFile],
-    contents: Sequence[StoredFile] | None,
+    exact: bool,
     sizes: Sequence[StoredFile],
     edges: Sequence[StoredFile],
     shares: Sequence[float],
@@ -218,8 +218,8 @@ def decide_fates(
     counts = [len(open_array(file)) for file in sizes]
     fates = np.full(len(size_of), TRAIN, dtype=np.uint8)
     originals = np.arange(len(fates))
-    if contents is not None:
-        originals = mark_exact(fates, joined(contents))
+    if exact:
+        originals = mark_exact(fates, joined(ids))
     if edges:
         mark_near(fates, np.unique(joined(edges), axis=0), originals)
     hold_out(fates, joined(ids), np.repeat(np.array(shares, dtype=np.float64), counts), seed)
@@ -274,7 +274,7 @@ def write_fated(
     with DocumentWriter(work.path(".arrow")) as writer:
         for document, found in _with_fates(documents, ids, fates):
             if found == fate:
-                writer.add(*document)
+                writer.add(document.record, document.text)
     rows = {".arrow": writer.num_documents}
     summary = {"documents": writer.num_documents, "bytes": writer.num_bytes}
     return UnitReport(rows=rows, summary=summary)
@@ -340,7 +340,7 @@ def _nothing_left(ledger: Ledger) -> str:
 CLEAN = Stage(
     name="clean",
     number=2,
-    version=2,
+    version=3,
     needs=("download",),
     config=clean_slice,
     run=clean,

@@ -24,6 +24,7 @@ from tasks.cleaning.normalise import Form, normalise
 from tasks.cleaning.shingles import PhraseHasher
 from tasks.cleaning.split import EXACT, HELD_OUT, NEAR, TRAIN, draw, hold_out, mark_exact, mark_near
 from tasks.config.clean import FilterConfig, UnicodeConfig
+from tasks.documents import document_id
 
 # Characters that normalisation is about, mixed with pieces of mojibake and ordinary text.
 AWKWARD = [
@@ -242,10 +243,7 @@ def test_of_repeats_the_first_stays_whatever_joins_them(
 
 def ids_of(count: int, start: int = 0) -> np.ndarray:
     """Some ids as the download stage makes them."""
-    from tasks.documents import DocumentIds
-
-    ids = DocumentIds("source", "0" * 64)
-    joined = b"".join(ids(number) for number in range(start, start + count))
+    joined = b"".join(document_id(f"document {n}") for n in range(start, start + count))
     return np.frombuffer(joined, dtype=np.uint8).reshape(count, 16)
 
 

@@ -16,6 +16,7 @@ from small_corpus import (
     write_texts,
 )
 
+from tasks.documents import document_id
 from tasks.engine.records import Artifact
 from tasks.errors import UserError
 
@@ -196,13 +197,15 @@ def test_a_corpus_with_nothing_left_ends_in_one_paragraph(
     assert not list((tmp_path / "store").glob("2-clean/*/manifest.json"))
 
 
-def test_documents_keep_their_ids_and_places(tmp_path: Path) -> None:
-    """Cleaning changes text, never identity: a training row can be traced to its source."""
-    folder = write_texts(tmp_path / "in", ["no", *TEXTS])
+def test_documents_keep_their_places(tmp_path: Path) -> None:
+    """A training row can be traced to its file and record; what cleaning left alone has its id."""
+    folder = write_texts(tmp_path / "in", ["no", *TEXTS, "Another\u00a0\r\ntext with two lines"])
     outcomes = run_small(tmp_path / "store", folder, "clean", held_out=0.3)
-    raw = {d.id: d for d in documents_of(outcomes["download"].artifact, "documents/")}
+    raw = {d.record: d for d in documents_of(outcomes["download"].artifact, "documents/")}
     cleaned = outcomes["clean"].artifact
     found = [*documents_of(cleaned, "train/"), *documents_of(cleaned, "held_out/")]
-    assert len(found) == len(TEXTS)
+    assert len(found) == len(TEXTS) + 1
     for document in found:
-        assert raw[document.id] == document
+        assert document.id == document_id(document.text)
+        if document.record <= len(TEXTS):
+            assert raw[document.record] == document
