@@ -4,7 +4,7 @@
     .ids.npy         uint8  [documents, 16]      their ids, equal for exact repeats
     .sizes.npy       int64  [documents]          UTF-8 bytes of the text
     .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near repeats stay
-    .rejects.arrow   dropped documents with the reason, when they are to be kept
+    .rejects.arrow   dropped documents with the reason, see tasks.cleaning.parting
 
 The arrays are read by memory map, so finding repeats needs no text and little memory.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.cleaning.filters import reason_to_drop
@@ -23,7 +22,7 @@ from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
 from tasks.cleaning.shingles import PhraseHasher
 from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import Document, document_id
+from tasks.documents import document_id
 from tasks.engine.units import StoredFile
 
 ARRAYS = ("ids", "sizes", "signatures")
@@ -111,43 +110,3 @@ def open_array(file: StoredFile) -> NDArray[Any]:
 def joined(files: Sequence[StoredFile]) -> NDArray[Any]:
     """The same array of several files as one, in their order."""
     return np.concatenate([open_array(file) for file in files])
-
-
-REJECTS = pa.schema(
-    [
-        pa.field("id", pa.binary(16), nullable=False),
-        pa.field("record", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-    ]
-)
-_REJECTS_A_BATCH = 4096
-
-
-class RejectWriter:
-    """Writes dropped documents with the reason; a context manager like `DocumentWriter`."""
-
-    def __init__(self, path: Path) -> None:
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-        self._writer = pa.ipc.new_file(str(path), REJECTS, options=options)
-        self._rows: list[dict[str, Any]] = []
-        self.num_documents = 0
-
-    def add(self, document: Document, reason: str) -> None:
-        """Append one dropped document."""
-        self._rows.append({**document._asdict(), "reason": reason})
-        self.num_documents += 1
-        if len(self._rows) >= _REJECTS_A_BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=REJECTS))
-            self._rows = []
-
-    def __enter__(self) -> "RejectWriter":
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._flush()
-        self._writer.close()

@@ -5,9 +5,10 @@ Later stages learn from it which documents files are whose. They never take a fi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
-from tasks.engine.units import UnitResult
+from tasks.engine.units import StoredFile, UnitResult
 from tasks.sources.sink import DOCUMENTS
 
 
@@ -47,3 +48,26 @@ class SourceSummary:
     def from_json(cls, value: Mapping[str, Any]) -> "SourceSummary":
         """The inverse of `to_json`."""
         return cls(**{**value, "files": tuple(value["files"])})
+
+
+@dataclass(frozen=True)
+class DocumentsFile:
+    """A file of documents: what to call units made of it, and the number of its source.
+
+    Sources are numbered in the config's order; `name` is for people and tells nothing.
+    """
+
+    name: str
+    source: int
+    stored: StoredFile
+
+
+def documents_files(
+    sources: Sequence[Mapping[str, Any]], outputs: Mapping[str, StoredFile]
+) -> list[DocumentsFile]:
+    """The documents files of all sources, from the download stage's summary and outputs."""
+    return [
+        DocumentsFile(PurePosixPath(path).stem, number, outputs[path])
+        for number, source in enumerate(map(SourceSummary.from_json, sources))
+        for path in source.files
+    ]

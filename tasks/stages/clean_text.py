@@ -13,6 +13,7 @@ near copy among the training documents. Only the two last kinds of units are han
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,11 @@ from tasks.cleaning.cleaned import (
     ARRAYS,
     CleanedArrays,
     Cleaner,
-    RejectWriter,
     joined,
     open_array,
 )
 from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
+from tasks.cleaning.parting import RejectWriter, write_fated, write_rejects
 from tasks.cleaning.split import (
     HELD_OUT,
     REASONS,
@@ -36,11 +37,12 @@ from tasks.cleaning.split import (
 )
 from tasks.config import CleanConfig, Config, Section
 from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import Document, DocumentWriter, read_documents
+from tasks.documents import DocumentWriter, read_documents
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
-from tasks.errors import StageError, UserError
+from tasks.errors import UserError
+from tasks.sources.summaries import DocumentsFile, documents_files
 
 SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
 _BANDS_A_UNIT = 4
@@ -68,10 +70,11 @@ def clean(context: Context) -> StageReport:
     Raises:
         UserError: nothing is left to train on.
     """
-    files = context.input("download").files("documents/", ".arrow")
+    download = context.input("download")
+    files = documents_files(download.summary["sources"], dict(download.outputs))
     cleaned = _clean_files(context, files)
     fates = _decide(context, cleaned)
-    ledger = Ledger.total(result.ledger for result in cleaned)
+    ledger = Ledger.total(file.unit.ledger for file in cleaned)
     _count_repeats(ledger, fates.summary)
     summary: dict[str, Any] = {}
     for split in SPLITS:
@@ -86,11 +89,16 @@ def clean(context: Context) -> StageReport:
     return StageReport(ledger, summary)
 
 
-def _name(file: StoredFile) -> str:
-    return file.url.rsplit("/", 1)[-1].removesuffix(".arrow")
+@dataclass(frozen=True)
+class CleanedFile:
+    """A documents file after cleaning: the unit that holds what is left of it."""
+
+    name: str
+    source: int
+    unit: UnitResult
 
 
-def _clean_files(context: Context, files: Sequence[StoredFile]) -> list[UnitResult]:
+def _clean_files(context: Context, files: Sequence[DocumentsFile]) -> list[CleanedFile]:
     config = context.config.clean
     near = config.dedup.near
     shared = {
@@ -99,8 +107,11 @@ def _clean_files(context: Context, files: Sequence[StoredFile]) -> list[UnitResu
         "num_hashes": None if near is None else near.num_hashes,
         "keep_rejects": config.keep_rejects,
     }
-    units = [Unit(f"cleaned/{_name(file)}", {"documents": file, **shared}) for file in files]
-    return context.map(clean_file, units, outputs=False)
+    units = [Unit(f"cleaned/{file.name}", {"documents": file.stored, **shared}) for file in files]
+    results = context.map(clean_file, units, outputs=False)
+    return [
+        CleanedFile(file.name, file.source, unit) for file, unit in zip(files, results, strict=True)
+    ]
 
 
 def clean_file(
@@ -143,27 +154,26 @@ def clean_file(
     return UnitReport(ledger, rows, {"documents": writer.num_documents})
 
 
-def _arrays(cleaned: Sequence[UnitResult], name: str) -> list[StoredFile]:
-    return [result.files[f".{name}.npy"] for result in cleaned]
+def _arrays(cleaned: Sequence[CleanedFile], name: str) -> list[StoredFile]:
+    return [file.unit.files[f".{name}.npy"] for file in cleaned]
 
 
-def _decide(context: Context, cleaned: Sequence[UnitResult]) -> UnitResult:
+def _decide(context: Context, cleaned: Sequence[CleanedFile]) -> UnitResult:
     """The fate of every document; one small file of fates for each cleaned file."""
     config = context.config.clean
-    sources = [int(result.label.rsplit("/", 1)[-1].split("-")[0]) for result in cleaned]
     payload = {
         "ids": _arrays(cleaned, "ids"),
         "exact": config.dedup.exact,
         "sizes": _arrays(cleaned, "sizes"),
         "edges": _find_near(context, cleaned),
-        "shares": [context.config.held_out[source] for source in sources],
+        "shares": [context.config.held_out[file.source] for file in cleaned],
         "seed": config.seed,
     }
     (fates,) = context.map(decide_fates, [Unit("fates", payload)], outputs=False)
     return fates
 
 
-def _find_near(context: Context, cleaned: Sequence[UnitResult]) -> list[StoredFile]:
+def _find_near(context: Context, cleaned: Sequence[CleanedFile]) -> list[StoredFile]:
     near = context.config.clean.dedup.near
     if near is None:
         return []
@@ -245,86 +255,35 @@ def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _fated(
-    cleaned: Sequence[UnitResult], fates: UnitResult
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each cleaned file's name, and the payload of a unit that parts its documents."""
-    for number, result in enumerate(cleaned):
+    cleaned: Sequence[CleanedFile], fates: UnitResult
+) -> Iterator[tuple[CleanedFile, dict[str, Any]]]:
+    """Each cleaned file, and the payload of a unit that parts its documents."""
+    for number, file in enumerate(cleaned):
         payload = {
-            "documents": result.files[".arrow"],
-            "ids": result.files[".ids.npy"],
+            "documents": file.unit.files[".arrow"],
+            "ids": file.unit.files[".ids.npy"],
             "fates": fates.files[f".{number:05}.npy"],
         }
-        yield result.label.rsplit("/", 1)[-1], payload
+        yield file, payload
 
 
 def _write_split(
-    context: Context, split: str, cleaned: Sequence[UnitResult], fates: UnitResult
+    context: Context, split: str, cleaned: Sequence[CleanedFile], fates: UnitResult
 ) -> list[UnitResult]:
     units = [
-        Unit(f"{split}/{name}", {**payload, "fate": SPLITS[split]})
-        for name, payload in _fated(cleaned, fates)
+        Unit(f"{split}/{file.name}", {**payload, "fate": SPLITS[split]})
+        for file, payload in _fated(cleaned, fates)
     ]
     return context.map(write_fated, units)
 
 
-def write_fated(
-    work: UnitWork, *, documents: StoredFile, ids: StoredFile, fates: StoredFile, fate: int
-) -> UnitReport:
-    """Copy the documents of one fate."""
-    with DocumentWriter(work.path(".arrow")) as writer:
-        for document, found in _with_fates(documents, ids, fates):
-            if found == fate:
-                writer.add(document.record, document.text)
-    rows = {".arrow": writer.num_documents}
-    summary = {"documents": writer.num_documents, "bytes": writer.num_bytes}
-    return UnitReport(rows=rows, summary=summary)
-
-
-def _with_fates(
-    documents: StoredFile, ids: StoredFile, fates: StoredFile
-) -> Iterator[tuple[Document, int]]:
-    """Documents with their fates, matched by id: a fate never reaches another document.
-
-    Raises:
-        StageError: the two files do not belong together.
-    """
-    known, decided = open_array(ids), open_array(fates)
-    for number, document in enumerate(read_documents(documents.local())):
-        if number >= len(decided) or document.id != known[number].tobytes():
-            raise StageError(f"{documents.url}: the fates are of other documents.")
-        yield document, int(decided[number])
-
-
-def _write_rejects(context: Context, cleaned: Sequence[UnitResult], fates: UnitResult) -> None:
+def _write_rejects(context: Context, cleaned: Sequence[CleanedFile], fates: UnitResult) -> None:
     """All dropped documents with their reasons, beside the others; no later stage reads them."""
     units = [
-        Unit(f"rejects/{name}", {**payload, "filtered": result.files[".rejects.arrow"]})
-        for result, (name, payload) in zip(cleaned, _fated(cleaned, fates), strict=True)
+        Unit(f"rejects/{file.name}", {**payload, "filtered": file.unit.files[".rejects.arrow"]})
+        for file, payload in _fated(cleaned, fates)
     ]
     context.map(write_rejects, units, outputs=False)
-
-
-def write_rejects(
-    work: UnitWork,
-    *,
-    documents: StoredFile,
-    ids: StoredFile,
-    fates: StoredFile,
-    filtered: StoredFile,
-) -> UnitReport:
-    """One file's dropped documents: those the filters refused, then its repeats."""
-    import pyarrow as pa
-
-    with RejectWriter(work.path(".arrow")) as writer:
-        with pa.memory_map(str(filtered.local())) as source:
-            reader = pa.ipc.open_file(source)
-            for number in range(reader.num_record_batches):
-                for row in reader.get_batch(number).to_pylist():
-                    writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
-        for document, fate in _with_fates(documents, ids, fates):
-            if fate in REASONS:
-                writer.add(document, REASONS[fate])
-    return UnitReport(rows={".arrow": writer.num_documents})
 
 
 def _nothing_left(ledger: Ledger) -> str:

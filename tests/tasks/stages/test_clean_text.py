@@ -19,6 +19,7 @@ from small_corpus import (
 from tasks.documents import document_id
 from tasks.engine.records import Artifact
 from tasks.errors import UserError
+from tasks.stages import download_corpus
 
 FILLER = "Document {0} says {0} times that the number is {0}, and ends with {0}."
 TEXTS = [FILLER.format(n) for n in range(40)]
@@ -135,6 +136,24 @@ def test_what_is_held_out_stays_so_when_a_file_is_added(tmp_path: Path) -> None:
         unit.label.split("/")[0] for unit in after.units if unit.provenance != known.get(unit.key)
     ]
     assert computed.count("cleaned") == 1
+
+
+def test_whose_a_file_is_is_handed_over_and_not_read_out_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files may be called anything: each source's share is that of its own files."""
+    monkeypatch.setattr(
+        download_corpus, "_label", lambda index, number: f"documents/{'ba'[index]}-{number}"
+    )
+    kept, shared = (write_texts(tmp_path / part, TEXTS[i::2]) for i, part in enumerate("xy"))
+    corpus = [
+        {"type": "files", "paths": str(kept), "held_out": 0.0},
+        {"type": "files", "paths": str(shared), "held_out": 0.4},
+    ]
+    outcomes = run_small(tmp_path / "store", tmp_path, "clean", corpus=corpus)
+    held_out = texts_of(outcomes["clean"].artifact, "held_out/")
+    assert held_out
+    assert set(held_out) < set(TEXTS[1::2])
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path, real_passages: list[str]) -> None:
