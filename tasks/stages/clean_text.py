@@ -25,7 +25,8 @@ from tasks.cleaning.cleaned import (
     joined,
     open_array,
 )
-from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
+from tasks.cleaning.minhash import band_keys, band_shape
+from tasks.cleaning.near_pairs import near_edges
 from tasks.cleaning.parting import RejectWriter, write_fated, write_rejects
 from tasks.cleaning.split import (
     HELD_OUT,
@@ -207,7 +208,7 @@ def find_edges(
     found = [np.zeros((0, 2), dtype=np.int64)]
     for band in bands:
         keys = np.concatenate([band_keys(part, band, width) for part in mapped])
-        found.append(keep_similar(candidate_edges(keys), mapped, threshold))
+        found.append(near_edges(keys, mapped, threshold))
     edges = np.unique(np.concatenate(found), axis=0)
     np.save(work.path(".npy"), edges, allow_pickle=False)
     return UnitReport(rows={".npy": len(edges)})

@@ -17,9 +17,8 @@ from tasks.cleaning.minhash import (
     MinHasher,
     band_keys,
     band_shape,
-    candidate_edges,
-    keep_similar,
 )
+from tasks.cleaning.near_pairs import near_edges
 from tasks.cleaning.normalise import Form, normalise
 from tasks.cleaning.shingles import PhraseHasher
 from tasks.cleaning.split import EXACT, HELD_OUT, NEAR, TRAIN, draw, hold_out, mark_exact, mark_near
@@ -184,7 +183,7 @@ def found_pairs(texts: list[str], threshold: float = 0.8) -> set[tuple[int, int]
     num_bands, width = band_shape(threshold, 128)
     parts = [signatures[: len(texts) // 3], signatures[len(texts) // 3 :]]
     edges = [
-        keep_similar(candidate_edges(band_keys(signatures, band, width)), parts, threshold)
+        near_edges(band_keys(signatures, band, width), parts, threshold)
         for band in range(num_bands)
     ]
     return {(int(a), int(b)) for a, b in np.concatenate(edges)}
