@@ -31,7 +31,11 @@ class SourceBase(Section):
         description="What accounts of a run call it; default: made of what it reads.",
     )
     held_out: float = Field(
-        0.01, ge=0, le=1, description="Share of documents kept from training, for evaluation."
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the source's bytes kept from training, for evaluation; drawn by "
+        "what each document says, so it is met as closely as the documents' sizes allow.",
     )
     licence: str | None = Field(None, description="A note for the model card.")
 

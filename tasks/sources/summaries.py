@@ -63,11 +63,11 @@ class DocumentsFile:
 
 
 def documents_files(
-    sources: Sequence[Mapping[str, Any]], outputs: Mapping[str, StoredFile]
+    sources: Sequence[SourceSummary], outputs: Mapping[str, StoredFile]
 ) -> list[DocumentsFile]:
-    """The documents files of all sources, from the download stage's summary and outputs."""
+    """The documents files of all sources, found by path among the download stage's outputs."""
     return [
         DocumentsFile(PurePosixPath(path).stem, number, outputs[path])
-        for number, source in enumerate(map(SourceSummary.from_json, sources))
+        for number, source in enumerate(sources)
         for path in source.files
     ]

@@ -12,30 +12,19 @@ Repeats are found over the whole corpus before anything is held out, so nothing 
 near copy among the training documents. Only the two last kinds of units are handed on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tasks.cleaning.cleaned import (
-    ARRAYS,
-    CleanedArrays,
-    Cleaner,
-    joined,
-    open_array,
-)
+from tasks.cleaning.accounts import SourceAccount
+from tasks.cleaning.cleaned import ARRAYS, CleanedArrays, Cleaner, joined, open_array
 from tasks.cleaning.minhash import band_keys, band_shape
 from tasks.cleaning.near_pairs import near_edges
 from tasks.cleaning.parting import RejectWriter, write_fated, write_rejects
-from tasks.cleaning.split import (
-    HELD_OUT,
-    REASONS,
-    TRAIN,
-    hold_out,
-    mark_exact,
-    mark_near,
-)
+from tasks.cleaning.split import HELD_OUT, REASONS, TRAIN, CleanedDocuments, HoldingOut, decide
 from tasks.config import CleanConfig, Config, Section
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import DocumentWriter, read_documents
@@ -43,26 +32,30 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import UserError
-from tasks.sources.summaries import DocumentsFile, documents_files
+from tasks.sources.summaries import DocumentsFile, SourceSummary, documents_files
+
+log = logging.getLogger(__name__)
 
 SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
 _BANDS_A_UNIT = 4
 
 
 class CleanSlice(Section):
-    """What of the config concerns this stage; `held_out` has one share for each source."""
+    """What of the config concerns this stage; one share and given name for each source."""
 
     clean: CleanConfig
     held_out: tuple[float, ...]
+    names: tuple[str | None, ...]
 
 
 Context = StageContext[CleanSlice]
 
 
 def clean_slice(config: Config) -> CleanSlice:
-    """The section of its own, and what each source wants held out."""
+    """The section of its own, what each source wants held out, and what it is called."""
     shares = tuple(source.held_out for source in config.corpus)
-    return CleanSlice(clean=config.clean, held_out=shares)
+    names = tuple(source.name for source in config.corpus)
+    return CleanSlice(clean=config.clean, held_out=shares, names=names)
 
 
 def clean(context: Context) -> StageReport:
@@ -72,22 +65,48 @@ def clean(context: Context) -> StageReport:
         UserError: nothing is left to train on.
     """
     download = context.input("download")
-    files = documents_files(download.summary["sources"], dict(download.outputs))
-    cleaned = _clean_files(context, files)
+    sources = [SourceSummary.from_json(source) for source in download.summary["sources"]]
+    cleaned = _clean_files(context, documents_files(sources, dict(download.outputs)))
     fates = _decide(context, cleaned)
     ledger = Ledger.total(file.unit.ledger for file in cleaned)
-    _count_repeats(ledger, fates.summary)
-    summary: dict[str, Any] = {}
-    for split in SPLITS:
-        results = _write_split(context, split, cleaned, fates)
-        kept = {name: sum(r.summary[name] for r in results) for name in ("documents", "bytes")}
-        ledger.keep(**kept)
-        summary[split] = kept
+    _count_repeats(ledger, fates.summary["repeats"])
+    written = {split: _write_split(context, split, cleaned, fates) for split in SPLITS}
+    summary: dict[str, Any] = {split: _amounts(units) for split, units in written.items()}
+    for amounts in summary.values():
+        ledger.keep(**amounts)
+    accounts = [
+        _account(source.name, number, cleaned, written, fates)
+        for number, source in enumerate(sources)
+    ]
+    summary["sources"] = [account.to_json() for account in accounts]
+    for remark in filter(None, (account.remark() for account in accounts)):
+        log.warning("clean: %s", remark)
     if context.config.clean.keep_rejects:
         _write_rejects(context, cleaned, fates)
     if not summary["train"]["documents"]:
         raise UserError(_nothing_left(ledger))
     return StageReport(ledger, summary)
+
+
+def _amounts(units: Iterable[UnitResult]) -> dict[str, int]:
+    """What was written by some units."""
+    found = [unit.summary for unit in units]
+    return {name: sum(each[name] for each in found) for name in ("documents", "bytes")}
+
+
+def _account(
+    name: str,
+    source: int,
+    cleaned: Sequence["CleanedFile"],
+    written: Mapping[str, Sequence[UnitResult]],
+    fates: UnitResult,
+) -> SourceAccount:
+    """What was written of one source, and how its held-out documents were chosen."""
+    train, held_out = (
+        _amounts(unit for file, unit in zip(cleaned, units, strict=True) if file.source == source)
+        for units in (written["train"], written["held_out"])
+    )
+    return SourceAccount(name, train, held_out, HoldingOut(**fates.summary["sources"][source]))
 
 
 @dataclass(frozen=True)
@@ -164,10 +183,12 @@ def _decide(context: Context, cleaned: Sequence[CleanedFile]) -> UnitResult:
     config = context.config.clean
     payload = {
         "ids": _arrays(cleaned, "ids"),
-        "exact": config.dedup.exact,
         "sizes": _arrays(cleaned, "sizes"),
+        "sources": [file.source for file in cleaned],
         "edges": _find_near(context, cleaned),
-        "shares": [context.config.held_out[file.source] for file in cleaned],
+        "exact": config.dedup.exact,
+        "near": config.dedup.near is not None,
+        "shares": context.config.held_out,
         "seed": config.seed,
     }
     (fates,) = context.map(decide_fates, [Unit("fates", payload)], outputs=False)
@@ -218,33 +239,35 @@ def decide_fates(
     work: UnitWork,
     *,
     ids: Sequence[StoredFile],
-    exact: bool,
     sizes: Sequence[StoredFile],
+    sources: Sequence[int],
     edges: Sequence[StoredFile],
+    exact: bool,
+    near: bool,
     shares: Sequence[float],
     seed: int,
 ) -> UnitReport:
-    """Mark repeats, hold out a share of the rest; documents are numbered over all files."""
-    size_of = joined(sizes)
+    """Decide for all documents, numbered over all files; a file of fates for each cleaned one."""
     counts = [len(open_array(file)) for file in sizes]
-    fates = np.full(len(size_of), TRAIN, dtype=np.uint8)
-    originals = np.arange(len(fates))
-    if exact:
-        originals = mark_exact(fates, joined(ids))
-    if edges:
-        mark_near(fates, np.unique(joined(edges), axis=0), originals)
-    hold_out(fates, joined(ids), np.repeat(np.array(shares, dtype=np.float64), counts), seed)
+    no_edges = np.zeros((0, 2), dtype=np.int64)
+    documents = CleanedDocuments(
+        ids=joined(ids),
+        sizes=joined(sizes),
+        sources=np.repeat(np.array(sources, dtype=np.int64), counts),
+        edges=np.unique(joined(edges), axis=0) if edges else no_edges,
+    )
+    fates, holding_out = decide(documents, shares, seed, exact=exact, near=near)
     ends = np.cumsum(counts)
     for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
         np.save(work.path(f".{number:05}.npy"), fates[end - count : end], allow_pickle=False)
-    summary = {
+    repeats = {
         reason: {
             "documents": int((fates == fate).sum()),
-            "bytes": int(size_of[fates == fate].sum()),
+            "bytes": int(documents.sizes[fates == fate].sum()),
         }
         for fate, reason in REASONS.items()
     }
-    return UnitReport(summary=summary)
+    return UnitReport(summary={"repeats": repeats, "sources": [vars(each) for each in holding_out]})
 
 
 def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> None:

@@ -70,12 +70,18 @@ def test_every_document_is_kept_or_dropped_for_a_reason(tmp_path: Path) -> None:
     assert size.dropped["rewritten"] == 2
 
 
-def test_of_repeats_the_first_in_the_corpus_stays(tmp_path: Path, real_passages: list[str]) -> None:
+def test_of_repeats_that_of_the_first_source_stays(
+    tmp_path: Path, real_passages: list[str]
+) -> None:
     """Exact copies, and near copies of real prose; passages that only resemble one stay."""
     exact = real_passages[10:20]
     near = [changed(text, "tomorrow") for text in real_passages[30:60]]
-    folder = write_texts(tmp_path / "in", [*real_passages, *exact, *near])
-    artifact = clean(tmp_path / "store", folder)
+    folders = [
+        write_texts(tmp_path / "best", real_passages),
+        write_texts(tmp_path / "more", [*exact, *near]),
+    ]
+    corpus = [{"type": "files", "paths": str(folder), "held_out": 0} for folder in folders]
+    artifact = run_small(tmp_path / "store", tmp_path, "clean", corpus=corpus)["clean"].artifact
 
     dropped = artifact.ledger["documents"].dropped
     assert dropped["exact_duplicate"] == 10
