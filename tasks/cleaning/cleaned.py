@@ -1,6 +1,7 @@
 """Cleaned files: the documents that passed the filters, and what finding repeats needs.
 
-    .arrow           the documents with their text put right (see tasks.documents)
+    .arrow           the documents with their text put right (see tasks.documents), long ones
+                     cut into spans that are documents of their own from here on
     .ids.npy         uint8  [documents, 16]      their ids, equal for exact repeats
     .sizes.npy       int64  [documents]          UTF-8 bytes of the text
     .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near repeats stay
@@ -21,6 +22,7 @@ from tasks.cleaning.filters import reason_to_drop
 from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
 from tasks.cleaning.shingles import PhraseHasher
+from tasks.cleaning.spans import cut_into_spans
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import document_id
 from tasks.engine.units import StoredFile
@@ -31,11 +33,13 @@ _NO_SIGNATURE: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one document: its text put right, or the reason it was dropped."""
+    """What became of one document: its spans put right, or the reason it was dropped.
 
-    text: str
+    `spans` holds the text and signature of each, and is empty for a dropped document.
+    """
+
     reason: str | None
-    signature: NDArray[np.uint32]
+    spans: tuple[tuple[str, NDArray[np.uint32]], ...] = ()
 
 
 class Cleaner:
@@ -58,12 +62,18 @@ class Cleaner:
         """The fate of one document, which depends on nothing but its text."""
         text = normalise(raw, self.unicode.repair, self.unicode.normalisation)
         if not text:
-            return Judgement(text, "empty", _NO_SIGNATURE)
+            return Judgement("empty")
         phrases = self._phrases.phrases(text)
         reason = reason_to_drop(text, phrases, self.filters)
-        if reason is not None or self._hasher is None:
-            return Judgement(text, reason, _NO_SIGNATURE)
-        return Judgement(text, None, self._hasher.sign(phrases))
+        if reason is not None:
+            return Judgement(reason)
+        spans = cut_into_spans(text)
+        if self._hasher is None:
+            return Judgement(None, tuple((span, _NO_SIGNATURE) for span in spans))
+        if len(spans) == 1:
+            return Judgement(None, ((text, self._hasher.sign(phrases)),))
+        signed = ((span, self._hasher.sign(self._phrases.phrases(span))) for span in spans)
+        return Judgement(None, tuple(signed))
 
 
 class CleanedArrays:

@@ -163,10 +163,13 @@ def clean_file(
                 if keep_rejects:
                     rejects.add(document, judged.reason)
                 continue
-            size = writer.add(document.record, judged.text)
-            arrays.add(judged.text, judged.signature)
-            ledger.keep(documents=1, bytes=size)
-            ledger.drop("rewritten", bytes=before - size)
+            for span, signature in judged.spans:
+                size = writer.add(document.record, span)
+                arrays.add(span, signature)
+                ledger.keep(documents=1, bytes=size)
+                before -= size
+            ledger.drop("cut_into_spans", documents=1 - len(judged.spans))
+            ledger.drop("rewritten", bytes=before)
     if not keep_rejects:
         work.path(".rejects.arrow").unlink()
     arrays.save({name: work.path(f".{name}.npy") for name in ARRAYS})
@@ -323,7 +326,7 @@ def _nothing_left(ledger: Ledger) -> str:
 CLEAN = Stage(
     name="clean",
     number=2,
-    version=3,
+    version=4,
     needs=("download",),
     config=clean_slice,
     run=clean,

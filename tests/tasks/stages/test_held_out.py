@@ -1,12 +1,13 @@
 """Held-out text stays out of training, and is the share of bytes that was asked for."""
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_corpus import real_texts, run_small, texts_of, write_texts
+from small_corpus import documents_of, real_texts, run_small, texts_of, write_texts
 
 from tasks.engine.records import Artifact
 
@@ -87,3 +88,51 @@ def test_five_short_files_lose_none_and_it_is_told(
     }
     assert outcomes["pack"].artifact.summary["held_out"]["rows"] == 0
     assert "tiny: nothing is held out, though 1.000% is asked for" in caplog.text
+
+
+def test_a_book_is_held_out_in_spans(shared_data: Path, tmp_path: Path) -> None:
+    """Whole stretches of pages, and every document of the book can be traced to its record."""
+    novels = list(real_texts(shared_data, "nltk/gutenberg.jsonl.gz"))
+    artifact = clean(tmp_path / "store", source(write_texts(tmp_path / "in", novels), 0.05))
+    held_out = documents_of(artifact, "held_out/")
+    paragraphs = defaultdict[int, set[str]](set)
+    for document in documents_of(artifact, "train/"):
+        paragraphs[document.record].update(document.text.split("\n\n"))
+    assert sum(len(document.text.encode()) > 8000 for document in held_out) > 10
+    for document in held_out:
+        found = [part for part in document.text.split("\n\n") if len(part) > 200]
+        assert sum(part in paragraphs[document.record] for part in found) <= 0.01 * len(found)
+    balance = artifact.ledger["documents"]
+    assert balance.missing() == 0
+    assert balance.dropped["cut_into_spans"] < -100
+    (told,) = artifact.summary["sources"]
+    assert told["held_out"]["got"] == pytest.approx(0.05, abs=0.02)
+
+
+MIXED: list[dict[str, Any]] = [
+    {"paths": "babylm_2024/switchboard.train.gz", "separator": "line"},
+    {"paths": "babylm_2024/simple_wiki.jsonl.gz"},
+    {"paths": "reuters/reuters.jsonl.gz"},
+    {"paths": "nltk/gutenberg.jsonl.gz"},
+    {"paths": "gutenberg_genres/romance.txt.gz", "separator": "file"},
+]
+
+
+def test_every_source_of_a_mixed_corpus_gives_about_its_share(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Lines, articles, wire reports and books: counted in what was written, and told for each."""
+    corpus = [
+        {**part, "paths": str(shared_data / "corpus" / part["paths"]), "held_out": 0.02}
+        for part in MIXED
+    ]
+    artifact = clean(tmp_path / "store", *corpus)
+    told = artifact.summary["sources"]
+    assert [each["held_out"]["rule"] for each in told] == ["draws"] * len(MIXED)
+    for each in told:
+        assert 0.005 < each["held_out"]["got"] < 0.04, each
+    for split in ("train", "held_out"):
+        total = {name: sum(each[split][name] for each in told) for name in ("documents", "bytes")}
+        assert artifact.summary[split] == total
+    written = sum(len(text.encode()) for text in texts_of(artifact, "held_out/"))
+    assert artifact.summary["held_out"]["bytes"] == written
