@@ -63,17 +63,15 @@ class Cleaner:
         text = normalise(raw, self.unicode.repair, self.unicode.normalisation)
         if not text:
             return Judgement("empty")
-        phrases = self._phrases.phrases(text)
-        reason = reason_to_drop(text, phrases, self.filters)
+        spans = cut_into_spans(text)
+        phrases = [self._phrases.phrases(span) for span in spans]
+        # The whole text is judged, but for the few phrases that reach over a cut.
+        reason = reason_to_drop(text, np.concatenate(phrases), self.filters)
         if reason is not None:
             return Judgement(reason)
-        spans = cut_into_spans(text)
         if self._hasher is None:
             return Judgement(None, tuple((span, _NO_SIGNATURE) for span in spans))
-        if len(spans) == 1:
-            return Judgement(None, ((text, self._hasher.sign(phrases)),))
-        signed = ((span, self._hasher.sign(self._phrases.phrases(span))) for span in spans)
-        return Judgement(None, tuple(signed))
+        return Judgement(None, tuple(zip(spans, map(self._hasher.sign, phrases), strict=True)))
 
 
 class CleanedArrays:

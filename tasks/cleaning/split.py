@@ -17,10 +17,13 @@
    none, whatever is drawn. The lowest draws go first; others are *refused* and are trained on.
    Its bytes are those of its different texts, whether or not another source has them too.
 4. A source that holds out nothing though it asks for a share gives the document with the lowest
-   draw that fits into that limit. If none fits, it gives nothing, and the summary says so.
+   draw that fits into that limit. If none fits, it gives nothing, and the summary says so. Where
+   no source gives anything, the corpus as a whole does as one source would, so that ten sources
+   of five lines can be evaluated; a single one cannot, and its evaluation tells of none.
 
 **What is promised.** A document held out by (1) and (2) is never trained on, nor is a repeat of
-it, in any corpus that it is part of. There are two exceptions, both told in the summary. What (4)
+it that `dedup` finds, in any corpus that it is part of, as long as its source's share, the seed and
+what cleaning makes of its text stay. There are two exceptions, both told in the summary. What (4)
 chose is only the lowest draw *so far*: as a source grows, its first drawn document, or a lower
 draw, takes that place. And (3) gives drawn text back to training where a source has become so
 small that nothing else would be left to train on. A rule without them cannot exist: a fate that
@@ -30,7 +33,7 @@ documents of their own are drawn one by one; what is to stay together, a book, h
 document (`separator: file`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -100,11 +103,11 @@ def decide(
     for number in np.flatnonzero(asked):
         draws[number] = draw(documents.ids[number].tobytes(), seed)
     groups = clusters if near else firsts if exact else np.arange(len(firsts))
-    sides = _Sides(documents, clusters, groups, draws, draws < asked)
+    sides = _Sides(documents, clusters, groups, draws, asked)
     distinct = [sides.distinct_bytes(source) for source in range(len(shares))]
     limits = [limit_of(share) * size for share, size in zip(shares, distinct, strict=True)]
     refused = [sides.refuse_beyond(limit, source) for source, limit in enumerate(limits)]
-    rules = [sides.settle(share, limits[source], source) for source, share in enumerate(shares)]
+    rules = _rules(sides, shares, distinct)
     report = [HoldingOut(*each) for each in zip(shares, distinct, rules, refused, strict=True)]
     fates = np.where(sides.held(), HELD_OUT, TRAIN).astype(np.uint8)
     dropped = ~sides.kept()
@@ -112,6 +115,23 @@ def decide(
     if exact:
         fates[dropped & ~sides.best_of(firsts)] = EXACT
     return fates, report
+
+
+def _rules(sides: "_Sides", shares: Sequence[float], distinct: Sequence[int]) -> list[Rule]:
+    """Settle the sources of which nothing is drawn; by which rule each holds out what it does."""
+    rules: list[Rule] = []
+    for source, share in enumerate(shares):
+        limit = {source: limit_of(share) * distinct[source]} if share else {}
+        if len(sides.kept_of(source, is_held=True)):
+            rules.append("draws")
+        else:
+            rules.append("none" if sides.hold_out_lowest(limit) is None else "lowest draw")
+    if set(rules) == {"none"}:
+        whole = sum(distinct)
+        limits = {source: limit_of(share) * whole for source, share in enumerate(shares) if share}
+        if (source_of_lowest := sides.hold_out_lowest(limits)) is not None:
+            rules[source_of_lowest] = "lowest draw"
+    return rules
 
 
 def limit_of(share: float) -> float:
@@ -138,10 +158,11 @@ class _Sides:
         clusters: NDArray[np.int64],
         groups: NDArray[np.int64],
         draws: NDArray[np.float64],
-        is_drawn: Mask,
+        asked: NDArray[np.float64],
     ) -> None:
         self.documents, self.clusters, self.groups = documents, clusters, groups
-        self.draws = draws
+        self.draws, self.asked = draws, asked
+        is_drawn = draws < asked
         high, low = np.ascontiguousarray(documents.ids).view(">u8").reshape(-1, 2).T
         by_source = (low, high, documents.sources)
         self._order = np.lexsort(by_source)
@@ -171,7 +192,7 @@ class _Sides:
         _, places = np.unique(self.groups[numbers], return_index=True)
         return int(self.documents.sizes[numbers[places]].sum())
 
-    def _kept_of(self, source: int, is_held: bool) -> NDArray[np.int64]:
+    def kept_of(self, source: int, is_held: bool) -> NDArray[np.int64]:
         """The documents that one source has on one side, by their draws."""
         chosen = self.kept() & (self.held() == is_held) & (self.documents.sources == source)
         numbers = self._order[chosen[self._order]]
@@ -180,7 +201,7 @@ class _Sides:
     def refuse_beyond(self, limit: float, source: int) -> int:
         """Give back to training what goes beyond so many bytes; returns how many documents."""
         held_bytes, num_refused = 0, 0
-        for number in self._kept_of(source, is_held=True):
+        for number in self.kept_of(source, is_held=True):
             size = int(self.documents.sizes[number])
             if held_bytes + size <= limit:
                 held_bytes += size
@@ -189,13 +210,20 @@ class _Sides:
                 num_refused += 1
         return num_refused
 
-    def settle(self, share: float, limit: float, source: int) -> Rule:
-        """Hold out the lowest draw that fits where a source has nothing held out; the rule."""
-        if len(self._kept_of(source, is_held=True)):
-            return "draws"
-        rest = self._kept_of(source, is_held=False)
-        fitting = rest[self.documents.sizes[rest] <= limit]
-        if not share or not len(fitting):
-            return "none"
-        self._is_held[self.clusters[fitting[0]]] = True
-        return "lowest draw"
+    def hold_out_lowest(self, limits: Mapping[int, float]) -> int | None:
+        """Hold out the document with the lowest draw for its share; returns its source.
+
+        Args:
+            limits: The sources to choose from, and the bytes that a document of each may have.
+        """
+        fitting = [
+            number
+            for source, limit in limits.items()
+            for number in self.kept_of(source, is_held=False)
+            if self.documents.sizes[number] <= limit
+        ]
+        if not fitting:
+            return None
+        chosen = min(fitting, key=lambda number: self.draws[number] / self.asked[number])
+        self._is_held[self.clusters[chosen]] = True
+        return int(self.documents.sources[chosen])

@@ -9,7 +9,8 @@
                           train/00-00000, held_out/00-00000           (a unit a file)
 
 Repeats are found over the whole corpus before anything is held out, so nothing held out has a
-near copy among the training documents. Only the two last kinds of units are handed on.
+near copy among the training documents; tasks.cleaning.split states by which rule it is held out.
+Only the two last kinds of units are handed on.
 """
 
 import logging

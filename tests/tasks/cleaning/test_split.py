@@ -221,6 +221,17 @@ def test_a_small_source_gives_its_lowest_draw_that_fits() -> None:
     assert np.flatnonzero(fates == HELD_OUT).tolist() == [second]
 
 
+def test_a_corpus_of_tiny_sources_can_be_evaluated() -> None:
+    """Ten sources of five lines give one line together; nine of them say that they give none."""
+    texts = [f"document {number}" for number in range(50)]
+    documents = CleanedDocuments(
+        ids_of(texts), np.full(50, 30), np.repeat(np.arange(10), 5), NO_EDGES
+    )
+    fates, report = decide(documents, [0.001] * 10, 0, exact=True, near=True)
+    assert (fates == HELD_OUT).sum() == 1
+    assert sorted(how.rule for how in report) == ["lowest draw"] + ["none"] * 9
+
+
 def test_drawn_documents_beyond_the_limit_are_counted() -> None:
     """A source of one huge document: it is trained on although it is drawn, and it is told."""
     seed = next(s for s in itertools.count() if draw(document_id("document 0"), s) < 0.1)
