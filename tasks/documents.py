@@ -2,13 +2,14 @@
 
 A documents file is an Arrow IPC file with zstd buffers and three columns:
 
-    id      fixed_size_binary(16)   the document's identity, the same wherever it goes
-    record  int64                   its number in the file it came from, from 0
+    id      fixed_size_binary(16)   the text's own hash, see `document_id`
+    record  int64                   its number in the unit it was read by, from 0
     text    large_string
 
 Writer and reader hold one record batch (about 8 MB of text) at a time, and the bytes follow
-from the documents alone. An id is made of content and record number, never of a path, so a
-renamed file changes nothing.
+from the documents alone. What a document says is what it is: neither source, file nor place is
+part of its id, so text that is moved, renamed, split or merged stays the same documents, and
+copies share an id. Where a document lies is told by file and record.
 """
 
 from collections.abc import Iterator
@@ -41,28 +42,20 @@ class Document(NamedTuple):
     text: str
 
 
-class DocumentIds:
-    """Makes the ids of one source file's documents: 128 bits of BLAKE2b.
+def document_id(text: str) -> bytes:
+    """A document's identity: 128 bits of BLAKE2b of its text as UTF-8.
 
-    `file_sha256` is the digest of the file's bytes as stored; `copy` tells files of one source
-    apart that hold the same bytes (0 for the first).
+    Raises:
+        UnicodeEncodeError: the text holds lone surrogates, which UTF-8 cannot carry.
     """
-
-    def __init__(self, source: str, file_sha256: str, copy: int = 0) -> None:
-        self._file = blake2b(f"{source}\0{file_sha256}\0{copy}\0".encode(), digest_size=ID_BYTES)
-
-    def __call__(self, record: int) -> bytes:
-        """The id of the file's document with that number."""
-        digest = self._file.copy()
-        digest.update(str(record).encode())
-        return digest.digest()
+    return blake2b(text.encode(), digest_size=ID_BYTES).digest()
 
 
 class DocumentWriter:
     """Writes a documents file; a context manager.
 
         with DocumentWriter(path) as writer:
-            writer.add(id, record, text)
+            writer.add(record, text)
 
     `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added.
 
@@ -83,11 +76,10 @@ class DocumentWriter:
         self._texts: list[bytes] = []
         self._waiting_bytes = 0
 
-    def add(self, id: bytes, record: int, text: str) -> int:
-        """Append one document; returns the UTF-8 bytes of its text."""
-        assert len(id) == ID_BYTES, f"a document id has {ID_BYTES} bytes"
+    def add(self, record: int, text: str) -> int:
+        """Append one document under its id; returns the UTF-8 bytes of its text."""
         encoded = text.encode()
-        self._ids.append(id)
+        self._ids.append(blake2b(encoded, digest_size=ID_BYTES).digest())
         self._records.append(record)
         self._texts.append(encoded)
         self._waiting_bytes += len(encoded)

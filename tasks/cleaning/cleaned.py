@@ -1,44 +1,45 @@
 """Cleaned files: the documents that passed the filters, and what finding repeats needs.
 
-    .arrow           the documents with their text put right (see tasks.documents)
-    .ids.npy         uint8  [documents, 16]      their ids
-    .contents.npy    uint8  [documents, 16]      hash of the text
+    .arrow           the documents with their text put right (see tasks.documents), long ones
+                     cut into spans that are documents of their own from here on
+    .ids.npy         uint8  [documents, 16]      their ids, equal for exact repeats
     .sizes.npy       int64  [documents]          UTF-8 bytes of the text
     .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near repeats stay
-    .rejects.arrow   dropped documents with the reason, when they are to be kept
+    .rejects.arrow   dropped documents with the reason, see tasks.cleaning.parting
 
 The arrays are read by memory map, so finding repeats needs no text and little memory.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.cleaning.filters import reason_to_drop
 from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
 from tasks.cleaning.shingles import PhraseHasher
+from tasks.cleaning.spans import cut_into_spans
 from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import Document
+from tasks.documents import document_id
 from tasks.engine.units import StoredFile
 
-ARRAYS = ("ids", "contents", "sizes", "signatures")
+ARRAYS = ("ids", "sizes", "signatures")
 _NO_SIGNATURE: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one document: its text put right, or the reason it was dropped."""
+    """What became of one document: its spans put right, or the reason it was dropped.
 
-    text: str
+    `spans` holds the text and signature of each, and is empty for a dropped document.
+    """
+
     reason: str | None
-    signature: NDArray[np.uint32]
+    spans: tuple[tuple[str, NDArray[np.uint32]], ...] = ()
 
 
 class Cleaner:
@@ -61,12 +62,16 @@ class Cleaner:
         """The fate of one document, which depends on nothing but its text."""
         text = normalise(raw, self.unicode.repair, self.unicode.normalisation)
         if not text:
-            return Judgement(text, "empty", _NO_SIGNATURE)
-        phrases = self._phrases.phrases(text)
-        reason = reason_to_drop(text, phrases, self.filters)
-        if reason is not None or self._hasher is None:
-            return Judgement(text, reason, _NO_SIGNATURE)
-        return Judgement(text, None, self._hasher.sign(phrases))
+            return Judgement("empty")
+        spans = cut_into_spans(text)
+        phrases = [self._phrases.phrases(span) for span in spans]
+        # The whole text is judged, but for the few phrases that reach over a cut.
+        reason = reason_to_drop(text, np.concatenate(phrases), self.filters)
+        if reason is not None:
+            return Judgement(reason)
+        if self._hasher is None:
+            return Judgement(None, tuple((span, _NO_SIGNATURE) for span in spans))
+        return Judgement(None, tuple(zip(spans, map(self._hasher.sign, phrases), strict=True)))
 
 
 class CleanedArrays:
@@ -75,16 +80,13 @@ class CleanedArrays:
     def __init__(self, num_hashes: int | None) -> None:
         self._num_hashes = num_hashes or 0
         self._ids: list[bytes] = []
-        self._contents: list[bytes] = []
         self._sizes: list[int] = []
         self._signatures: list[NDArray[np.uint32]] = []
 
-    def add(self, id: bytes, text: str, signature: NDArray[np.uint32]) -> None:
+    def add(self, text: str, signature: NDArray[np.uint32]) -> None:
         """Note one document that passed."""
-        encoded = text.encode()
-        self._ids.append(id)
-        self._contents.append(blake2b(encoded, digest_size=16).digest())
-        self._sizes.append(len(encoded))
+        self._ids.append(document_id(text))
+        self._sizes.append(len(text.encode()))
         self._signatures.append(signature)
 
     def save(self, paths: Mapping[str, Path]) -> None:
@@ -95,7 +97,6 @@ class CleanedArrays:
             np.stack(self._signatures, out=signatures)
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.frombuffer(b"".join(self._ids), dtype=np.uint8).reshape(count, 16),
-            "contents": np.frombuffer(b"".join(self._contents), dtype=np.uint8).reshape(count, 16),
             "sizes": np.array(self._sizes, dtype=np.int64),
             "signatures": signatures,
         }
@@ -117,43 +118,3 @@ def open_array(file: StoredFile) -> NDArray[Any]:
 def joined(files: Sequence[StoredFile]) -> NDArray[Any]:
     """The same array of several files as one, in their order."""
     return np.concatenate([open_array(file) for file in files])
-
-
-REJECTS = pa.schema(
-    [
-        pa.field("id", pa.binary(16), nullable=False),
-        pa.field("record", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-    ]
-)
-_REJECTS_A_BATCH = 4096
-
-
-class RejectWriter:
-    """Writes dropped documents with the reason; a context manager like `DocumentWriter`."""
-
-    def __init__(self, path: Path) -> None:
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-        self._writer = pa.ipc.new_file(str(path), REJECTS, options=options)
-        self._rows: list[dict[str, Any]] = []
-        self.num_documents = 0
-
-    def add(self, document: Document, reason: str) -> None:
-        """Append one dropped document."""
-        self._rows.append({**document._asdict(), "reason": reason})
-        self.num_documents += 1
-        if len(self._rows) >= _REJECTS_A_BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=REJECTS))
-            self._rows = []
-
-    def __enter__(self) -> "RejectWriter":
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._flush()
-        self._writer.close()

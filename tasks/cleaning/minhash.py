@@ -1,10 +1,9 @@
 """MinHash (Broder 1997): signatures whose agreement estimates the share of common phrases.
 
 A signature is cut into bands; documents that agree in a whole band are candidates, and count
-as repeats when their signatures agree in at least the threshold's share of places.
+as repeats when their signatures agree in at least the threshold's share of places. Both follow
+from the two texts alone; tasks.cleaning.near_pairs finds all that are joined so.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,6 @@ Signature = NDArray[np.uint32]
 
 _HIGH = np.uint64(32)
 _PHRASES_AT_ONCE = 1 << 10  # so many times 128 hashes stay in a core's cache
-_EDGES_AT_ONCE = 1 << 12
 
 
 class MinHasher:
@@ -60,48 +58,3 @@ def band_keys(signatures: NDArray[np.uint32], band: int, width: int) -> Hashes:
         keys = (keys ^ part[:, column]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
     return keys
-
-
-def candidate_edges(keys: Hashes) -> NDArray[np.int64]:
-    """Pairs (earlier, later) of documents with the same key, [edges, 2], distinct.
-
-    Each document is paired with the first of its bucket and with the one before it: enough to
-    join a bucket of repeats, and the number of pairs grows with the documents only.
-    """
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    is_start = np.ones(len(keys), dtype=bool)
-    is_start[1:] = ordered[1:] != ordered[:-1]
-    first = order[np.maximum.accumulate(np.where(is_start, np.arange(len(keys)), 0))]
-    later = np.flatnonzero(~is_start)
-    with_first = np.stack([first[later], order[later]], axis=1)
-    with_previous = np.stack([order[later - 1], order[later]], axis=1)
-    return np.unique(np.concatenate([with_first, with_previous]).astype(np.int64), axis=0)
-
-
-def keep_similar(
-    edges: NDArray[np.int64], signatures: Sequence[NDArray[np.uint32]], threshold: float
-) -> NDArray[np.int64]:
-    """Those of the pairs whose signatures agree in at least the threshold's share of places.
-
-    `signatures` holds those of consecutive documents, file after file, mapped or in memory.
-    """
-    ends = np.cumsum([len(part) for part in signatures])
-    keep = np.zeros(len(edges), dtype=bool)
-    for start in range(0, len(edges), _EDGES_AT_ONCE):
-        left, right = (
-            _gather(signatures, ends, edges[start : start + _EDGES_AT_ONCE, i]) for i in (0, 1)
-        )
-        keep[start : start + _EDGES_AT_ONCE] = (left == right).mean(axis=1) >= threshold
-    return edges[keep]
-
-
-def _gather(
-    parts: Sequence[NDArray[np.uint32]], ends: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.uint32]:
-    which = np.searchsorted(ends, rows, side="right")
-    gathered = np.empty((len(rows), parts[0].shape[1]), dtype=np.uint32)
-    for number in np.unique(which):
-        places = np.flatnonzero(which == number)
-        gathered[places] = parts[number][rows[places] - (ends[number] - len(parts[number]))]
-    return gathered

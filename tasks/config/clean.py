@@ -45,7 +45,7 @@ class NearDuplicateConfig(Section):
 
 
 class DeduplicationConfig(Section):
-    """Repeats; the first in the corpus's order stays."""
+    """Repeats; of each cluster one stays, of the first source that has it."""
 
     exact: bool = Field(True, description="Drop documents with the same normalised text.")
     near: NearDuplicateConfig | None = NearDuplicateConfig()

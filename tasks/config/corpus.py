@@ -1,21 +1,25 @@
 """`corpus:` the list of sources, each with a `type`: files, http, hub or docs.
 
 A source says where text is and how to read it. Only that is the download stage's business:
-`held_out` and `licence` travel with the source but belong to later stages, and the paths of
-local files are no identity, because their content is.
+`held_out` and `licence` travel with the source but belong to later stages. Neither its name nor
+the paths of local files identify it, because the content does.
 """
 
 import codecs
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from tasks.config.base import Execution, Section
 
 SEPARATORS = ("line", "blank_line", "file")
-_LATER = ("held_out", "licence")
+_LATER = ("name", "held_out", "licence")
+_UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._ -]+")
+_MAGIC = frozenset("*?[")
 
 
 class SourceBase(Section):
@@ -24,16 +28,34 @@ class SourceBase(Section):
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$",
-        description="Part of every document's id; default: corpus-<position in the list>.",
+        description="What accounts of a run call it; default: made of what it reads.",
     )
     held_out: float = Field(
-        0.01, ge=0, le=1, description="Share of documents kept from training, for evaluation."
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the source's bytes kept from training, for evaluation; drawn by "
+        "what each document says, so it is met as closely as the documents' sizes allow.",
     )
     licence: str | None = Field(None, description="A note for the model card.")
 
     def reading_identity(self) -> dict[str, Any]:
         """The fields that decide what the download stage makes of this source."""
         return {key: value for key, value in self.identity().items() if key not in _LATER}
+
+    def told_apart_by(self) -> str:
+        """What this source reads, in a word or two of the config's."""
+        raise NotImplementedError
+
+    def default_name(self, in_full: bool) -> str:
+        """A name made of what the source reads; in full, with digits of all that it says.
+
+        It follows from the source alone and never from its place in the list.
+        """
+        name = _UNFIT_FOR_NAMES.sub("-", self.told_apart_by()).strip("-. _")
+        said = self.model_dump_json(exclude={"held_out", "licence"})
+        digits = hashlib.sha256(said.encode()).hexdigest()[:6]
+        return "-".join([name, digits] if in_full and name else [name or digits])
 
 
 class RegexSeparator(Section):
@@ -115,6 +137,11 @@ class FilesSource(SourceBase, Reading):
         description="Globs, files or folders, relative to the folder the command runs in.",
     )
 
+    def told_apart_by(self) -> str:
+        """The last part of the first path without wildcards."""
+        fixed = [part for part in self.paths[0].split("/") if not _MAGIC.intersection(part)]
+        return next((part for part in reversed(fixed) if part.strip(".~")), self.type)
+
     @field_validator("paths", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -150,6 +177,11 @@ class HttpSource(SourceBase, Reading):
     timeout_seconds: Annotated[float, Execution()] = Field(
         60.0, gt=0, description="Longest silence of a server."
     )
+
+    def told_apart_by(self) -> str:
+        """The file name in the first address."""
+        address = urlsplit(self.urls[0].url)
+        return address.path.rstrip("/").rpartition("/")[2] or address.hostname or self.type
 
     @field_validator("urls", mode="before")
     @classmethod
@@ -191,6 +223,10 @@ class HubSource(SourceBase):
     max_documents: int | None = Field(None, ge=1, description="Stop after so many records.")
     max_bytes: int | None = Field(None, ge=1, description="Stop before so many bytes of text.")
 
+    def told_apart_by(self) -> str:
+        """The dataset's own name."""
+        return self.dataset.rstrip("/").rpartition("/")[2]
+
 
 class DocsSource(SourceBase):
     """Docstrings of the installed packages and of Python's own library; needs no network."""
@@ -208,10 +244,21 @@ class DocsSource(SourceBase):
     )
     max_bytes: int = Field(24 << 20, ge=1, description="At most so many bytes of text.")
 
+    def told_apart_by(self) -> str:
+        """The only package, or that they are docstrings."""
+        return self.packages[0] if self.packages and len(self.packages) == 1 else "docstrings"
+
 
 Source = Annotated[FilesSource | HttpSource | HubSource | DocsSource, Field(discriminator="type")]
 
 
 def source_names(corpus: Sequence[SourceBase]) -> list[str]:
-    """The name of each source, `corpus-<position>` where none is given."""
-    return [source.name or f"corpus-{index}" for index, source in enumerate(corpus)]
+    """The name of each source: its own, or one made of what it reads.
+
+    Where that is not enough to tell two apart, both have digits of all that they say as well.
+    """
+    short = [source.name or source.default_name(in_full=False) for source in corpus]
+    return [
+        name if source.name or short.count(name) == 1 else source.default_name(in_full=True)
+        for source, name in zip(corpus, short, strict=True)
+    ]

@@ -39,8 +39,10 @@ def compute_unit(
     folder.mkdir(parents=True)
     check_unchanged(payload)
     work = UnitWork(label, folder)
-    report = function(work, **payload)
-    check_unchanged(payload)
+    try:
+        report = function(work, **payload)
+    finally:
+        check_unchanged(payload)  # a file that changed is the better reason for any failure
     files = describe_files(work, report.rows)
     return ComputedUnit(folder, report, files, unit_provenance(started, time.monotonic() - start))
 

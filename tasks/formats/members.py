@@ -11,8 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
-from tasks.engine.identity import file_digest
-from tasks.errors import StageError, UserError
+from tasks.errors import UserError
 from tasks.formats import archives
 from tasks.formats.columns import arrow_records, parquet_records
 from tasks.formats.compression import decompressed
@@ -98,12 +97,3 @@ class FileReader:
                 spool.write(block)
             spool.seek(0)
             yield cast(io.BufferedIOBase, spool)
-
-    def check_unchanged(self) -> None:
-        """Raise if the file is no longer the one that the unit's key names."""
-        file = self.file.file
-        if self._path.stat().st_size != file.bytes or file_digest(self._path) != file.sha256:
-            raise StageError(
-                f"{self.file.name}: the file changed while it was being read. Run the same "
-                "command again once nothing writes to it."
-            )

@@ -40,7 +40,7 @@ def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
 def collect_figures(
     name: str,
     publish: PublishConfig,
-    licences: Mapping[str, str | None],
+    licences: Sequence[str | None],
     manifests: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Everything the templates show, by the names they use."""
@@ -126,12 +126,11 @@ def _ledger(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return balance_of({name: (m["key"], m["ledger"]) for name, m in manifests.items()})
 
 
-def _sources(
-    download: Mapping[str, Any], licences: Mapping[str, str | None]
-) -> list[dict[str, Any]]:
+def _sources(download: Mapping[str, Any], licences: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Sources as they were read, in the config's order, with their licence notes."""
+    sources = download["summary"]["sources"]
     return [
-        {**source, "licence": licences.get(source["name"])}
-        for source in download["summary"]["sources"]
+        {**source, "licence": licence} for source, licence in zip(sources, licences, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.documents import DocumentIds, DocumentWriter
+from tasks.documents import DocumentWriter
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.sources.docstring_prose import prose
 from tasks.sources.installed_modules import ModuleFile
@@ -45,9 +45,7 @@ def plan_groups(
 def read_docstrings(
     work: UnitWork,
     *,
-    source: str,
     modules: Sequence[ModuleFile],
-    copies: Sequence[int],
     as_prose: bool,
     min_characters: int,
     max_bytes: int,
@@ -61,7 +59,7 @@ def read_docstrings(
     names: list[list[Any]] = []
     with _quick_parsing(), DocumentWriter(work.path(DOCUMENTS)) as writer:
         sink = DocumentSink(writer, "replace")
-        for position, (module, copy) in enumerate(zip(modules, copies, strict=True)):
+        for position, module in enumerate(modules):
             text = _document(module, as_prose, min_characters, sink)
             if text is None:
                 continue
@@ -70,8 +68,8 @@ def read_docstrings(
                 break
             if text:
                 names.append([sink.num_records, f"{module.distribution}: {module.name}"])
-            sink.add(DocumentIds(source, module.sha256, copy)(0), text, module.name)
-    return sink.report(source, parts=[names])
+            sink.add(text, module.name)
+    return sink.report(parts=[names])
 
 
 def _document(

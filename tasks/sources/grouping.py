@@ -5,7 +5,7 @@ group, and only a sixteenfold growth of the corpus rearranges them all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tasks.engine.identity import digest_of
 from tasks.sources.local_files import SourceFile
@@ -14,44 +14,33 @@ SMALL_BYTES = 256 << 10
 MOST_ALONE = 64
 FILES_A_GROUP = 256
 
-Group = list[tuple[SourceFile, int]]
-
-
-def copies_of(digests: Iterable[str]) -> list[int]:
-    """For each digest, how many equal ones came before it."""
-    seen: dict[str, int] = defaultdict(int)
-    copies = []
-    for digest in digests:
-        copies.append(seen[digest])
-        seen[digest] += 1
-    return copies
+Group = list[SourceFile]
 
 
 def group_files(files: Sequence[SourceFile]) -> list[Group]:
-    """The files of a source, in order of their digests, as groups of (file, copy number).
+    """The files of a source, in order of their digests, as groups.
 
     Only files that are read in the same way share a group.
     """
-    copies = copies_of(file.file.sha256 for file in files)
     alone: list[Group] = []
     small: dict[str, Group] = defaultdict(list)
-    for file, copy in zip(files, copies, strict=True):
+    for file in files:
         if file.file.bytes > SMALL_BYTES or file.container != "plain":
-            alone.append([(file, copy)])
+            alone.append([file])
         else:
-            small[digest_of(file.reading)].append((file, copy))
+            small[digest_of(file.reading)].append(file)
     for same_reading in small.values():
         alone += _by_digest(same_reading)
-    return sorted(alone, key=lambda group: (group[0][0].file.sha256, group[0][1]))
+    return sorted(alone, key=lambda group: group[0].file.sha256)
 
 
 def _by_digest(files: Group) -> list[Group]:
     if len(files) <= MOST_ALONE:
-        return [[pair] for pair in files]
+        return [[file] for file in files]
     digits = 1
     while len(files) > FILES_A_GROUP * 16**digits:
         digits += 1
     groups: dict[str, Group] = defaultdict(list)
-    for pair in files:
-        groups[pair[0].file.sha256[:digits]].append(pair)
+    for file in files:
+        groups[file.file.sha256[:digits]].append(file)
     return list(groups.values())

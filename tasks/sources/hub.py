@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.corpus import HubSource
-from tasks.documents import DocumentIds, DocumentWriter
+from tasks.documents import DocumentWriter
 from tasks.engine.digests import outside_file
-from tasks.engine.identity import digest_of
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.formats.json_records import text_of
@@ -55,7 +54,6 @@ def num_parts(source: HubSource) -> int:
 def read_dataset(
     work: UnitWork,
     *,
-    source: str,
     hub: HubSource,
     folder: dict[str, StoredFile],
     part: int,
@@ -69,16 +67,14 @@ def read_dataset(
         UserError: as `num_parts`, or the records hold no such text field.
         StageError: the hub failed.
     """
-    identity = digest_of([hub.dataset, hub.subset, hub.split, hub.revision, folder])
-    ids = DocumentIds(source, identity, part)
     with _explained(hub), DocumentWriter(work.path(DOCUMENTS)) as writer:
         sink = DocumentSink(writer, hub.errors)
         for number, text in enumerate(_texts(hub, part, num_parts)):
             size = len((text or "").encode("utf-8", "replace"))
             if hub.max_bytes is not None and writer.num_bytes + size > hub.max_bytes:
                 break
-            sink.add(ids(number), text, f"{hub.dataset}, record {number:,}")
-    return sink.report(source, parts=[[[0, hub.dataset]]])
+            sink.add(text, f"{hub.dataset}, record {number:,}")
+    return sink.report(parts=[[[0, hub.dataset]]])
 
 
 def _open(source: HubSource) -> Any:

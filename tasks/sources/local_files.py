@@ -1,6 +1,5 @@
 """The files a source of type `files` names: found, looked at, and known by content."""
 
-import glob
 import io
 import os
 from collections.abc import Iterable
@@ -9,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.config.corpus import FilesSource, Reading
-from tasks.engine.identity import file_digest
+from tasks.engine.digests import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.formats.archives import printable
 from tasks.formats.detection import Container, kind_of
 from tasks.formats.encodings import encoding_for
+from tasks.sources.globs import find_real_files
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,23 @@ class SourceFile:
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:
-    """The files that the globs of a source match, each once, sorted by path.
+    """The files that the globs of a source match, each real one once, sorted by path.
 
     Raises:
         UserError: a glob matches no file.
     """
     found: dict[str, Path] = {}
     for pattern in source.paths:
-        expanded = os.path.expanduser(pattern)
-        if os.path.isdir(expanded):
-            expanded = os.path.join(glob.escape(expanded), "**", "*")
-        paths = [path for path in glob.glob(expanded, recursive=True) if os.path.isfile(path)]
-        if not paths:
+        matched = find_real_files(os.path.expanduser(pattern))
+        if not matched:
             raise UserError(
                 f"{where}: no file matches {pattern!r}, looked for in {os.getcwd()}. Correct the "
                 "source's `paths`, which are relative to the folder the command is run in."
             )
-        found.update((os.path.abspath(path), Path(path)) for path in paths)
-    return [found[path] for path in sorted(found)]
+        for real, path in matched.items():
+            if real not in found or os.path.abspath(path) == real:
+                found[real] = path
+    return sorted(found.values(), key=os.path.abspath)
 
 
 def describe_local(source: FilesSource, where: str) -> list[SourceFile]:
@@ -81,7 +80,7 @@ def reading_of(source: Reading) -> Reading:
 
 def _describe(path: Path, reading: Reading) -> SourceFile:
     try:
-        stored = StoredFile(str(path.absolute()), file_digest(path), path.stat().st_size)
+        stored = outside_file(path)
         return describe(printable(str(path)), stored, reading)
     except OSError as problem:
         raise UserError(

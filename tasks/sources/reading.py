@@ -1,7 +1,6 @@
 """The unit that turns source files into one documents file.
 
-Records are numbered over the whole unit, so that (unit, record) finds a document's origin; an
-id counts within its file, so that grouping files differently changes no id.
+Records are numbered over the whole unit, so that (unit, record) finds a document's origin.
 """
 
 from collections import Counter
@@ -10,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.documents import DocumentIds, DocumentWriter
+from tasks.documents import DocumentWriter
+from tasks.engine.digests import check_unchanged
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.formats import archives
@@ -24,13 +24,11 @@ MAX_NAMED_MEMBERS = 5000
 _BROKEN = (pa.ArrowException, *archives.DAMAGE)
 
 
-def read_files(
-    work: UnitWork, *, source: str, files: Sequence[SourceFile], copies: Sequence[int]
-) -> UnitReport:
+def read_files(work: UnitWork, *, files: Sequence[SourceFile]) -> UnitReport:
     """Read source files into `<label>.arrow`.
 
-    `copies[i]` tells files of one source apart that hold the same bytes. The summary's `parts`
-    lists (first record, member name or None) of every file and archive member, by file.
+    The summary's `parts` lists (first record, member name or None) of every file and archive
+    member, by file.
 
     Raises:
         UserError: a record cannot be read; names file, record and what to do.
@@ -40,14 +38,13 @@ def read_files(
     parts: list[list[list[Any]]] = []
     with DocumentWriter(work.path(DOCUMENTS)) as writer:
         sink = DocumentSink(writer, files[0].reading.errors)
-        for file, copy in zip(files, copies, strict=True):
-            ids = DocumentIds(source, file.file.sha256, copy)
+        for file in files:
             reader = FileReader(file, work.folder, encodings)
-            parts.append(_read_file(reader, ids, sink))
-    return sink.report(source, parts=parts, encodings=dict(encodings))
+            parts.append(_read_file(reader, sink))
+    return sink.report(parts=parts, encodings=dict(encodings))
 
 
-def _read_file(reader: FileReader, ids: DocumentIds, sink: DocumentSink) -> list[list[Any]]:
+def _read_file(reader: FileReader, sink: DocumentSink) -> list[list[Any]]:
     """Read one file; returns (first record in the unit, member name) of its members."""
     parts: list[list[Any]] = []
     number, limit = 0, reader.file.reading.max_document_bytes
@@ -57,7 +54,7 @@ def _read_file(reader: FileReader, ids: DocumentIds, sink: DocumentSink) -> list
             if len(parts) < MAX_NAMED_MEMBERS:
                 parts.append([sink.num_records, member])
             for text in records:
-                size = sink.add(ids(number), text, f"{where}, record {number:,}")
+                size = sink.add(text, f"{where}, record {number:,}")
                 if size > limit:
                     raise too_long(where, number, limit)
                 number += 1
@@ -65,7 +62,7 @@ def _read_file(reader: FileReader, ids: DocumentIds, sink: DocumentSink) -> list
         if isinstance(problem, _BROKEN) or is_damage(problem):
             raise damaged(where, number, problem) from problem
         raise
-    reader.check_unchanged()
+    check_unchanged(reader.file.file)
     return parts
 
 

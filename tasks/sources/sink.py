@@ -25,7 +25,7 @@ class DocumentSink:
     ledger: Ledger = field(default_factory=Ledger)
     num_records: int = 0
 
-    def add(self, id: bytes, text: str | None, where: str) -> int:
+    def add(self, text: str | None, where: str) -> int:
         """Take one record; returns the UTF-8 bytes of its text.
 
         Raises:
@@ -39,7 +39,7 @@ class DocumentSink:
             self.ledger.drop("empty", documents=1, bytes=size)
             return size
         try:
-            size = self.writer.add(id, record, text)
+            size = self.writer.add(record, text)
         except UnicodeEncodeError as problem:
             if self.errors == "refuse":
                 raise UserError(
@@ -47,15 +47,15 @@ class DocumentSink:
                     f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which "
                     "no encoding can carry. Set the source's `errors: replace`, or mend it."
                 ) from None
-            size = self.writer.add(id, record, _LONE_SURROGATE.sub("\ufffd", text))
+            size = self.writer.add(record, _LONE_SURROGATE.sub("\ufffd", text))
         self.ledger.take(documents=1, bytes=size)
         self.ledger.keep(documents=1, bytes=size)
         return size
 
-    def report(self, source: str, **summary: Any) -> UnitReport:
+    def report(self, **summary: Any) -> UnitReport:
         """What the unit hands back."""
-        figures = {"source": source, "documents": self.writer.num_documents}
-        figures |= {"bytes": self.writer.num_bytes, **summary}
+        figures = {"documents": self.writer.num_documents, "bytes": self.writer.num_bytes}
+        figures |= summary
         rows = {DOCUMENTS: self.writer.num_documents}
         # Balances exist even for an empty file, so that totals always have both measures.
         self.ledger.take(documents=0, bytes=0)

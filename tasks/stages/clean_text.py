@@ -9,58 +9,55 @@
                           train/00-00000, held_out/00-00000           (a unit a file)
 
 Repeats are found over the whole corpus before anything is held out, so nothing held out has a
-near copy among the training documents. Only the two last kinds of units are handed on.
+near copy among the training documents; tasks.cleaning.split states by which rule it is held out.
+Only the two last kinds of units are handed on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tasks.cleaning.cleaned import (
-    ARRAYS,
-    CleanedArrays,
-    Cleaner,
-    RejectWriter,
-    joined,
-    open_array,
-)
-from tasks.cleaning.minhash import band_keys, band_shape, candidate_edges, keep_similar
-from tasks.cleaning.split import (
-    HELD_OUT,
-    REASONS,
-    TRAIN,
-    hold_out,
-    mark_exact,
-    mark_near,
-)
+from tasks.cleaning.accounts import SourceAccount
+from tasks.cleaning.cleaned import ARRAYS, CleanedArrays, Cleaner, joined, open_array
+from tasks.cleaning.minhash import band_keys, band_shape
+from tasks.cleaning.near_pairs import near_edges
+from tasks.cleaning.parting import RejectWriter, write_fated, write_rejects
+from tasks.cleaning.split import HELD_OUT, REASONS, TRAIN, CleanedDocuments, HoldingOut, decide
 from tasks.config import CleanConfig, Config, Section
 from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import Document, DocumentWriter, read_documents
+from tasks.documents import DocumentWriter, read_documents
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
-from tasks.errors import StageError, UserError
+from tasks.errors import UserError
+from tasks.sources.summaries import DocumentsFile, SourceSummary, documents_files
+
+log = logging.getLogger(__name__)
 
 SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
 _BANDS_A_UNIT = 4
 
 
 class CleanSlice(Section):
-    """What of the config concerns this stage; `held_out` has one share for each source."""
+    """What of the config concerns this stage; one share and given name for each source."""
 
     clean: CleanConfig
     held_out: tuple[float, ...]
+    names: tuple[str | None, ...]
 
 
 Context = StageContext[CleanSlice]
 
 
 def clean_slice(config: Config) -> CleanSlice:
-    """The section of its own, and what each source wants held out."""
+    """The section of its own, what each source wants held out, and what it is called."""
     shares = tuple(source.held_out for source in config.corpus)
-    return CleanSlice(clean=config.clean, held_out=shares)
+    names = tuple(source.name for source in config.corpus)
+    return CleanSlice(clean=config.clean, held_out=shares, names=names)
 
 
 def clean(context: Context) -> StageReport:
@@ -69,17 +66,23 @@ def clean(context: Context) -> StageReport:
     Raises:
         UserError: nothing is left to train on.
     """
-    files = context.input("download").files("documents/", ".arrow")
-    cleaned = _clean_files(context, files)
+    download = context.input("download")
+    sources = [SourceSummary.from_json(source) for source in download.summary["sources"]]
+    cleaned = _clean_files(context, documents_files(sources, dict(download.outputs)))
     fates = _decide(context, cleaned)
-    ledger = Ledger.total(result.ledger for result in cleaned)
-    _count_repeats(ledger, fates.summary)
-    summary: dict[str, Any] = {}
-    for split in SPLITS:
-        results = _write_split(context, split, cleaned, fates)
-        kept = {name: sum(r.summary[name] for r in results) for name in ("documents", "bytes")}
-        ledger.keep(**kept)
-        summary[split] = kept
+    ledger = Ledger.total(file.unit.ledger for file in cleaned)
+    _count_repeats(ledger, fates.summary["repeats"])
+    written = {split: _write_split(context, split, cleaned, fates) for split in SPLITS}
+    summary: dict[str, Any] = {split: _amounts(units) for split, units in written.items()}
+    for amounts in summary.values():
+        ledger.keep(**amounts)
+    accounts = [
+        _account(source.name, number, cleaned, written, fates)
+        for number, source in enumerate(sources)
+    ]
+    summary["sources"] = [account.to_json() for account in accounts]
+    for remark in filter(None, (account.remark() for account in accounts)):
+        log.warning("clean: %s", remark)
     if context.config.clean.keep_rejects:
         _write_rejects(context, cleaned, fates)
     if not summary["train"]["documents"]:
@@ -87,11 +90,37 @@ def clean(context: Context) -> StageReport:
     return StageReport(ledger, summary)
 
 
-def _name(file: StoredFile) -> str:
-    return file.url.rsplit("/", 1)[-1].removesuffix(".arrow")
+def _amounts(units: Iterable[UnitResult]) -> dict[str, int]:
+    """What was written by some units."""
+    found = [unit.summary for unit in units]
+    return {name: sum(each[name] for each in found) for name in ("documents", "bytes")}
 
 
-def _clean_files(context: Context, files: Sequence[StoredFile]) -> list[UnitResult]:
+def _account(
+    name: str,
+    source: int,
+    cleaned: Sequence["CleanedFile"],
+    written: Mapping[str, Sequence[UnitResult]],
+    fates: UnitResult,
+) -> SourceAccount:
+    """What was written of one source, and how its held-out documents were chosen."""
+    train, held_out = (
+        _amounts(unit for file, unit in zip(cleaned, units, strict=True) if file.source == source)
+        for units in (written["train"], written["held_out"])
+    )
+    return SourceAccount(name, train, held_out, HoldingOut(**fates.summary["sources"][source]))
+
+
+@dataclass(frozen=True)
+class CleanedFile:
+    """A documents file after cleaning: the unit that holds what is left of it."""
+
+    name: str
+    source: int
+    unit: UnitResult
+
+
+def _clean_files(context: Context, files: Sequence[DocumentsFile]) -> list[CleanedFile]:
     config = context.config.clean
     near = config.dedup.near
     shared = {
@@ -100,8 +129,11 @@ def _clean_files(context: Context, files: Sequence[StoredFile]) -> list[UnitResu
         "num_hashes": None if near is None else near.num_hashes,
         "keep_rejects": config.keep_rejects,
     }
-    units = [Unit(f"cleaned/{_name(file)}", {"documents": file, **shared}) for file in files]
-    return context.map(clean_file, units, outputs=False)
+    units = [Unit(f"cleaned/{file.name}", {"documents": file.stored, **shared}) for file in files]
+    results = context.map(clean_file, units, outputs=False)
+    return [
+        CleanedFile(file.name, file.source, unit) for file, unit in zip(files, results, strict=True)
+    ]
 
 
 def clean_file(
@@ -133,36 +165,40 @@ def clean_file(
                 if rejects is not None:
                     rejects.add(document, judged.reason)
                 continue
-            size = writer.add(document.id, document.record, judged.text)
-            arrays.add(document.id, judged.text, judged.signature)
-            ledger.keep(documents=1, bytes=size)
-            ledger.drop("rewritten", bytes=before - size)
+            for span, signature in judged.spans:
+                size = writer.add(document.record, span)
+                arrays.add(span, signature)
+                ledger.keep(documents=1, bytes=size)
+                before -= size
+            ledger.drop("cut_into_spans", documents=1 - len(judged.spans))
+            ledger.drop("rewritten", bytes=before)
     arrays.save({name: work.path(f".{name}.npy") for name in ARRAYS})
     rows = {".arrow": writer.num_documents}
     return UnitReport(ledger, rows, {"documents": writer.num_documents})
 
 
-def _arrays(cleaned: Sequence[UnitResult], name: str) -> list[StoredFile]:
-    return [result.files[f".{name}.npy"] for result in cleaned]
+def _arrays(cleaned: Sequence[CleanedFile], name: str) -> list[StoredFile]:
+    return [file.unit.files[f".{name}.npy"] for file in cleaned]
 
 
-def _decide(context: Context, cleaned: Sequence[UnitResult]) -> UnitResult:
+def _decide(context: Context, cleaned: Sequence[CleanedFile]) -> UnitResult:
     """The fate of every document; one small file of fates for each cleaned file."""
     config = context.config.clean
-    sources = [int(result.label.rsplit("/", 1)[-1].split("-")[0]) for result in cleaned]
     payload = {
         "ids": _arrays(cleaned, "ids"),
-        "contents": _arrays(cleaned, "contents") if config.dedup.exact else None,
         "sizes": _arrays(cleaned, "sizes"),
+        "sources": [file.source for file in cleaned],
         "edges": _find_near(context, cleaned),
-        "shares": [context.config.held_out[source] for source in sources],
+        "exact": config.dedup.exact,
+        "near": config.dedup.near is not None,
+        "shares": context.config.held_out,
         "seed": config.seed,
     }
     (fates,) = context.map(decide_fates, [Unit("fates", payload)], outputs=False)
     return fates
 
 
-def _find_near(context: Context, cleaned: Sequence[UnitResult]) -> list[StoredFile]:
+def _find_near(context: Context, cleaned: Sequence[CleanedFile]) -> list[StoredFile]:
     near = context.config.clean.dedup.near
     if near is None:
         return []
@@ -196,7 +232,7 @@ def find_edges(
     found = [np.zeros((0, 2), dtype=np.int64)]
     for band in bands:
         keys = np.concatenate([band_keys(part, band, width) for part in mapped])
-        found.append(keep_similar(candidate_edges(keys), mapped, threshold))
+        found.append(near_edges(keys, mapped, threshold))
     edges = np.unique(np.concatenate(found), axis=0)
     np.save(work.path(".npy"), edges, allow_pickle=False)
     return UnitReport(rows={".npy": len(edges)})
@@ -206,33 +242,35 @@ def decide_fates(
     work: UnitWork,
     *,
     ids: Sequence[StoredFile],
-    contents: Sequence[StoredFile] | None,
     sizes: Sequence[StoredFile],
+    sources: Sequence[int],
     edges: Sequence[StoredFile],
+    exact: bool,
+    near: bool,
     shares: Sequence[float],
     seed: int,
 ) -> UnitReport:
-    """Mark repeats, hold out a share of the rest; documents are numbered over all files."""
-    size_of = joined(sizes)
+    """Decide for all documents, numbered over all files; a file of fates for each cleaned one."""
     counts = [len(open_array(file)) for file in sizes]
-    fates = np.full(len(size_of), TRAIN, dtype=np.uint8)
-    originals = np.arange(len(fates))
-    if contents is not None:
-        originals = mark_exact(fates, joined(contents))
-    if edges:
-        mark_near(fates, np.unique(joined(edges), axis=0), originals)
-    hold_out(fates, joined(ids), np.repeat(np.array(shares, dtype=np.float64), counts), seed)
+    no_edges = np.zeros((0, 2), dtype=np.int64)
+    documents = CleanedDocuments(
+        ids=joined(ids),
+        sizes=joined(sizes),
+        sources=np.repeat(np.array(sources, dtype=np.int64), counts),
+        edges=np.unique(joined(edges), axis=0) if edges else no_edges,
+    )
+    fates, holding_out = decide(documents, shares, seed, exact=exact, near=near)
     ends = np.cumsum(counts)
     for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
         np.save(work.path(f".{number:05}.npy"), fates[end - count : end], allow_pickle=False)
-    summary = {
+    repeats = {
         reason: {
             "documents": int((fates == fate).sum()),
-            "bytes": int(size_of[fates == fate].sum()),
+            "bytes": int(documents.sizes[fates == fate].sum()),
         }
         for fate, reason in REASONS.items()
     }
-    return UnitReport(summary=summary)
+    return UnitReport(summary={"repeats": repeats, "sources": [vars(each) for each in holding_out]})
 
 
 def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> None:
@@ -244,86 +282,35 @@ def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _fated(
-    cleaned: Sequence[UnitResult], fates: UnitResult
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each cleaned file's name, and the payload of a unit that parts its documents."""
-    for number, result in enumerate(cleaned):
+    cleaned: Sequence[CleanedFile], fates: UnitResult
+) -> Iterator[tuple[CleanedFile, dict[str, Any]]]:
+    """Each cleaned file, and the payload of a unit that parts its documents."""
+    for number, file in enumerate(cleaned):
         payload = {
-            "documents": result.files[".arrow"],
-            "ids": result.files[".ids.npy"],
+            "documents": file.unit.files[".arrow"],
+            "ids": file.unit.files[".ids.npy"],
             "fates": fates.files[f".{number:05}.npy"],
         }
-        yield result.label.rsplit("/", 1)[-1], payload
+        yield file, payload
 
 
 def _write_split(
-    context: Context, split: str, cleaned: Sequence[UnitResult], fates: UnitResult
+    context: Context, split: str, cleaned: Sequence[CleanedFile], fates: UnitResult
 ) -> list[UnitResult]:
     units = [
-        Unit(f"{split}/{name}", {**payload, "fate": SPLITS[split]})
-        for name, payload in _fated(cleaned, fates)
+        Unit(f"{split}/{file.name}", {**payload, "fate": SPLITS[split]})
+        for file, payload in _fated(cleaned, fates)
     ]
     return context.map(write_fated, units)
 
 
-def write_fated(
-    work: UnitWork, *, documents: StoredFile, ids: StoredFile, fates: StoredFile, fate: int
-) -> UnitReport:
-    """Copy the documents of one fate."""
-    with DocumentWriter(work.path(".arrow")) as writer:
-        for document, found in _with_fates(documents, ids, fates):
-            if found == fate:
-                writer.add(*document)
-    rows = {".arrow": writer.num_documents}
-    summary = {"documents": writer.num_documents, "bytes": writer.num_bytes}
-    return UnitReport(rows=rows, summary=summary)
-
-
-def _with_fates(
-    documents: StoredFile, ids: StoredFile, fates: StoredFile
-) -> Iterator[tuple[Document, int]]:
-    """Documents with their fates, matched by id: a fate never reaches another document.
-
-    Raises:
-        StageError: the two files do not belong together.
-    """
-    known, decided = open_array(ids), open_array(fates)
-    for number, document in enumerate(read_documents(documents.local())):
-        if number >= len(decided) or document.id != known[number].tobytes():
-            raise StageError(f"{documents.url}: the fates are of other documents.")
-        yield document, int(decided[number])
-
-
-def _write_rejects(context: Context, cleaned: Sequence[UnitResult], fates: UnitResult) -> None:
+def _write_rejects(context: Context, cleaned: Sequence[CleanedFile], fates: UnitResult) -> None:
     """All dropped documents with their reasons, beside the others; no later stage reads them."""
     units = [
-        Unit(f"rejects/{name}", {**payload, "filtered": result.files[".rejects.arrow"]})
-        for result, (name, payload) in zip(cleaned, _fated(cleaned, fates), strict=True)
+        Unit(f"rejects/{file.name}", {**payload, "filtered": file.unit.files[".rejects.arrow"]})
+        for file, payload in _fated(cleaned, fates)
     ]
     context.map(write_rejects, units, outputs=False)
-
-
-def write_rejects(
-    work: UnitWork,
-    *,
-    documents: StoredFile,
-    ids: StoredFile,
-    fates: StoredFile,
-    filtered: StoredFile,
-) -> UnitReport:
-    """One file's dropped documents: those the filters refused, then its repeats."""
-    import pyarrow as pa
-
-    with RejectWriter(work.path(".arrow")) as writer:
-        with pa.memory_map(str(filtered.local())) as source:
-            reader = pa.ipc.open_file(source)
-            for number in range(reader.num_record_batches):
-                for row in reader.get_batch(number).to_pylist():
-                    writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
-        for document, fate in _with_fates(documents, ids, fates):
-            if fate in REASONS:
-                writer.add(document, REASONS[fate])
-    return UnitReport(rows={".arrow": writer.num_documents})
 
 
 def _nothing_left(ledger: Ledger) -> str:
@@ -339,7 +326,7 @@ def _nothing_left(ledger: Ledger) -> str:
 CLEAN = Stage(
     name="clean",
     number=2,
-    version=2,
+    version=4,
     needs=("download",),
     config=clean_slice,
     run=clean,

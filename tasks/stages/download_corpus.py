@@ -11,7 +11,7 @@ more file leaves all other units as they are.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,12 @@ from tasks.engine.units import StoredFile, Unit, UnitResult
 from tasks.errors import UserError
 from tasks.sources.docstrings import plan_groups, read_docstrings
 from tasks.sources.fetching import RAW, Patience, fetch
-from tasks.sources.grouping import copies_of, group_files
+from tasks.sources.grouping import group_files
 from tasks.sources.hub import describe_folder, num_parts, read_dataset
-from tasks.sources.installed_modules import ModuleFile, installed_modules
+from tasks.sources.installed_modules import installed_modules
 from tasks.sources.local_files import SourceFile, describe, describe_local, in_order, reading_of
 from tasks.sources.reading import read_files
+from tasks.sources.summaries import SourceSummary
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,14 @@ class CorpusSlice:
     sources: tuple[AnySource, ...]
 
     def identity(self) -> dict[str, Any]:
-        """All of each source but what belongs to later stages, and its resolved name."""
-        names = source_names(self.sources)
-        pairs = zip(self.sources, names, strict=True)
-        return {"corpus": [source.reading_identity() | {"name": name} for source, name in pairs]}
+        """All of each source but what belongs to later stages, and its name if it was given one.
+
+        A name is told in the summary and is no part of any unit: another one reads nothing anew.
+        A name made of paths is no identity either, as paths are none.
+        """
+        return {
+            "corpus": [source.reading_identity() | {"name": source.name} for source in self.sources]
+        }
 
 
 def corpus_slice(config: Config) -> CorpusSlice:
@@ -59,7 +64,7 @@ def corpus_slice(config: Config) -> CorpusSlice:
     if twice:
         raise UserError(
             f"corpus: {counts[twice[0]]} sources are named {twice[0]!r}. Give each its own `name`: "
-            "it is part of every document's id."
+            "the accounts of a run tell them apart by it."
         )
     return CorpusSlice(tuple(config.corpus))
 
@@ -94,7 +99,7 @@ def run(context: StageContext[CorpusSlice]) -> StageReport:
     for index, (source, name) in enumerate(zip(corpus.sources, names, strict=True)):
         found, origins = _read_source(context, index, name, source)
         ledger = Ledger.total(unit.ledger for unit in found)
-        described.append(_describe(name, source, found))
+        described.append(SourceSummary.of_units(name, source.type, found).to_json())
         files += origins
         results += found
         log.info("download: %s: %s", name, ledger.to_json())
@@ -109,17 +114,6 @@ def run(context: StageContext[CorpusSlice]) -> StageReport:
     return StageReport(total, {"sources": described, "files": files})
 
 
-def _describe(name: str, source: AnySource, units: Sequence[UnitResult]) -> dict[str, Any]:
-    encodings: Counter[str] = Counter()
-    for unit in units:
-        encodings.update(unit.summary.get("encodings", {}))
-    documents = sum(unit.summary["documents"] for unit in units)
-    size = sum(unit.summary["bytes"] for unit in units)
-    figures: dict[str, Any] = {"name": name, "type": source.type, "units": len(units)}
-    figures |= {"documents": documents, "bytes": size}
-    return figures | ({"guessed_encodings": dict(encodings)} if encodings else {})
-
-
 def _read_source(
     context: StageContext[CorpusSlice], index: int, name: str, source: AnySource
 ) -> tuple[list[UnitResult], list[dict[str, Any]]]:
@@ -129,8 +123,8 @@ def _read_source(
     if isinstance(source, HttpSource):
         return _read_files(context, index, name, _fetch_all(context, index, source))
     if isinstance(source, HubSource):
-        return _read_hub(context, index, name, source), []
-    return _read_docs(context, index, name, source), []
+        return _read_hub(context, index, source), []
+    return _read_docs(context, index, source), []
 
 
 def _label(index: int, number: int) -> str:
@@ -141,22 +135,12 @@ def _read_files(
     context: StageContext[CorpusSlice], index: int, name: str, files: Sequence[SourceFile]
 ) -> tuple[list[UnitResult], list[dict[str, Any]]]:
     groups = group_files(files)
-    units = [
-        Unit(
-            _label(index, number),
-            {
-                "source": name,
-                "files": [file for file, _ in group],
-                "copies": [copy for _, copy in group],
-            },
-        )
-        for number, group in enumerate(groups)
-    ]
+    units = [Unit(_label(index, number), {"files": group}) for number, group in enumerate(groups)]
     results = context.map(read_files, units)
     origins = [
         _origin(result, name, file, parts)
         for result, group in zip(results, groups, strict=True)
-        for (file, _), parts in zip(group, result.summary["parts"], strict=True)
+        for file, parts in zip(group, result.summary["parts"], strict=True)
     ]
     return results, origins
 
@@ -193,32 +177,29 @@ def _fetch_all(
 
 
 def _read_hub(
-    context: StageContext[CorpusSlice], index: int, name: str, source: HubSource
+    context: StageContext[CorpusSlice], index: int, source: HubSource
 ) -> list[UnitResult]:
     folder: Mapping[str, StoredFile] = describe_folder(source)
     total = num_parts(source)
-    same = {"source": name, "hub": _without_later(source), "folder": folder, "num_parts": total}
+    same = {"hub": _without_later(source), "folder": folder, "num_parts": total}
     units = [Unit(_label(index, part), same | {"part": part}) for part in range(total)]
     return context.map(read_dataset, units)
 
 
 def _without_later(source: HubSource) -> HubSource:
-    """The source as units may know it: changing its held-out share must not read it again."""
+    """The source as units may know it: a new name or held-out share must not read it again."""
     return HubSource.model_validate(source.reading_identity())
 
 
 def _read_docs(
-    context: StageContext[CorpusSlice], index: int, name: str, source: DocsSource
+    context: StageContext[CorpusSlice], index: int, source: DocsSource
 ) -> list[UnitResult]:
     groups, max_bytes = plan_groups(installed_modules(source), source.max_bytes)
-    copies = iter(copies_of(_digests(groups)))
     units = [
         Unit(
             _label(index, number),
             {
-                "source": name,
                 "modules": group,
-                "copies": [next(copies) for _ in group],
                 "as_prose": source.prose,
                 "min_characters": source.min_characters,
                 "max_bytes": max_bytes,
@@ -229,14 +210,10 @@ def _read_docs(
     return context.map(read_docstrings, units)
 
 
-def _digests(groups: Iterable[Iterable[ModuleFile]]) -> list[str]:
-    return [module.sha256 for group in groups for module in group]
-
-
 DOWNLOAD = Stage(
     name="download",
     number=1,
-    version=2,
+    version=3,
     needs=(),
     config=corpus_slice,
     run=run,

@@ -32,15 +32,12 @@ class PublishSlice(Section):
 
     name: str
     publish: PublishConfig
-    licences: dict[str, str | None]
+    licences: tuple[str | None, ...]
 
 
 def publish_slice(config: Config) -> PublishSlice:
-    """The name, what the card says, and the licence note of every source."""
-    licences = {
-        source.name or f"corpus-{index}": source.licence
-        for index, source in enumerate(config.corpus)
-    }
+    """The name, what the card says, and the licence note of every source in its order."""
+    licences = tuple(source.licence for source in config.corpus)
     return PublishSlice(name=config.name, publish=config.publish, licences=licences)
 
 

@@ -9,18 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import documents
-from tasks.documents import Document, DocumentIds, DocumentWriter, read_documents
+from tasks.documents import Document, DocumentWriter, document_id, read_documents
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=30)
 
 
 def write(path: Path, found: list[str]) -> list[Document]:
-    ids = DocumentIds("source", "ab" * 32)
-    written = [Document(ids(record), record, text) for record, text in enumerate(found)]
     with DocumentWriter(path) as writer:
-        for document in written:
-            writer.add(*document)
-    return written
+        for record, text in enumerate(found):
+            writer.add(record, text)
+    return [Document(document_id(text), record, text) for record, text in enumerate(found)]
 
 
 @given(found=texts)
@@ -56,27 +54,18 @@ def test_the_writer_flushes_when_enough_text_is_waiting(
 def test_the_writer_counts_documents_and_utf8_bytes(tmp_path: Path) -> None:
     """The counts are those of the text as UTF-8, which the ledger works with."""
     with DocumentWriter(tmp_path / "a.arrow") as writer:
-        assert writer.add(bytes(16), 0, "naïve") == 6
-        writer.add(bytes(16), 1, "日本")
+        assert writer.add(0, "naïve") == 6
+        writer.add(1, "日本")
     assert (writer.num_documents, writer.num_bytes) == (2, 12)
 
 
 def test_lone_surrogates_are_refused(tmp_path: Path) -> None:
     """Text that UTF-8 cannot carry raises instead of reaching the file."""
     with DocumentWriter(tmp_path / "a.arrow") as writer, pytest.raises(UnicodeEncodeError):
-        writer.add(bytes(16), 0, "\ud800")
+        writer.add(0, "\ud800")
 
 
-def test_an_id_tells_source_file_copy_and_record_apart() -> None:
-    """Each part of a document's origin changes its id; the same origin gives the same id."""
-    same = DocumentIds("s", "f" * 64)
-    others = [
-        DocumentIds("t", "f" * 64)(7),
-        DocumentIds("s", "e" * 64)(7),
-        DocumentIds("s", "f" * 64, 1)(7),
-        same(8),
-        same(7),
-    ]
-    assert len(set(others)) == 5
-    assert same(7) == DocumentIds("s", "f" * 64)(7)
-    assert len(same(7)) == 16
+def test_an_id_is_made_of_the_text_alone() -> None:
+    """Another text has another id, and the same text the same one on every machine."""
+    assert document_id("a text").hex() == "706860d9e8c7ee1c65261bc1e5b75631"
+    assert len({document_id(text) for text in ("a text", "a text ", "A text", "")}) == 4

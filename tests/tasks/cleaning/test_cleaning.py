@@ -1,4 +1,4 @@
-"""What cleaning is made of: characters, filters, phrases, signatures, the fate of repeats."""
+"""What cleaning is made of: characters, filters, phrases, signatures."""
 
 import itertools
 import json
@@ -17,12 +17,10 @@ from tasks.cleaning.minhash import (
     MinHasher,
     band_keys,
     band_shape,
-    candidate_edges,
-    keep_similar,
 )
+from tasks.cleaning.near_pairs import near_edges
 from tasks.cleaning.normalise import Form, normalise
 from tasks.cleaning.shingles import PhraseHasher
-from tasks.cleaning.split import EXACT, HELD_OUT, NEAR, TRAIN, draw, hold_out, mark_exact, mark_near
 from tasks.config.clean import FilterConfig, UnicodeConfig
 
 # Characters that normalisation is about, mixed with pieces of mojibake and ordinary text.
@@ -90,9 +88,10 @@ def test_naughty_strings_neither_break_nor_change_twice(shared_data: Path) -> No
     for line in lines:
         judged = cleaner.judge(line)
         assert judged.reason in {None, "empty", *REASONS}
-        assert normalise(judged.text) == judged.text
+        once = normalise(line)
+        assert normalise(once) == once
         if line.isascii() and line.isprintable():
-            assert judged.text == line.strip()
+            assert once == line.strip()
 
 
 FILLER = "The quick brown fox number {} jumps over a lazy dog and goes home."
@@ -183,7 +182,7 @@ def found_pairs(texts: list[str], threshold: float = 0.8) -> set[tuple[int, int]
     num_bands, width = band_shape(threshold, 128)
     parts = [signatures[: len(texts) // 3], signatures[len(texts) // 3 :]]
     edges = [
-        keep_similar(candidate_edges(band_keys(signatures, band, width)), parts, threshold)
+        near_edges(band_keys(signatures, band, width), parts, threshold)
         for band in range(num_bands)
     ]
     return {(int(a), int(b)) for a, b in np.concatenate(edges)}
@@ -211,73 +210,3 @@ def test_bands_rarely_miss_a_pair_at_the_threshold(threshold: float, num_hashes:
     bands, width = band_shape(threshold, num_hashes)
     assert bands * width <= num_hashes
     assert 1 - (1 - threshold**width) ** bands >= 0.95 or width == 1
-
-
-CONTENTS = st.lists(st.integers(0, 5), max_size=14)
-
-
-@given(data=st.data(), contents=CONTENTS)
-def test_of_repeats_the_first_stays_whatever_joins_them(
-    data: st.DataObject, contents: list[int]
-) -> None:
-    """Joined directly, by way of others, or through an exact copy: one of a group is left."""
-    n = len(contents)
-    numbers = st.integers(0, max(0, n - 1))
-    edges = data.draw(st.lists(st.tuples(numbers, numbers), max_size=10)) if n else []
-    fates = np.full(n, TRAIN, dtype=np.uint8)
-    hashes = np.array([[c] * 16 for c in contents], dtype=np.uint8).reshape(n, 16)
-    originals = mark_exact(fates, hashes)
-    mark_near(fates, np.array(edges, dtype=np.int64).reshape(-1, 2), originals)
-
-    group = list(range(n))  # flood fill, the slow and plain way
-    same = [(i, j) for i in range(n) for j in range(i) if contents[i] == contents[j]]
-    for _ in range(n):
-        for a, b in [*edges, *same]:
-            group[a] = group[b] = min(group[a], group[b])
-    for i in range(n):
-        exact = contents[i] in contents[:i]
-        expected = EXACT if exact else NEAR if group[i] != i else TRAIN
-        assert fates[i] == expected
-
-
-def ids_of(count: int, start: int = 0) -> np.ndarray:
-    """Some ids as the download stage makes them."""
-    from tasks.documents import DocumentIds
-
-    ids = DocumentIds("source", "0" * 64)
-    joined = b"".join(ids(number) for number in range(start, start + count))
-    return np.frombuffer(joined, dtype=np.uint8).reshape(count, 16)
-
-
-def held_out(ids: np.ndarray, share: float, seed: int = 0) -> set[bytes]:
-    """The ids held out of documents that are all fit."""
-    fates = np.full(len(ids), TRAIN, dtype=np.uint8)
-    hold_out(fates, ids, np.full(len(ids), share), seed)
-    return {ids[i].tobytes() for i in np.flatnonzero(fates == HELD_OUT)}
-
-
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
-def test_the_share_held_out_is_the_one_asked_for(share: float) -> None:
-    """Within four standard deviations of chance; another seed holds out others."""
-    ids = ids_of(4000)
-    chosen = held_out(ids, share)
-    deviation = (share * (1 - share) / len(ids)) ** 0.5
-    assert abs(len(chosen) / len(ids) - share) < 4 * deviation
-    assert chosen != held_out(ids, share, seed=1)
-
-
-def test_what_is_held_out_stays_held_out_when_the_corpus_grows() -> None:
-    """In any order, among any others: a document's id decides, so scores stay comparable."""
-    small = held_out(ids_of(500), 0.1)
-    grown = np.concatenate([ids_of(700, start=500), ids_of(500)])
-    everything = held_out(grown, 0.1)
-    assert small == everything & {row.tobytes() for row in ids_of(500)}
-    assert held_out(ids_of(500), 0.1) < held_out(ids_of(500), 0.2)
-
-
-def test_a_tiny_corpus_holds_out_one_but_never_the_only_one() -> None:
-    """A share asked for gives something to evaluate on; no share asked for gives nothing."""
-    assert len(held_out(ids_of(3), 1e-6)) == 1
-    assert held_out(ids_of(1), 1e-6) == set()
-    assert held_out(ids_of(3), 0.0) == set()
-    assert all(0 <= draw(row.tobytes(), 7) < 1 for row in ids_of(100))

@@ -22,7 +22,6 @@ def test_short_forms_mean_what_they_say() -> None:
     assert files.paths == ("a/*.txt",)
     assert files.separator.regex == "^=+$"
     assert [file.bytes for file in http.urls] == [None, 5]
-    assert source_names([files, http]) == ["corpus-0", "corpus-1"]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +46,42 @@ def test_mistakes_are_refused(values: dict[str, Any], message: str) -> None:
 
 
 def test_what_later_stages_use_is_no_part_of_reading() -> None:
-    """Changing the held-out share, the licence note or a path reads nothing anew."""
+    """Changing the name, the held-out share, the licence note or a path reads nothing anew."""
     one = FilesSource(paths=("a.txt",))
-    two = FilesSource(paths=("b.txt",), held_out=0.5, licence="CC BY")
+    two = FilesSource(paths=("b.txt",), held_out=0.5, licence="CC BY", name="another")
     assert digest_of(one.reading_identity()) == digest_of(two.reading_identity())
     other = FilesSource(paths=("a.txt",), separator="line")
     assert digest_of(one.reading_identity()) != digest_of(other.reading_identity())
+
+
+def test_a_source_without_a_name_is_called_after_what_it_reads() -> None:
+    """Wherever it stands in the list; alike ones have digits of all that they say as well."""
+    listed = sources.validate_python(
+        [
+            {"type": "files", "paths": ["old letters/**/*.txt", "more"]},
+            {"type": "files", "paths": "*.txt", "name": "mine"},
+            {"type": "files", "paths": "*.txt"},
+            {"type": "http", "urls": "https://host/data/a%20b.jsonl?key=1"},
+            {"type": "http", "urls": "https://host/"},
+            {"type": "hub", "dataset": "owner/name"},
+            {"type": "docs"},
+            {"type": "docs", "packages": ["click"]},
+        ]
+    )
+    names = source_names(listed)
+    assert names == [
+        *["old letters", "mine", "files", "a-20b.jsonl"],
+        *["host", "name", "docstrings", "click"],
+    ]
+    assert source_names(listed[::-1]) == names[::-1]
+
+    alike = sources.validate_python(
+        [{"type": "files", "paths": f"{place}/texts", "held_out": 0.5} for place in "ab"]
+    )
+    first, second = source_names(alike)
+    assert first != second
+    assert {name[:6] for name in (first, second)} == {"texts-"}
+    assert source_names([*listed, *alike[::-1]])[-2:] == [second, first]
 
 
 def test_how_a_file_is_fetched_is_no_part_of_what_it_is() -> None:

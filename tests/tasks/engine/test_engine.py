@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
-from tasks.engine import identity
 from tasks.engine.computing import compute_unit
 from tasks.engine.ledger import Ledger
 from tasks.engine.records import read_manifest
@@ -73,30 +71,6 @@ def test_execution_fields_and_workers_are_no_part_of_the_key(store: Store, compu
     computed()
     assert run_first(store, [1, 2], workers=2, trace="elsewhere").state == "cached"
     assert run_first(store, [1, 2], value=2).state == "done"
-
-
-def test_a_library_that_decides_the_bytes_is_part_of_both_keys(
-    store: Store, computed: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With another version nothing is served or taken over that the old one made."""
-    first, _ = toy_stages(ToySlice(numbers=[1, 2]))
-    before = run_stage(replace(first, libraries=("ftfy", "unicode")), config(), store)
-    computed()
-    monkeypatch.setattr(identity.metadata, "version", lambda _: "99")
-    after = run_stage(replace(first, libraries=("ftfy", "unicode")), config(), store)
-    assert after.state == "done"
-    assert len(computed()) == 2
-    assert before.artifact.manifest["libraries"]["ftfy"] != "99"
-    assert after.artifact.manifest["libraries"]["ftfy"] == "99"
-
-
-def test_of_pyarrow_only_the_major_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It decides how files are laid out; a patch release must not recompute a corpus."""
-    monkeypatch.setattr(identity.metadata, "version", lambda _: "26.7.8")
-    assert identity.library_versions(("pyarrow", "tokenizers")) == {
-        "pyarrow": "26",
-        "tokenizers": "26.7.8",
-    }
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
@@ -230,7 +204,6 @@ KILLED_RUN = """
 import sys
 from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
-from tasks.engine import identity
 from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 if __name__ == "__main__":

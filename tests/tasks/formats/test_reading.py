@@ -20,7 +20,7 @@ from tasks.config.corpus import FilesSource
 from tasks.documents import read_documents
 from tasks.engine.identity import digest_of
 from tasks.engine.units import UnitReport, UnitWork
-from tasks.errors import StageError, UserError
+from tasks.errors import UserError
 from tasks.sources.local_files import SourceFile, describe_local
 from tasks.sources.reading import read_files
 
@@ -42,7 +42,7 @@ def describe(paths: Path | list[Path], **options: Any) -> list[SourceFile]:
 def read(paths: Path | list[Path], out: Path, **options: Any) -> tuple[list[str], UnitReport]:
     files = describe(paths, **options)
     work = UnitWork("documents/00-00000", out / "unit")
-    report = read_files(work, source="test", files=files, copies=[0] * len(files))
+    report = read_files(work, files=files)
     report.ledger.check("test")
     return [document.text for document in read_documents(work.path(".arrow"))], report
 
@@ -300,20 +300,20 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None
     path.write_text("before")
     files = describe(path)
     path.write_text("behind")
-    with pytest.raises(StageError, match="changed while it was being read"):
-        read_files(UnitWork("u", tmp_path / "u"), source="s", files=files, copies=[0])
+    with pytest.raises(UserError, match="changed while it was being read"):
+        read_files(UnitWork("u", tmp_path / "u"), files=files)
 
 
-def test_ids_do_not_depend_on_which_files_share_a_unit(tmp_path: Path) -> None:
-    """A document keeps its id when a corpus grows and files are grouped anew."""
+def test_documents_do_not_depend_on_which_files_share_a_unit(tmp_path: Path) -> None:
+    """A document stays the same when a corpus grows and files are grouped anew."""
     for name, text in zip("ab", TEXTS[:2], strict=True):
         (tmp_path / f"{name}.txt").write_text(text)
     files = describe(tmp_path)
     together = UnitWork("u", tmp_path / "together")
-    read_files(together, source="s", files=files, copies=[0, 0])
+    read_files(together, files=files)
     ids = []
     for number, file in enumerate(files):
         work = UnitWork("u", tmp_path / f"alone{number}")
-        read_files(work, source="s", files=[file], copies=[0])
+        read_files(work, files=[file])
         ids += [document.id for document in read_documents(work.path(".arrow"))]
     assert [document.id for document in read_documents(together.path(".arrow"))] == ids

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from small_corpus import real_texts
 from tokenizers import Tokenizer
 
-from tasks.documents import DocumentWriter
+from tasks.documents import DocumentWriter, document_id
 from tasks.packing import words
 from tasks.packing.encoded import PARTS, Encoded, encode_documents
 from tasks.packing.words import WordEncoder
@@ -156,7 +156,7 @@ def encoded_file(folder: Path, texts: Iterable[str], tokenizer: Tokenizer) -> En
     """The arrays of a documents file with these texts, saved and mapped again."""
     with DocumentWriter(folder / "texts.arrow") as writer:
         for number, text in enumerate(texts):
-            writer.add(number.to_bytes(16, "big"), 2 * number, text)
+            writer.add(2 * number, text)
     paths = {part: folder / f"{part}.npy" for part in PARTS}
     encode_documents(folder / "texts.arrow", WordEncoder(tokenizer)).save(paths)
     return Encoded.open(paths)
@@ -170,7 +170,7 @@ def test_a_documents_file_keeps_its_documents_apart(
     found = encoded_file(tmp_path, texts, tokenizer)
     assert found.num_documents == len(texts)
     assert found.records.tolist() == [2 * number for number in range(len(texts))]
-    assert [int.from_bytes(row.tobytes(), "big") for row in found.ids] == list(range(len(texts)))
+    assert [row.tobytes() for row in found.ids] == [document_id(text) for text in texts]
     for number, text in enumerate(texts):
         tokens = found.tokens[found.offsets[number] : found.offsets[number + 1]]
         assert tokens.tolist() == tokenizer.encode(text, add_special_tokens=False).ids

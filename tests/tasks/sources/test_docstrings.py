@@ -53,9 +53,7 @@ def read(
 ) -> UnitReport:
     return read_docstrings(
         UnitWork("u", out),
-        source="docs",
         modules=modules,
-        copies=[0] * len(modules),
         as_prose=as_prose,
         min_characters=min_characters,
         max_bytes=max_bytes,

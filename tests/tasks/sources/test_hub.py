@@ -33,9 +33,7 @@ def read(
 ) -> tuple[list[Document], UnitReport]:
     hub = HubSource(dataset=str(folder), **options)
     work = UnitWork(f"u{part}", out / "out")
-    report = read_dataset(
-        work, source="s", hub=hub, folder=describe_folder(hub), part=part, num_parts=parts
-    )
+    report = read_dataset(work, hub=hub, folder=describe_folder(hub), part=part, num_parts=parts)
     report.ledger.check("hub")
     return list(read_documents(work.path(".arrow"))), report
 
@@ -43,7 +41,7 @@ def read(
 def test_each_file_of_a_dataset_is_a_part_and_together_they_are_all(
     folder: Path, tmp_path: Path
 ) -> None:
-    """Parts are disjoint and complete, and no two documents share an id."""
+    """Parts are disjoint and complete."""
     assert num_parts(HubSource(dataset=str(folder))) == 3
     found = [document for part in range(3) for document in read(tmp_path, folder, part, 3)[0]]
     expected = {f"part {part} text {n}" for part in range(3) for n in range(4)}

@@ -16,8 +16,10 @@ from small_corpus import (
     write_texts,
 )
 
+from tasks.documents import document_id
 from tasks.engine.records import Artifact
 from tasks.errors import UserError
+from tasks.stages import download_corpus
 
 FILLER = "Document {0} says {0} times that the number is {0}, and ends with {0}."
 TEXTS = [FILLER.format(n) for n in range(40)]
@@ -68,12 +70,18 @@ def test_every_document_is_kept_or_dropped_for_a_reason(tmp_path: Path) -> None:
     assert size.dropped["rewritten"] == 2
 
 
-def test_of_repeats_the_first_in_the_corpus_stays(tmp_path: Path, real_passages: list[str]) -> None:
+def test_of_repeats_that_of_the_first_source_stays(
+    tmp_path: Path, real_passages: list[str]
+) -> None:
     """Exact copies, and near copies of real prose; passages that only resemble one stay."""
     exact = real_passages[10:20]
     near = [changed(text, "tomorrow") for text in real_passages[30:60]]
-    folder = write_texts(tmp_path / "in", [*real_passages, *exact, *near])
-    artifact = clean(tmp_path / "store", folder)
+    folders = [
+        write_texts(tmp_path / "best", real_passages),
+        write_texts(tmp_path / "more", [*exact, *near]),
+    ]
+    corpus = [{"type": "files", "paths": str(folder), "held_out": 0} for folder in folders]
+    artifact = run_small(tmp_path / "store", tmp_path, "clean", corpus=corpus)["clean"].artifact
 
     dropped = artifact.ledger["documents"].dropped
     assert dropped["exact_duplicate"] == 10
@@ -136,6 +144,24 @@ def test_what_is_held_out_stays_so_when_a_file_is_added(tmp_path: Path) -> None:
     assert computed.count("cleaned") == 1
 
 
+def test_whose_a_file_is_is_handed_over_and_not_read_out_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files may be called anything: each source's share is that of its own files."""
+    monkeypatch.setattr(
+        download_corpus, "_label", lambda index, number: f"documents/{'ba'[index]}-{number}"
+    )
+    kept, shared = (write_texts(tmp_path / part, TEXTS[i::2]) for i, part in enumerate("xy"))
+    corpus = [
+        {"type": "files", "paths": str(kept), "held_out": 0.0},
+        {"type": "files", "paths": str(shared), "held_out": 0.4},
+    ]
+    outcomes = run_small(tmp_path / "store", tmp_path, "clean", corpus=corpus)
+    held_out = texts_of(outcomes["clean"].artifact, "held_out/")
+    assert held_out
+    assert set(held_out) < set(TEXTS[1::2])
+
+
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path, real_passages: list[str]) -> None:
     """One process or two: the same outputs, ledger and summary."""
     for number in range(4):
@@ -196,13 +222,15 @@ def test_a_corpus_with_nothing_left_ends_in_one_paragraph(
     assert not list((tmp_path / "store").glob("2-clean/*/manifest.json"))
 
 
-def test_documents_keep_their_ids_and_places(tmp_path: Path) -> None:
-    """Cleaning changes text, never identity: a training row can be traced to its source."""
-    folder = write_texts(tmp_path / "in", ["no", *TEXTS])
+def test_documents_keep_their_places(tmp_path: Path) -> None:
+    """A training row can be traced to its file and record; what cleaning left alone has its id."""
+    folder = write_texts(tmp_path / "in", ["no", *TEXTS, "Another\u00a0\r\ntext with two lines"])
     outcomes = run_small(tmp_path / "store", folder, "clean", held_out=0.3)
-    raw = {d.id: d for d in documents_of(outcomes["download"].artifact, "documents/")}
+    raw = {d.record: d for d in documents_of(outcomes["download"].artifact, "documents/")}
     cleaned = outcomes["clean"].artifact
     found = [*documents_of(cleaned, "train/"), *documents_of(cleaned, "held_out/")]
-    assert len(found) == len(TEXTS)
+    assert len(found) == len(TEXTS) + 1
     for document in found:
-        assert raw[document.id] == document
+        assert document.id == document_id(document.text)
+        if document.record <= len(TEXTS):
+            assert raw[document.record] == document

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_corpus import times_of
 
 from tasks.config import Config
 from tasks.documents import Document, read_documents
@@ -128,7 +129,35 @@ def test_one_more_file_reads_only_that_file(tmp_path: Path) -> None:
     assert sum(unit.provenance == old.get(unit.key) for unit in second.units) == 5
 
 
-def test_many_small_files_share_units_and_keep_their_ids(tmp_path: Path) -> None:
+def test_a_name_or_a_source_before_it_reads_nothing_anew(tmp_path: Path) -> None:
+    """Neither its name nor its place in the list is part of a source's units."""
+    source = {"type": "files", "paths": str(write(tmp_path / "in", a="one", b="two"))}
+    other = {"type": "files", "paths": str(write(tmp_path / "other", c="three"))}
+    first = run(tmp_path / "store", source).artifact
+    renamed = run(tmp_path / "store", source | {"name": "letters"})
+    assert renamed.artifact.digest == first.digest
+    assert renamed.artifact.summary["sources"][0]["name"] == "letters"
+    second = run(tmp_path / "store", other, source).artifact
+    old = times_of(first)
+    computed = [unit.label for unit in second.units if unit.provenance != old.get(unit.key)]
+    assert computed == ["documents/00-00000"]
+    assert times_of(renamed.artifact) == old
+
+
+def test_moved_text_is_made_of_the_same_documents(tmp_path: Path) -> None:
+    """Split among files, merged, reordered, in another source and format: the same ids."""
+    lines = [f"text number {n}" for n in range(30)]
+    one = write(tmp_path / "one", a="\n\n".join(lines))
+    two = write(tmp_path / "two", **{f"t{n}": "\n".join(lines[n::3]) for n in range(3)})
+    before = run(tmp_path / "store", {"type": "files", "paths": str(one)}).artifact
+    source = {"type": "files", "name": "x", "paths": str(two), "separator": "line"}
+    after = run(tmp_path / "store", source).artifact
+    ids = [{document.id for document in documents(artifact)} for artifact in (before, after)]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 30
+
+
+def test_many_small_files_share_units(tmp_path: Path) -> None:
     """Two hundred files are sixteen units or fewer; one more changes a single one of them."""
     folder = write(tmp_path / "in", **{f"t{n}": f"text number {n}" for n in range(200)})
     source = {"type": "files", "paths": str(folder)}
@@ -143,12 +172,12 @@ def test_many_small_files_share_units_and_keep_their_ids(tmp_path: Path) -> None
     assert len({unit.key for unit in second.units} - {unit.key for unit in first.units}) == 1
 
 
-def test_equal_files_are_two_documents_with_two_ids(tmp_path: Path) -> None:
-    """Copies are for the clean stage to find; ids must not collide before that."""
+def test_equal_files_are_two_documents_with_one_id(tmp_path: Path) -> None:
+    """What a document says is what it is; copies are for the clean stage to find."""
     folder = write(tmp_path / "in", a="the same", b="the same")
     found = documents(run(tmp_path / "store", {"type": "files", "paths": str(folder)}).artifact)
     assert [document.text for document in found] == ["the same"] * 2
-    assert len({document.id for document in found}) == 2
+    assert len({document.id for document in found}) == 1
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
@@ -218,10 +247,12 @@ def test_a_missing_remote_file_leaves_the_other_sources_units(
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
-    """A name is part of every document's id."""
+    """Nothing would tell them apart in the accounts; nor would it two that are all the same."""
     source = {"type": "files", "name": "same", "paths": str(write(tmp_path / "in", a="x"))}
     with pytest.raises(UserError, match="2 sources are named 'same'"):
         run(tmp_path / "store", source, source)
+    with pytest.raises(UserError, match="2 sources are named 'in"):
+        run(tmp_path / "store", *[{"type": "files", "paths": str(tmp_path / "in")}] * 2)
 
 
 REAL = [
