@@ -26,6 +26,7 @@ from tasks.inspection.ledger_path import ledger_of
 from tasks.inspection.plan import explain, make_plan
 from tasks.inspection.runs import write_run
 from tasks.inspection.verify import find_damage, repair
+from tasks.publishing.circumstances import collect_circumstances
 from tasks.publishing.figures import collect_figures
 from tasks.publishing.render import render_report
 from tasks.stages import STAGE_NAMES
@@ -226,7 +227,7 @@ def test_the_report_tells_a_guess_of_white_space_in_words(finished: Finished) ->
     first, second, *_ = manifests["evaluate"]["summary"]["examples"][0]["top"]
     first["token"], second["token"] = "\n\n", "\ufffd"
     figures = collect_figures("tiny", PublishConfig(), {}, manifests)
-    report = render_report(figures, ([1, 2], [7.0, 6.0]), ([], []))
+    report = render_report(figures, ([1, 2], [7.0, 6.0]), collect_circumstances(manifests))
     assert "<b>(2 line breaks)</b>" in report
     assert "<b>(part of a character)</b>" in report
 

@@ -8,7 +8,7 @@ from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import identify
 from tasks.engine.store import Store
 from tasks.errors import UserError
-from tasks.stages import all_stages
+from tasks.stages import all_stages, inputs_of
 
 
 def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
@@ -17,7 +17,7 @@ def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
     for stage in all_stages():
         if any(name not in made for name in stage.needs):
             continue
-        identity = identify(stage, config, made)
+        identity = identify(stage, config, inputs_of(stage, made))
         artifact = read_manifest(store, f"{stage.folder}/{identity.key}")
         if artifact is not None:
             made[stage.name] = artifact

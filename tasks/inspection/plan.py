@@ -12,7 +12,7 @@ from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import all_stages
+from tasks.stages import all_stages, inputs_of
 
 
 @dataclass
@@ -39,7 +39,7 @@ def make_plan(config: Config, store: Store, until: str | None = None) -> list[St
         if pending:
             plans.append(_plan_pending(stage, config, store, made, pending))
             continue
-        identity = identify(stage, config, made)
+        identity = identify(stage, config, inputs_of(stage, made))
         plan, artifact = _plan_known(stage, config, store, identity)
         plans.append(plan)
         if artifact is not None:
@@ -83,7 +83,7 @@ def _plan_pending(
         return StagePlan(stage.name, None, "run", ["it has not run yet"])
     section = stage.config(config)
     digests = {label: file.sha256 for label, file in stage.externals(section).items()}
-    known = {name: made[name] for name in stage.needs if name in made}
+    known = inputs_of(stage, made)
     why = [describe(e) for e in drift(stage, canonical(section), digests, known, newest)]
     names = " and ".join(pending)
     why.append(f"{names} will run first; if the outputs come out the same, this is reused")
@@ -110,7 +110,7 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
         }
         section = stage.config(config)
         digests = {label: file.sha256 for label, file in stage.externals(section).items()}
-        differences = drift(stage, canonical(section), digests, made, newest)
+        differences = drift(stage, canonical(section), digests, inputs_of(stage, made), newest)
     return {
         "stage": stage_name,
         "key": plan.key,

@@ -16,7 +16,7 @@ from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 from tasks.errors import StageError
 from tasks.inspection.runs import config_of, read_runs
-from tasks.stages import STAGE_NAMES, get_stage, stage_folder
+from tasks.stages import STAGE_NAMES, get_stage, inputs_of, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _repair_one(
         }
         if set(artifacts) < set(stage.needs):
             continue
-        outcome = run_stage(stage, candidate, store, artifacts, progress=progress)
+        outcome = run_stage(stage, candidate, store, inputs_of(stage, artifacts), progress=progress)
         if outcome.artifact.key == key:
             return
     raise StageError(

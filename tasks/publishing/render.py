@@ -39,13 +39,19 @@ def _cell(text: str) -> str:
 def render_report(
     figures: Mapping[str, Any],
     losses: tuple[Sequence[int], Sequence[float]],
-    throughput: tuple[Sequence[int], Sequence[float]],
+    circumstances: Mapping[str, Any],
 ) -> str:
-    """The report: one HTML file that needs nothing else, neither scripts nor a network."""
+    """The report: one HTML file that needs nothing else, neither scripts nor a network.
+
+    `figures` are as `collect_figures` gives them, `losses` steps and their losses, and
+    `circumstances` as `collect_circumstances` gives them.
+    """
+    throughput = circumstances["throughput"]
     blimp = figures["blimp"]
     documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
     return _template("report.html.j2").render(
-        **figures,
+        figures,
+        **circumstances,
         loss_chart=loss_chart(*losses),
         throughput_chart=throughput_chart(*throughput) if len(throughput[0]) > 1 else "",
         ledger_chart=ledger_chart(documents, "documents"),

@@ -17,7 +17,7 @@ from tasks.config.load import load_config
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
-from tasks.stages import all_stages
+from tasks.stages import all_stages, inputs_of
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -64,7 +64,7 @@ def run_all(config: Config, until: str | None = None) -> dict[str, Outcome]:
     made: dict[str, Artifact] = {}
     outcomes = {}
     for stage in all_stages(until):
-        outcomes[stage.name] = run_stage(stage, config, store, made)
+        outcomes[stage.name] = run_stage(stage, config, store, inputs_of(stage, made))
         made[stage.name] = outcomes[stage.name].artifact
     return outcomes
 
@@ -72,7 +72,7 @@ def run_all(config: Config, until: str | None = None) -> dict[str, Outcome]:
 def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """What must not depend on history: keys, output digests, ledgers and summaries.
 
-    The published card and report tell times and hosts, so of `publish` the files that do not.
+    The report tells times and hosts, so of `publish` the other files.
     """
     told = {
         name: {
@@ -84,8 +84,7 @@ def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         for name, outcome in outcomes.items()
     }
     if "publish" in told:
-        for path in ("report.html", "model/README.md"):
-            told["publish"]["outputs"].pop(path)
+        told["publish"]["outputs"].pop("report.html")
     return told
 
 
