@@ -82,9 +82,11 @@ def _plan_pending(
     if newest is None:
         return StagePlan(stage.name, None, "run", ["it has not run yet"])
     section = stage.config(config)
-    digests = {label: file.sha256 for label, file in stage.externals(section).items()}
     known = inputs_of(stage, made)
-    why = [describe(e) for e in drift(stage, canonical(section), digests, known, newest)]
+    why = [
+        describe(e)
+        for e in drift(stage, canonical(section), stage.externals(section), known, newest)
+    ]
     names = " and ".join(pending)
     why.append(f"{names} will run first; if the outputs come out the same, this is reused")
     return StagePlan(stage.name, None, "run", why)
@@ -109,8 +111,9 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
             if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
         }
         section = stage.config(config)
-        digests = {label: file.sha256 for label, file in stage.externals(section).items()}
-        differences = drift(stage, canonical(section), digests, inputs_of(stage, made), newest)
+        differences = drift(
+            stage, canonical(section), stage.externals(section), inputs_of(stage, made), newest
+        )
     return {
         "stage": stage_name,
         "key": plan.key,
