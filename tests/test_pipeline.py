@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tiny_pipeline import digests, run_all, write_config
+from tiny_pipeline import digests, run_all, run_record, write_config
 
 from flows.commands.use import fill_mask as fill_mask_command
 from roberta_model.config import ModelConfig
@@ -40,21 +40,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     config = load_config(str(write_config(tmp_path_factory.mktemp("pipeline"))))
     outcomes = run_all(config)
     store = Store(config.store)
-    write_run(store, record(config, outcomes))
+    write_run(store, run_record(config, outcomes))
     return config, outcomes
-
-
-def record(config: Config, outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    stages = [{"name": name, "key": made.artifact.key} for name, made in outcomes.items()]
-    settings = config.model_dump(mode="json", by_alias=True)
-    return {
-        "run": "r",
-        "name": config.name,
-        "started": "2026",
-        "state": "done",
-        "stages": stages,
-        "config": settings,
-    }
 
 
 def changed(config: Config, **changes: Any) -> Config:

@@ -128,13 +128,14 @@ def verify(
 ) -> None:
     """Read every stored byte again and name what is damaged; --repair redoes just that.
 
-    Exit code 1 when damage is found and not repaired.
+    Exit code 1 when damage is found and not repaired, 2 when it cannot be: what it was made
+    from has changed. What a run works on just now is told apart and left alone.
     """
     from tasks.engine.progress import default_progress
     from tasks.engine.store import Store
     from tasks.errors import UserError
-    from tasks.inspection.ledger_path import finished_artifacts
-    from tasks.inspection.verify import find_damage, repair
+    from tasks.inspection.ledger_path import known_keys
+    from tasks.inspection.verify import find_damage, find_in_work, repair
 
     settings, keys = None, None
     if config is None:
@@ -143,16 +144,21 @@ def verify(
             raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
     else:
         settings, opened = open_config(config, overrides, store)
-        keys = {name: made.key for name, made in finished_artifacts(settings, opened).items()}
+        keys = known_keys(settings, opened)
     damage = find_damage(opened, keys)
+    in_work = find_in_work(opened, keys)
     repaired = repair(opened, damage, settings, default_progress()) if mend and damage else []
     if as_json:
-        print_json({"damaged": damage, "repaired": repaired, "sound": not damage})
+        found = {"damaged": damage, "repaired": repaired, "in_work": in_work}
+        print_json({**found, "sound": not damage})
     else:
         for entry in damage:
             _print(f"damaged: {opened.url(entry['path'])} (unit {entry['unit']})")
         for entry in repaired:
-            _print(f"repaired: {entry['stage']} {entry['key']}: {', '.join(entry['units'])}")
+            units = ", ".join(entry["units"])
+            _print(f"{entry['state']}: {entry['stage']} {entry['key']}: {units}")
+        for entry in in_work:
+            _print(f"in work: {entry['stage']} {entry['key']} (process {entry['pid']})")
         if not damage:
             _print(f"every stored byte of {opened.url('')} is as it was recorded")
     if damage and not mend:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tasks.engine.identity import library_versions
 from tasks.engine.records import Artifact
 from tasks.engine.runner import StageIdentity
 from tasks.engine.stage import Stage
@@ -51,6 +52,9 @@ def drift(
     found = []
     if manifest["version"] != stage.version:
         found.append(_entry("stage version", manifest["version"], stage.version))
+    libraries = library_versions(stage.libraries)
+    for change in changed_fields(manifest["libraries"], libraries):
+        found.append({**change, "field": f"library {change['field']}"})
     found += changed_fields(manifest["config"], config)
     old_files = manifest["externals"]
     if old_files != {label: file.sha256 for label, file in externals.items()}:
