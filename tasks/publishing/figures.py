@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import PublishConfig
-from tasks.inspection.drift import flatten
+from tasks.publishing.recipe import recipe_of
 
-_RECIPE_STAGES = ("clean", "tokenizer", "pack", "pretrain")
 _READ = {
     "mask": "<mask>",
     "random": "another, random token",
@@ -46,7 +45,7 @@ def collect_figures(
         "cards": _cards(evidence),
         "ledger": _ledger(evidence),
         "sources": _sources(evidence["download"], licences),
-        "recipe": _recipe(evidence),
+        "recipe": recipe_of({name: part["config"] for name, part in evidence.items()}),
     }
 
 
@@ -86,10 +85,10 @@ def _cards(evidence: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     evaluation = evidence["evaluate"]["summary"]
     training = evidence["pretrain"]["summary"]
     cards = [
-        ("training documents", f"{evidence['clean']['ledger']['documents']['kept']:,}"),
-        ("tokens in a pass", f"{evidence['pack']['ledger']['tokens']['kept']:,}"),
+        ("training documents", f"{evidence['clean']['summary']['train']['documents']:,}"),
+        ("tokens in a pass", f"{evidence['pack']['summary']['train']['tokens']:,}"),
         ("steps", f"{training['steps']:,}"),
-        ("last training loss", f"{training['final_loss']:.3f}"),
+        ("training loss at the end", f"{training['final_loss']:.3f}"),
     ]
     if evaluation.get("held_out"):
         cards.append(("held-out perplexity", f"{evaluation['held_out']['perplexity']:.1f}"))
@@ -112,14 +111,6 @@ def _sources(
     return [
         {**source, "licence": licences.get(source["name"])}
         for source in download["summary"]["sources"]
-    ]
-
-
-def _recipe(evidence: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [
-        (field, str(value))
-        for name in _RECIPE_STAGES
-        for field, value in flatten(evidence[name]["config"], name).items()
     ]
 
 

@@ -26,6 +26,7 @@ from tasks.publishing.circumstances import collect_circumstances, read_manifests
 from tasks.publishing.evidence import evidence_digest, evidence_of
 from tasks.publishing.export import CHECK_TEXTS
 from tasks.publishing.figures import collect_figures, read_losses
+from tasks.publishing.recipe import defaults_digest
 from tasks.publishing.render import render_card, render_report
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
@@ -39,15 +40,21 @@ class PublishSlice(Section):
     name: str
     publish: PublishConfig
     licences: dict[str, str | None]
+    config_defaults: str
 
 
 def publish_slice(config: Config) -> PublishSlice:
-    """The name, what the card says, and the licence note of every source."""
+    """The name, what the card says, the licence note of every source, and the defaults."""
     licences = {
         source.name or f"corpus-{index}": source.licence
         for index, source in enumerate(config.corpus)
     }
-    return PublishSlice(name=config.name, publish=config.publish, licences=licences)
+    return PublishSlice(
+        name=config.name,
+        publish=config.publish,
+        licences=licences,
+        config_defaults=defaults_digest(),
+    )
 
 
 def publish(context: StageContext[PublishSlice]) -> StageReport:

@@ -74,7 +74,7 @@ def test_a_changed_filter_leaves_no_old_figure_in_report_and_card(
         assert dropped.format("too_short") in page(finished, path)
         assert dropped.format("symbols") in page(after, path)
         assert "too_short" not in page(after, path)
-        assert "min_characters</code></td><td>5<" in page(after, "report.html")
+        assert "<code>clean.filters.min_characters</code></td><td>5<" in page(after, "report.html")
     unit = {unit.label: unit.provenance for unit in after["publish"].artifact.units}
     before = {unit.label: unit.provenance for unit in finished["publish"].artifact.units}
     assert unit["model"] == before["model"], "weights need no second look by stock transformers"
@@ -112,3 +112,20 @@ def test_the_model_folder_tells_no_time_and_no_host(finished: dict[str, Outcome]
     assert not re.search(rf"\b{re.escape(host)}\b", card)
     assert not re.search(r"\d{4}-\d\d-\d\d", card)
     assert host in page(finished, "report.html")
+
+
+def test_the_cards_count_what_was_trained_on(finished: dict[str, Outcome]) -> None:
+    """Documents that are held out, and their tokens, are no training data."""
+    report = page(finished, "report.html")
+    clean, pack = finished["clean"].artifact.summary, finished["pack"].artifact.summary
+    assert clean["held_out"]["documents"] > 0
+    for figure, label in (
+        (clean["train"]["documents"], "training documents"),
+        (pack["train"]["tokens"], "tokens in a pass"),
+    ):
+        assert f"<b>{figure:,}</b><span>{label}</span>" in report
+
+
+def test_the_card_says_its_example_as_it_is_typed(finished: dict[str, Outcome]) -> None:
+    """It is copied into a Python prompt."""
+    assert 'fill("Return the <mask> of the list.")' in page(finished, "model/README.md")
