@@ -5,6 +5,7 @@
 #   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130
 #   make lint     ruff and strict mypy
 #   make bench    our speed beside our peers', in one run
+#   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
 #   make test-slow, make lock, make docs, make clean
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/ready-$(TORCH)
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test test-slow setup lint bench lock docs clean
+.PHONY: run test test-slow setup lint bench lock docs pins clean
 
 run: $(READY)
 	@$(BIN)/roberta run quickstart
@@ -55,6 +56,9 @@ lock: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python tests/support/config_reference.py
+
+pins: $(READY)
+	@$(BIN)/python tests/support/pins.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("inspect", "Show what differs from a stage's newest artifact."),
     "status": ("inspect", "List runs and artifacts in the store."),
     "verify": ("inspect", "Read every stored byte again; --repair redoes what is damaged."),
+    "prune": ("prune", "Remove artifacts that nothing refers to."),
     "ledger": ("inspect", "Show the text's way through every stage, adding up."),
     "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tiny_pipeline import digests, run_all, write_config
+from tiny_pipeline import digests, run_all, run_record, write_config
 
 from flows.commands.use import fill_mask as fill_mask_command
 from roberta_model.config import ModelConfig
@@ -26,6 +26,7 @@ from tasks.inspection.ledger_path import ledger_of
 from tasks.inspection.plan import explain, make_plan
 from tasks.inspection.runs import write_run
 from tasks.inspection.verify import find_damage, repair
+from tasks.publishing.circumstances import collect_circumstances
 from tasks.publishing.figures import collect_figures
 from tasks.publishing.render import render_report
 from tasks.stages import STAGE_NAMES
@@ -39,21 +40,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     config = load_config(str(write_config(tmp_path_factory.mktemp("pipeline"))))
     outcomes = run_all(config)
     store = Store(config.store)
-    write_run(store, record(config, outcomes))
+    write_run(store, run_record(config, outcomes))
     return config, outcomes
-
-
-def record(config: Config, outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    stages = [{"name": name, "key": made.artifact.key} for name, made in outcomes.items()]
-    settings = config.model_dump(mode="json", by_alias=True)
-    return {
-        "run": "r",
-        "name": config.name,
-        "started": "2026",
-        "state": "done",
-        "stages": stages,
-        "config": settings,
-    }
 
 
 def changed(config: Config, **changes: Any) -> Config:
@@ -226,7 +214,7 @@ def test_the_report_tells_a_guess_of_white_space_in_words(finished: Finished) ->
     first, second, *_ = manifests["evaluate"]["summary"]["examples"][0]["top"]
     first["token"], second["token"] = "\n\n", "\ufffd"
     figures = collect_figures("tiny", PublishConfig(), {}, manifests)
-    report = render_report(figures, ([1, 2], [7.0, 6.0]), ([], []))
+    report = render_report(figures, ([1, 2], [7.0, 6.0]), collect_circumstances(manifests))
     assert "<b>(2 line breaks)</b>" in report
     assert "<b>(part of a character)</b>" in report
 

@@ -1,8 +1,5 @@
 """Commands that look at a store: plan, explain, status, verify, ledger, report, schema."""
 
-import os
-from typing import Any
-
 import click
 
 from flows.cli import print_json
@@ -15,28 +12,7 @@ from flows.commands.options import (
     set_option,
     store_option,
 )
-
-_PIPE_COLUMNS = 240
-
-
-def _table(*columns: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(*things: Any) -> None:
-    from rich.console import Console
-
-    # A file or a pipe has no width to keep to: lines that are not folded can be searched.
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _PIPE_COLUMNS
-    for thing in things:
-        console.print(thing)
+from flows.commands.tables import new_table, show_all
 
 
 def _minute(time: str) -> str:
@@ -63,10 +39,10 @@ def plan(
         return
     from tasks.inspection.estimate import describe_estimate
 
-    table = _table("stage", "action", "why", "estimate")
+    table = new_table("stage", "action", "why", "estimate")
     for entry in plans:
         table.add_row(entry.name, entry.action, "\n".join(entry.why), describe_estimate(entry))
-    _print(table)
+    show_all(table)
 
 
 @click.command()
@@ -84,9 +60,9 @@ def explain(
     if as_json:
         print_json(found)
         return
-    _print(f"{stage}: {found['action']}")
+    show_all(f"{stage}: {found['action']}")
     for why in found["why"]:
-        _print(f"  {why}")
+        show_all(f"  {why}")
 
 
 @click.command()
@@ -101,20 +77,20 @@ def status(store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    runs = _table("run", "name", "state", "started (UTC)", "seconds")
+    runs = new_table("run", "name", "state", "started (UTC)", "seconds")
     for run in found["runs"]:
         started, seconds = _minute(run["started"]), str(run["seconds"])
         runs.add_row(run["run"], run["name"], run["state"], started, seconds)
-    artifacts = _table("stage", "key", "state", "units", "MB", "ended (UTC)")
+    artifacts = new_table("stage", "key", "state", "units", "MB", "ended (UTC)")
     for item in found["artifacts"]:
         state = item["state"] + (", in use" if item["in_use"] else "")
         size = f"{item['bytes'] / 1e6:,.1f}"
         ended = _minute(item["ended"] or "")
         artifacts.add_row(item["stage"], item["key"], state, str(item["units"]), size, ended)
     if not found["runs"] and not found["artifacts"]:
-        _print(f"store {found['store']}: nothing has run here yet")
+        show_all(f"store {found['store']}: nothing has run here yet")
         return
-    _print(f"store {found['store']}", runs, "", artifacts)
+    show_all(f"store {found['store']}", runs, "", artifacts)
 
 
 @click.command()
@@ -128,13 +104,14 @@ def verify(
 ) -> None:
     """Read every stored byte again and name what is damaged; --repair redoes just that.
 
-    Exit code 1 when damage is found and not repaired.
+    Exit code 1 when damage is found and not repaired, 2 when it cannot be: what it was made
+    from has changed. What a run works on just now is told apart and left alone.
     """
     from tasks.engine.progress import default_progress
     from tasks.engine.store import Store
     from tasks.errors import UserError
-    from tasks.inspection.ledger_path import finished_artifacts
-    from tasks.inspection.verify import find_damage, repair
+    from tasks.inspection.ledger_path import known_keys
+    from tasks.inspection.verify import find_damage, find_in_work, repair
 
     settings, keys = None, None
     if config is None:
@@ -143,18 +120,23 @@ def verify(
             raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
     else:
         settings, opened = open_config(config, overrides, store)
-        keys = {name: made.key for name, made in finished_artifacts(settings, opened).items()}
+        keys = known_keys(settings, opened)
     damage = find_damage(opened, keys)
+    in_work = find_in_work(opened, keys)
     repaired = repair(opened, damage, settings, default_progress()) if mend and damage else []
     if as_json:
-        print_json({"damaged": damage, "repaired": repaired, "sound": not damage})
+        found = {"damaged": damage, "repaired": repaired, "in_work": in_work}
+        print_json({**found, "sound": not damage})
     else:
         for entry in damage:
-            _print(f"damaged: {opened.url(entry['path'])} (unit {entry['unit']})")
+            show_all(f"damaged: {opened.url(entry['path'])} (unit {entry['unit']})")
         for entry in repaired:
-            _print(f"repaired: {entry['stage']} {entry['key']}: {', '.join(entry['units'])}")
+            units = ", ".join(entry["units"])
+            show_all(f"{entry['state']}: {entry['stage']} {entry['key']}: {units}")
+        for entry in in_work:
+            show_all(f"in work: {entry['stage']} {entry['key']} (process {entry['pid']})")
         if not damage:
-            _print(f"every stored byte of {opened.url('')} is as it was recorded")
+            show_all(f"every stored byte of {opened.url('')} is as it was recorded")
     if damage and not mend:
         raise click.exceptions.Exit(1)
 
@@ -169,7 +151,7 @@ def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: 
     if as_json:
         print_json(found)
         return
-    table = _table("stage", "measure", "in", "kept", "dropped")
+    table = new_table("stage", "measure", "in", "kept", "dropped")
     for stage in found["stages"]:
         for measure in ("documents", "bytes", "tokens"):
             if measure in stage:
@@ -177,7 +159,7 @@ def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: 
                 dropped = ", ".join(f"{why} {n:,}" for why, n in entry["dropped"].items()) or "-"
                 row = (stage["name"], measure, f"{entry['in']:,}", f"{entry['kept']:,}", dropped)
                 table.add_row(*row)
-    _print(table, "adds up" if found["balanced"] else "DOES NOT ADD UP")
+    show_all(table, "adds up" if found["balanced"] else "DOES NOT ADD UP")
 
 
 @click.command()

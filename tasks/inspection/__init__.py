@@ -1,1 +1,1 @@
-"""Looking at a store without changing it: plan, explain, status, verify, ledger, runs."""
+"""Looking at a store: plan, explain, status, ledger, runs; and keeping it: verify, prune."""

@@ -1,13 +1,16 @@
 """Drift: which fields, files or inputs differ between two identities of a stage."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from tasks.engine.identity import library_versions
 from tasks.engine.records import Artifact
 from tasks.engine.runner import StageIdentity
 from tasks.engine.stage import Stage
+from tasks.engine.units import StoredFile
 
 _ABSENT = object()
+_MOST_NAMES = 3
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -37,7 +40,7 @@ def changed_fields(before: Any, after: Any) -> list[dict[str, Any]]:
 def drift(
     stage: Stage[Any],
     config: Mapping[str, Any],
-    externals: Mapping[str, str],
+    externals: Mapping[str, StoredFile],
     inputs: Mapping[str, Artifact],
     newest: Artifact,
 ) -> list[dict[str, Any]]:
@@ -49,12 +52,14 @@ def drift(
     found = []
     if manifest["version"] != stage.version:
         found.append(_entry("stage version", manifest["version"], stage.version))
+    libraries = library_versions(stage.libraries)
+    for change in changed_fields(manifest["libraries"], libraries):
+        found.append({**change, "field": f"library {change['field']}"})
     found += changed_fields(manifest["config"], config)
     old_files = manifest["externals"]
-    added = set(externals.values()) - set(old_files.values())
-    removed = set(old_files.values()) - set(externals.values())
-    if added or removed or set(externals) != set(old_files):
-        found.append(_entry("files", f"{len(old_files)} files", _files(externals, added, removed)))
+    if old_files != {label: file.sha256 for label, file in externals.items()}:
+        names = {file["sha256"]: file["name"] for file in newest.summary.get("files", [])}
+        found.append(_entry("files", _count(old_files), _files(externals, old_files, names)))
     for name, artifact in inputs.items():
         old = manifest["inputs"].get(name, {})
         if old.get("digest") != artifact.digest:
@@ -66,16 +71,37 @@ def _entry(field: str, before: Any, after: Any) -> dict[str, Any]:
     return {"field": field, "before": before, "after": after}
 
 
-def _files(externals: Mapping[str, str], added: set[str], removed: set[str]) -> str:
-    return f"{len(externals)} files ({len(added)} new, {len(removed)} gone)"
+def _files(
+    now: Mapping[str, StoredFile], before: Mapping[str, str], old_names: Mapping[str, str]
+) -> str:
+    """How many outside files there are and which of them are changed, new or gone.
+
+    `before` has digests by label; `old_names` has the names of those digests, where known.
+    """
+    known = {file.sha256 for file in now.values()}
+    fresh = {file.url or label for label, file in now.items() if file.sha256 not in before.values()}
+    lost = {old_names.get(digest, label) for label, digest in before.items() if digest not in known}
+    kinds = {"changed": fresh & lost, "new": fresh - lost, "gone": lost - fresh}
+    told = "; ".join(f"{kind}: {_some(names)}" for kind, names in kinds.items() if names)
+    return f"{_count(now)} ({told or 'read in another way or order'})"
+
+
+def _count(files: Collection[str]) -> str:
+    return f"{len(files):,} file" + ("" if len(files) == 1 else "s")
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = sorted(names)[:_MOST_NAMES]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def drift_from(
     stage: Stage[Any], identity: StageIdentity, newest: Artifact
 ) -> list[dict[str, Any]]:
     """The drift of a fully known identity."""
-    digests = {label: file.sha256 for label, file in identity.externals.items()}
-    return drift(stage, identity.config, digests, identity.inputs, newest)
+    return drift(stage, identity.config, identity.externals, identity.inputs, newest)
 
 
 def describe(entry: Mapping[str, Any]) -> str:

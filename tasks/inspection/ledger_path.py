@@ -8,7 +8,8 @@ from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import identify
 from tasks.engine.store import Store
 from tasks.errors import UserError
-from tasks.stages import all_stages
+from tasks.inspection.runs import read_runs
+from tasks.stages import all_stages, inputs_of
 
 
 def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
@@ -17,11 +18,31 @@ def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
     for stage in all_stages():
         if any(name not in made for name in stage.needs):
             continue
-        identity = identify(stage, config, made)
+        identity = identify(stage, config, inputs_of(stage, made))
         artifact = read_manifest(store, f"{stage.folder}/{identity.key}")
         if artifact is not None:
             made[stage.name] = artifact
     return made
+
+
+def known_keys(config: Config, store: Store) -> dict[str, str]:
+    """The key of every artifact that a config leads to, finished, damaged or neither.
+
+    Behind an artifact that cannot be read, keys are those of the newest run that had it.
+    """
+    made: dict[str, Artifact] = {}
+    keys: dict[str, str] = {}
+    for stage in all_stages():
+        if all(name in made for name in stage.needs):
+            keys[stage.name] = identify(stage, config, inputs_of(stage, made)).key
+            artifact = read_manifest(store, f"{stage.folder}/{keys[stage.name]}")
+            if artifact is not None:
+                made[stage.name] = artifact
+    for record in read_runs(store, config.name):
+        ran = {entry["name"]: entry["key"] for entry in record["stages"] if entry.get("key")}
+        if ran.keys() > keys.keys() and all(ran[name] == key for name, key in keys.items()):
+            return ran
+    return keys
 
 
 def read_ledger(config: Config, store: Store) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import all_stages
+from tasks.stages import all_stages, inputs_of
 
 
 @dataclass
@@ -39,7 +39,7 @@ def make_plan(config: Config, store: Store, until: str | None = None) -> list[St
         if pending:
             plans.append(_plan_pending(stage, config, store, made, pending))
             continue
-        identity = identify(stage, config, made)
+        identity = identify(stage, config, inputs_of(stage, made))
         plan, artifact = _plan_known(stage, config, store, identity)
         plans.append(plan)
         if artifact is not None:
@@ -82,9 +82,11 @@ def _plan_pending(
     if newest is None:
         return StagePlan(stage.name, None, "run", ["it has not run yet"])
     section = stage.config(config)
-    digests = {label: file.sha256 for label, file in stage.externals(section).items()}
-    known = {name: made[name] for name in stage.needs if name in made}
-    why = [describe(e) for e in drift(stage, canonical(section), digests, known, newest)]
+    known = inputs_of(stage, made)
+    why = [
+        describe(e)
+        for e in drift(stage, canonical(section), stage.externals(section), known, newest)
+    ]
     names = " and ".join(pending)
     why.append(f"{names} will run first; if the outputs come out the same, this is reused")
     return StagePlan(stage.name, None, "run", why)
@@ -109,8 +111,9 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
             if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
         }
         section = stage.config(config)
-        digests = {label: file.sha256 for label, file in stage.externals(section).items()}
-        differences = drift(stage, canonical(section), digests, made, newest)
+        differences = drift(
+            stage, canonical(section), stage.externals(section), inputs_of(stage, made), newest
+        )
     return {
         "stage": stage_name,
         "key": plan.key,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tasks.engine.lease import Lease, is_dead
 from tasks.engine.records import UNITS, read_manifest
 from tasks.engine.store import Store
+from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STAGE_NAMES, stage_folder
 
@@ -36,12 +36,11 @@ def read_status(store: Store) -> dict[str, Any]:
 def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:
     folder = f"{stage_folder(stage)}/{key}"
     artifact = read_manifest(store, folder)
-    owner = Lease(store, folder).current()
     return {
         "stage": stage,
         "key": key,
         "state": "done" if artifact is not None else "partial",
-        "in_use": owner is not None and not is_dead(owner),
+        "in_use": live_owner(store, folder) is not None,
         "units": len(store.names(f"{folder}/{UNITS}")),
         "bytes": sum(store.size(f"{folder}/{path}") or 0 for path in store.files(folder)),
         "ended": None if artifact is None else artifact.manifest["provenance"].get("ended"),

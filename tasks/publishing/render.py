@@ -1,5 +1,6 @@
 """Turning figures into the report (HTML) and the model card (Markdown)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,23 @@ def _template(name: str) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters["shown_token"] = shown_token
+    environment.filters["as_json"] = _as_json
     return environment.get_template(name)
+
+
+def _as_json(value: Any) -> str:
+    """JSON for Markdown and YAML; jinja's own has escapes for HTML in place of `<` and `>`."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def render_card(figures: Mapping[str, Any]) -> str:
     """The model card, with its data, recipe and scores."""
     cells = {
         **figures,
-        "recipe": [(field, _cell(value)) for field, value in figures["recipe"]],
+        "recipe": {
+            part: [(field, _cell(value)) for field, value in fields]
+            for part, fields in figures["recipe"].items()
+        },
         "sources": [{**source, "name": _cell(source["name"])} for source in figures["sources"]],
     }
     return _template("card.md.j2").render(cells)
@@ -39,13 +49,19 @@ def _cell(text: str) -> str:
 def render_report(
     figures: Mapping[str, Any],
     losses: tuple[Sequence[int], Sequence[float]],
-    throughput: tuple[Sequence[int], Sequence[float]],
+    circumstances: Mapping[str, Any],
 ) -> str:
-    """The report: one HTML file that needs nothing else, neither scripts nor a network."""
+    """The report: one HTML file that needs nothing else, neither scripts nor a network.
+
+    `figures` are as `collect_figures` gives them, `losses` steps and their losses, and
+    `circumstances` as `collect_circumstances` gives them.
+    """
+    throughput = circumstances["throughput"]
     blimp = figures["blimp"]
     documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
     return _template("report.html.j2").render(
-        **figures,
+        figures,
+        **circumstances,
         loss_chart=loss_chart(*losses),
         throughput_chart=throughput_chart(*throughput) if len(throughput[0]) > 1 else "",
         ledger_chart=ledger_chart(documents, "documents"),

@@ -1,12 +1,16 @@
 """publish: the model folder that stock `transformers` loads, its card, and the report.
 
     pretrain weights ┐
-    tokenizer files  ├──▶ model/  ──(stock agrees?)──▶ committed
-    all manifests    ┘
-    all manifests ──────▶ report.html
+    tokenizer files  ┴──▶ model/  ──(stock agrees?)──▶ committed
+    evidence ───────────▶ model/README.md
+    evidence, losses ┐
+    provenance       ┴──▶ report.html
 
-The folder is checked by a separate process before it counts (`tasks.publishing.stock_check`);
-card and report are functions of the manifests, so they can be made again byte for byte.
+The folder is checked by a separate process before it counts (`tasks.publishing.stock_check`).
+Evidence is all of a stage that may be shown (`tasks.publishing.evidence`); it is in this
+stage's key, so card and report have no figure that is out of date. The report also tells when
+and where each stage was computed, as its manifest had it when the report was made: that is in
+no key, and in the model folder there is none of it.
 """
 
 import json
@@ -15,11 +19,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config, PublishConfig, Section
-from tasks.engine.records import MANIFEST
+from tasks.engine.records import MANIFEST, Artifact
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
+from tasks.publishing.circumstances import collect_circumstances, read_manifests
+from tasks.publishing.evidence import evidence_digest, evidence_of
 from tasks.publishing.export import CHECK_TEXTS
-from tasks.publishing.figures import collect_figures, read_losses, read_manifests, read_throughput
+from tasks.publishing.figures import collect_figures, read_losses
+from tasks.publishing.recipe import defaults_digest
 from tasks.publishing.render import render_card, render_report
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
@@ -33,12 +40,17 @@ class PublishSlice(Section):
     name: str
     publish: PublishConfig
     licences: tuple[str | None, ...]
+    config_defaults: str
 
 
 def publish_slice(config: Config) -> PublishSlice:
-    """The name, what the card says, and the licence note of every source in its order."""
-    licences = tuple(source.licence for source in config.corpus)
-    return PublishSlice(name=config.name, publish=config.publish, licences=licences)
+    """The name, what the card says, the licence note of every source, and the defaults."""
+    return PublishSlice(
+        name=config.name,
+        publish=config.publish,
+        licences=tuple(source.licence for source in config.corpus),
+        config_defaults=defaults_digest(),
+    )
 
 
 def publish(context: StageContext[PublishSlice]) -> StageReport:
@@ -47,19 +59,36 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     Raises:
         StageError: stock transformers does not load the folder or does not agree.
     """
-    manifests = {name: _manifest_file(context, name) for name in EVIDENCE}
-    shared = {"facts": context.config, "manifests": manifests}
-    tokenizer = {
-        file.url.rsplit("/", 1)[-1]: file for file in context.input("tokenizer").files("tokenizer/")
+    evidence = {name: _evidence(context.input(name)) for name in EVIDENCE}
+    summary = evidence["pretrain"]["summary"]
+    payload = {
+        "files": _model_files(context),
+        "special_tokens": evidence["pack"]["config"]["special_tokens"],
     }
-    weights = {
-        file.url.rsplit("/", 1)[-1]: file for file in context.input("pretrain").files("model/")
+    (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
+    told = {"facts": context.config, "evidence": evidence}
+    context.map(publish_card, [Unit("model/README", told)], workers=1)
+    read = {
+        "manifests": {name: _manifest_file(context, name) for name in EVIDENCE},
+        "losses": context.input("pretrain").file("losses.jsonl"),
     }
-    folder = Unit("model", {**shared, "files": {**tokenizer, **weights}})
-    (model,) = context.map(publish_folder, [folder], workers=1)
-    losses = context.input("pretrain").file("losses.jsonl")
-    context.map(publish_report, [Unit("report", {**shared, "losses": losses})], workers=1)
-    return StageReport(summary=model.summary)
+    context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
+    return StageReport(summary={**model.summary, "parameters": summary["parameters"]})
+
+
+def _evidence(artifact: Artifact) -> dict[str, Any]:
+    """What may be shown of an input."""
+    known = artifact.digest == evidence_digest(artifact.manifest)
+    assert known, "publish takes its inputs from `tasks.stages.inputs_of`"
+    return evidence_of(artifact.manifest)
+
+
+def _model_files(context: StageContext[PublishSlice]) -> dict[str, StoredFile]:
+    """Weights, config and tokenizer, by the names they have in a model folder."""
+    files = context.input("tokenizer").files("tokenizer/") + context.input("pretrain").files(
+        "model/"
+    )
+    return {file.url.rsplit("/", 1)[-1]: file for file in files}
 
 
 def _manifest_file(context: StageContext[PublishSlice], stage: str) -> StoredFile:
@@ -71,32 +100,30 @@ def _manifest_file(context: StageContext[PublishSlice], stage: str) -> StoredFil
     return StoredFile(artifact.store.url(path), digest, size)
 
 
-def _figures(facts: PublishSlice, manifests: Mapping[str, StoredFile]) -> dict[str, Any]:
-    read = read_manifests({name: file.local() for name, file in manifests.items()})
-    return {**collect_figures(facts.name, facts.publish, facts.licences, read), "read": read}
+def _figures(facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return collect_figures(facts.name, facts.publish, facts.licences, evidence)
 
 
 def publish_folder(
-    work: UnitWork,
-    *,
-    facts: PublishSlice,
-    manifests: Mapping[str, StoredFile],
-    files: Mapping[str, StoredFile],
+    work: UnitWork, *, files: Mapping[str, StoredFile], special_tokens: str
 ) -> UnitReport:
-    """Write `model/`: weights, config, tokenizer and card; check it against stock."""
-    figures = _figures(facts, manifests)
-    figures.pop("read")
+    """Write `model/`: weights, config and tokenizer; check it against stock."""
     folder = work.directory()
     for name, file in files.items():
         shutil.copyfile(file.local(), work.path(f"/{name}"))
     _fit_tokenizer(folder)
-    if figures["special_tokens"] == "none":
+    if special_tokens == "none":
         leave_out_specials(folder)
-    work.path("/README.md").write_text(render_card(figures), encoding="utf-8")
-    difference = check_against_stock(folder, CHECK_TEXTS)
-    return UnitReport(
-        summary={"largest_difference": difference, "parameters": figures["parameters"]}
-    )
+    return UnitReport(summary={"largest_difference": check_against_stock(folder, CHECK_TEXTS)})
+
+
+def publish_card(
+    work: UnitWork, *, facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]
+) -> UnitReport:
+    """Write the model card."""
+    card = render_card(_figures(facts, evidence))
+    work.path(".md").write_text(card, encoding="utf-8")
+    return UnitReport()
 
 
 def _fit_tokenizer(folder: Any) -> None:
@@ -112,13 +139,15 @@ def publish_report(
     work: UnitWork,
     *,
     facts: PublishSlice,
+    evidence: Mapping[str, Mapping[str, Any]],
     manifests: Mapping[str, StoredFile],
     losses: StoredFile,
 ) -> UnitReport:
-    """Write `report.html` from the manifests and the losses."""
-    figures = _figures(facts, manifests)
-    throughput = read_throughput(figures.pop("read")["pretrain"]["units"])
-    html = render_report(figures, read_losses(losses.local()), throughput)
+    """Write `report.html`: figures from the evidence, times and hosts from the manifests."""
+    read = read_manifests({name: file.local() for name, file in manifests.items()})
+    html = render_report(
+        _figures(facts, evidence), read_losses(losses.local()), collect_circumstances(read)
+    )
     work.path(".html").write_text(html, encoding="utf-8")
     return UnitReport()
 
@@ -126,7 +155,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=2,
+    version=3,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

@@ -12,7 +12,7 @@ from tasks.stages import STAGE_NAMES
 
 Run = dict[str, Any]
 COMMANDS = (
-    *("run", "plan", "explain", "status", "verify", "ledger"),
+    *("run", "plan", "explain", "status", "verify", "prune", "ledger"),
     *("fill-mask", "score", "export", "report", "schema"),
 )
 

@@ -1,0 +1,28 @@
+"""How commands print for people: tables without lines, and text that a pipe does not fold."""
+
+import os
+from typing import Any
+
+_PIPE_COLUMNS = 240
+
+
+def new_table(*columns: str) -> Any:
+    """An empty table with these columns."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show_all(*things: Any) -> None:
+    """Print tables and lines of text on stdout."""
+    from rich.console import Console
+
+    # A file or a pipe has no width to keep to: lines that are not folded can be searched.
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_COLUMNS
+    for thing in things:
+        console.print(thing)

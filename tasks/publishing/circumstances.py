@@ -1,0 +1,70 @@
+"""When, where and how fast the stages were computed, as their manifests' provenance tells.
+
+None of it takes part in a key, so the same result can have other circumstances. The report
+states those that were known when it was made; the model folder states none.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.records import unseal
+from tasks.errors import StageError
+
+
+def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """The manifests of the stages before, by stage name.
+
+    Raises:
+        StageError: one of them is damaged.
+    """
+    manifests = {}
+    for name, path in paths.items():
+        manifest = unseal(path.read_bytes())
+        if manifest is None:
+            raise StageError(f"{path}: this manifest is damaged. Run `roberta verify --repair`.")
+        manifests[name] = manifest
+    return manifests
+
+
+def collect_circumstances(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the report says of times, machines and versions, by the names its template uses."""
+    training = manifests["pretrain"]["provenance"]
+    last = manifests["evaluate"]["provenance"] or training
+    return {
+        "finished": f"{last['ended'][:16].replace('T', ' ')} UTC",
+        "environment": training,
+        "stages": [_stage(name, manifest) for name, manifest in manifests.items()],
+        "throughput": read_throughput(manifests["pretrain"]["units"]),
+    }
+
+
+def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    provenance = manifest["provenance"]
+    return {
+        "name": name,
+        "key": manifest["key"],
+        "seconds": _seconds(manifest),
+        "peak_memory_bytes": provenance.get("peak_memory_bytes", 0),
+        "ended": provenance.get("ended", "")[:19].replace("T", " "),
+        "hosts": ", ".join(provenance.get("hosts", [])),
+    }
+
+
+def _seconds(manifest: Mapping[str, Any]) -> float:
+    """All processes' own time; of a training, of all its checkpoints, kept or not."""
+    rest = [unit["provenance"] for unit in manifest["units"]]
+    trained = [unit for unit in rest if "intervals" in unit]
+    intervals = max(trained, key=lambda unit: int(unit["step"]))["intervals"] if trained else []
+    rest = [unit for unit in rest if "intervals" not in unit]
+    return float(sum(part.get("seconds", 0.0) for part in (*rest, *intervals)))
+
+
+def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    """Steps and tokens a second of the checkpoint intervals that were measured."""
+    checkpoints = [unit["provenance"] for unit in units if "intervals" in unit["provenance"]]
+    if not checkpoints:
+        return [], []
+    intervals = max(checkpoints, key=lambda unit: int(unit["step"]))["intervals"]
+    found = [(part["step"], part["tokens_per_second"]) for part in intervals if len(part) > 1]
+    return [step for step, _ in found], [rate for _, rate in found]

@@ -1,0 +1,57 @@
+"""The recipe as a reader could set it: fields by their place in the config, YAML's values.
+
+    clean       {"clean": {...}, "held_out": [...]}   ──▶ clean.filters..., corpus.0.held_out
+    tokenizer   {"vocab_size": ...}                   ──▶ tokenizer.vocab_size
+    pretrain    {"model": {...}, "pretrain": {...}}   ──▶ model.from, pretrain.steps
+
+What differs from a default stands apart: that is what somebody chose, or what was worked out.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tasks.config import Config
+from tasks.engine.identity import digest_of
+from tasks.inspection.drift import flatten
+
+_STAGES = ("clean", "tokenizer", "pack", "pretrain")
+
+
+def recipe_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """`{"chosen": [(field, value)], "defaults": [...]}` of the stages' slices of the config."""
+    defaults, names = _defaults()
+    found: dict[str, list[tuple[str, str]]] = {"chosen": [], "defaults": []}
+    for stage in _STAGES:
+        for field, value in _fields(stage, configs[stage]):
+            usual = field in defaults and defaults[field] == value
+            entry = (names.get(field, field), _as_yaml(value))
+            found["defaults" if usual else "chosen"].append(entry)
+    return found
+
+
+def defaults_digest() -> str:
+    """The digest of all defaults: a recipe is shown otherwise when one of them has changed."""
+    return digest_of(_defaults())
+
+
+def _fields(stage: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The leaves of a stage's slice, each with its dotted place in the whole config."""
+    for part, value in config.items():
+        if stage == "clean" and part == "held_out":
+            yield from ((f"corpus.{i}.held_out", share) for i, share in enumerate(value))
+        elif part in Config.model_fields:
+            yield from flatten(value, part).items()
+        else:
+            yield from flatten(value, f"{stage}.{part}").items()
+
+
+def _defaults() -> tuple[dict[str, Any], dict[str, str]]:
+    """Default values by field, and the names that users write where they are others."""
+    config = Config.model_validate({"corpus": [{"type": "docs"}]})
+    plain, told = (flatten(config.model_dump(mode="json", by_alias=user)) for user in (False, True))
+    return plain, dict(zip(plain, told, strict=True))
+
+
+def _as_yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,52 @@
+"""The recipe in the report is in the words of the config, and says what somebody chose."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_pipeline import write_config
+
+from tasks.config import Config
+from tasks.config.load import load_config
+from tasks.engine.identity import canonical
+from tasks.publishing import recipe
+from tasks.publishing.recipe import defaults_digest, recipe_of
+from tasks.stages import get_stage
+
+STAGES = ("clean", "tokenizer", "pack", "pretrain")
+
+
+def shown(config: Config) -> dict[str, dict[str, str]]:
+    stages = [get_stage(name) for name in STAGES]
+    found = recipe_of({stage.name: canonical(stage.config(config)) for stage in stages})
+    return {part: dict(fields) for part, fields in found.items()}
+
+
+def test_every_field_can_be_set_as_it_is_shown(tmp_path: Path) -> None:
+    """`--set field=value` takes each of them and leads to the same recipe."""
+    path = str(write_config(tmp_path))
+    expected = shown(load_config(path))
+    found = {**expected["chosen"], **expected["defaults"]}
+    assert {"model.from", "corpus.0.held_out", "clean.filters.min_characters"} <= found.keys()
+    overrides = [f"{field}={value}" for field, value in found.items()]
+    assert shown(load_config(path, overrides)) == expected
+
+
+def test_what_was_chosen_stands_apart(tmp_path: Path) -> None:
+    """A newcomer looks for the fields that make this run another than a default one."""
+    fields = shown(
+        load_config(str(write_config(tmp_path, clean={"filters": {"min_characters": 7}})))
+    )
+    assert fields["chosen"]["clean.filters.min_characters"] == "7"
+    assert fields["chosen"]["pretrain.precision"] == "fp32"
+    assert fields["defaults"]["clean.filters.max_characters"] == "null"
+    assert fields["defaults"]["clean.unicode.repair"] == "true"
+
+
+def test_a_changed_default_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field would move from one table to the other, so the report must be made again."""
+    before = defaults_digest()
+    values, names = recipe._defaults()
+    changed: dict[str, Any] = values | {"pack.row_tokens": 77}
+    monkeypatch.setattr(recipe, "_defaults", lambda: (changed, names))
+    assert defaults_digest() != before
