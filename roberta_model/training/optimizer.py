@@ -6,57 +6,14 @@
 A further kind of update is a class with `step`, `state` and `load`, and a line in `_make`.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from roberta_model.recipe import OptimizerRecipe
 from roberta_model.training.flat import FlatWeights, Span
 from roberta_model.training.muon import Muon
-
-MUON_LEARNING_RATE = 0.01
-
-
-@dataclass(frozen=True)
-class OptimizerRecipe:
-    """Adam with decoupled weight decay, the paper's values by default; Muon for the matrices.
-
-    Attributes:
-        kind: What updates the matrices of the layers.
-        learning_rate: Peak rate of everything that has none of its own.
-        embedding_learning_rate: Peak rate of the embeddings.
-        matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
-        momentum: Muon's.
-        clip_norm: Largest norm of the whole gradient.
-    """
-
-    kind: Literal["adam", "muon"] = "adam"
-    learning_rate: float = 6e-4
-    embedding_learning_rate: float | None = None
-    matrix_learning_rate: float | None = None
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-6
-    momentum: float = 0.95
-    weight_decay: float = 0.01
-    clip_norm: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("adam", "muon"):
-            raise ValueError(f"an optimizer is adam or muon, not {self.kind!r}")
-
-    def rate_of(self, group: str) -> float:
-        """The peak learning rate of a group of parameters."""
-        own = {"embeddings": self.embedding_learning_rate, "matrices": self.matrix_learning_rate}
-        if (rate := own.get(group)) is not None:
-            return rate
-        is_muon = self.kind == "muon" and group == "matrices"
-        return MUON_LEARNING_RATE if is_muon else self.learning_rate
-
-    def decay_of(self, group: str) -> float:
-        """The weight decay of a group: biases and LayerNorms have none."""
-        return 0.0 if group == "vectors" else self.weight_decay
 
 
 class Update(Protocol):

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from roberta_model.config import ModelConfig
-from roberta_model.data.masking import MaskingRecipe
-from roberta_model.training.optimizer import OptimizerRecipe
-from roberta_model.training.schedule import Schedule
-from roberta_model.training.start import StartRecipe
+from roberta_model.recipe import (
+    Candidates,
+    MaskingRecipe,
+    OptimizerRecipe,
+    Precision,
+    Schedule,
+    StartRecipe,
+    check_ranges,
+    chosen,
+)
 
 _PARTS = {
     "model": ModelConfig,
@@ -44,24 +50,27 @@ class TrainingSpec:
     tables: str
     folder: str
     model: ModelConfig | None
-    steps: int
-    batch_rows: int
-    seed: int = 0
+    steps: int = chosen(ge=1)
+    batch_rows: int = chosen(256, ge=1)
+    seed: int = chosen(0, ge=0)
     stop_step: int | None = None
     masking: MaskingRecipe = field(default_factory=MaskingRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: Schedule = field(default_factory=Schedule)
     start: StartRecipe = field(default_factory=StartRecipe)
-    candidates: Literal["vocabulary", "batch"] = "vocabulary"
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    dropout: float = 0.0
-    micro_batch_rows: int | None = None
-    checkpoint_steps: int = 500
+    candidates: Candidates = "vocabulary"
+    precision: Precision = "auto"
+    dropout: float = chosen(0.0, ge=0, lt=1)
+    micro_batch_rows: int | None = chosen(None, ge=1)
+    checkpoint_steps: int = chosen(500, ge=1)
     initial: str | None = None
     resume: str | None = None
-    threads: int = 1
+    threads: int = chosen(1, ge=1)
     device: Literal["auto", "cpu"] = "auto"
     supervised: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "training")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainingSpec":

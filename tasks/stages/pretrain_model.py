@@ -40,7 +40,10 @@ class PretrainSlice(Section):
 
 def pretrain_slice(config: Config) -> PretrainSlice:
     """The encoder's shape and the recipe; rows and vocabulary come as inputs."""
-    return PretrainSlice(model=config.model, pretrain=config.pretrain)
+    model = config.model
+    if model.source_folder is None and model.max_row_tokens is None:
+        model = model.model_copy(update={"max_row_tokens": config.pack.row_tokens})
+    return PretrainSlice(model=model, pretrain=config.pretrain)
 
 
 def initial_model(slice_: PretrainSlice) -> dict[str, StoredFile]:

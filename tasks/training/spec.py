@@ -5,6 +5,7 @@ both.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,9 @@ def make_spec(
         "batch_rows": recipe.batch_rows,
         "micro_batch_rows": recipe.micro_batch_rows,
         "seed": recipe.seed,
-        "masking": recipe.masking.identity(),
-        "optimizer": recipe.optimizer.identity(),
-        "schedule": recipe.schedule.identity(),
+        "masking": asdict(recipe.masking.recipe()),
+        "optimizer": asdict(recipe.optimizer.recipe()),
+        "schedule": asdict(recipe.schedule.recipe()),
         "candidates": recipe.loss.candidates,
         "precision": recipe.precision,
         "dropout": recipe.dropout,

@@ -13,17 +13,16 @@ from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.huggingface import load_model, save_model
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
 from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loop import StepResult, Training
-from roberta_model.training.optimizer import OptimizerRecipe
-from roberta_model.training.schedule import Schedule
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import StartRecipe, initialise
+from roberta_model.training.start import initialise
 
 NEVER = lambda: False  # noqa: E731
 

@@ -12,11 +12,10 @@ import torch
 from recorded_training import samples_of
 from small_models import train_in_process
 
+from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.checkpoint import is_sound_checkpoint, read_checkpoint
 from roberta_model.training.loop import StepResult, Training
-from roberta_model.training.optimizer import OptimizerRecipe
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import StartRecipe
 from tasks.config import LaunchConfig
 from tasks.errors import StageError
 from tasks.training.launch import Trainer, launch_command
