@@ -25,6 +25,13 @@ _PARTS = {
     "start": StartRecipe,
 }
 
+# Where a training runs and how it is cut into pieces. Files count by their content, which
+# whoever makes a spec knows.
+EXECUTION = frozenset(
+    {"rows", "tables", "folder", "initial", "resume", "stop_step", "checkpoint_steps", "threads"}
+    | {"device", "supervised", "training", "began"}
+)
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -35,7 +42,10 @@ class TrainingSpec:
         tables: The masking tables (.npz).
         folder: Where checkpoints are written.
         model: The encoder's shape; `initial` brings its own.
-        steps: Optimiser steps of the whole training, which the schedules are laid over.
+        steps: Optimiser steps of the whole training, which the schedules are laid over; None
+            where `minutes` decides.
+        minutes: Measure how many steps fit into this time, then train them.
+        began: When the minutes began, in seconds since 1970; None is now.
         stop_step: End here, before `steps`.
         batch_rows: Rows of a step over all processes.
         micro_batch_rows: Rows of one forward pass; None decides by the device.
@@ -44,13 +54,16 @@ class TrainingSpec:
         initial: A Hugging Face folder to start from.
         resume: A checkpoint folder to go on from.
         threads: Compute threads of this process.
+        training: The digest of all that decides the weights, as its owner knows it: written into
+            every checkpoint, and asked of the one to resume from.
     """
 
     rows: list[str]
     tables: str
     folder: str
     model: ModelConfig | None
-    steps: int = chosen(ge=1)
+    steps: int | None = chosen(None, ge=1)
+    minutes: float | None = chosen(None, gt=0)
     batch_rows: int = chosen(256, ge=1)
     seed: int = chosen(0, ge=0)
     stop_step: int | None = None
@@ -68,9 +81,13 @@ class TrainingSpec:
     threads: int = chosen(1, ge=1)
     device: Literal["auto", "cpu"] = "auto"
     supervised: bool = False
+    training: str | None = None
+    began: float | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, "training")
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("the training spec needs either steps or minutes")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainingSpec":
@@ -92,6 +109,19 @@ class TrainingSpec:
             return cls(**{**values, **parts})
         except TypeError as problem:
             raise ValueError(f"the training spec is incomplete: {problem}") from problem
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the weights after each step, but for the content of the files."""
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        known = {name: value for name, value in known.items() if name not in EXECUTION}
+        for name in ("masking", "optimizer", "schedule"):
+            known[name] = known[name].identity()
+        known["model"] = None if self.model is None else self.model.to_json()
+        known["start"] = self.start.kind
+        if self.dropout == 0:
+            # Only noise is drawn for each micro-batch.
+            del known["micro_batch_rows"]
+        return known
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, the inverse of `from_json`."""

@@ -128,7 +128,10 @@ class PretrainConfig(Section):
         None, gt=0, description="Passes over the rows; 1 where no length is given."
     )
     minutes: float | None = Field(
-        None, gt=0, description="Time to train, measured once and turned into steps."
+        None,
+        gt=0,
+        description="Time to train, start of the processes included; measured once, then a fixed "
+        "number of steps.",
     )
     seed: int = recipe_field(TrainingSpec, "seed", "Of weights, row order and masks.")
     masking: MaskingConfig = MaskingConfig()
@@ -147,6 +150,11 @@ class PretrainConfig(Section):
     )
     checkpoint_steps: Annotated[int, Execution()] = recipe_field(
         TrainingSpec, "checkpoint_steps", "Steps between checkpoints."
+    )
+    keep_checkpoints: Annotated[int, Execution()] = Field(
+        2,
+        ge=1,
+        description="Newest checkpoints to keep while training. In the end the last two stay.",
     )
     micro_batch_rows: Annotated[int | None, Execution()] = recipe_field(
         TrainingSpec,

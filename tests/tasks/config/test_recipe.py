@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -36,6 +36,8 @@ PAIRS = [
 ]
 # Sections of their own, or turned into `steps` before the training is told.
 ELSEWHERE = {"masking", "optimizer", "schedule", "loss", "steps", "epochs", "minutes"}
+# Of the stage around the training.
+ELSEWHERE |= {"keep_checkpoints"}
 # What the pipeline decides and nobody configures under `pretrain`.
 NOT_CONFIGURED = {"max_word_tokens"}
 BOUNDS = {
@@ -201,7 +203,8 @@ def test_reading_a_config_imports_neither_torch_nor_numpy() -> None:
     assert not {"torch", "numpy"} & set(json.loads(done.stdout))
 
 
-def test_a_training_spec_without_steps_is_incomplete() -> None:
-    """Its length has no default: the pipeline always knows it, or says that it is measured."""
-    (steps,) = (field for field in fields(TrainingSpec) if field.name == "steps")
-    assert steps.default is MISSING
+@pytest.mark.parametrize("length", [{}, {"steps": 3, "minutes": 1.0}])
+def test_a_training_spec_has_one_length(length: dict[str, Any]) -> None:
+    """Steps, or minutes to measure them in; never both, never neither."""
+    with pytest.raises(ValueError, match="either steps or minutes"):
+        TrainingSpec([], "", "", None, **length)
