@@ -16,6 +16,7 @@ from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
+from tasks.inspection.estimate import planned_model, training_disk_bytes
 from tasks.training import launch
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.resolved import Resolved
@@ -87,9 +88,11 @@ def test_a_training_never_holds_more_checkpoints_than_asked_for(
     """The newest ones stay while it trains, the last two in the end; bytes know nothing of it."""
     config = config_at(packed, tmp_path, keep_checkpoints=num_kept)
     held: list[list[int]] = []
+    num_bytes: list[int] = []
     let_go = Checkpoints.let_go_before
 
     def watched(self: Checkpoints, *arguments: Any, **more: Any) -> None:
+        num_bytes.append(bytes_on_disk(artifact_folder(config), but=".lasting"))
         let_go(self, *arguments, **more)
         held.append(steps_kept(artifact_folder(config)))
 
@@ -103,6 +106,17 @@ def test_a_training_never_holds_more_checkpoints_than_asked_for(
     assert held == expected
     assert steps_kept(artifact_folder(config)) == [12, 14]
     assert digests(outcomes)["pretrain"] == undisturbed
+
+    plan = training_disk_bytes(config, planned_model(config), steps=14)
+    kept = bytes_on_disk(artifact_folder(config))
+    assert plan["kept_bytes"] == pytest.approx(kept, rel=0.05)
+    assert plan["disk_bytes"] == pytest.approx(max(kept, *num_bytes), rel=0.05)
+
+
+def bytes_on_disk(folder: Path, but: str = "") -> int:
+    """The sizes of an artifact's files; in `.lasting` are second names of some of them."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return sum(path.stat().st_size for path in files if not but or but not in path.parts)
 
 
 @pytest.mark.parametrize("moment", ["before letting go", "while letting go"])
