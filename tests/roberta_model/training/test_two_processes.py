@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,32 @@ def test_a_mistake_is_told_once_and_clearly(packed: Any, tmp_path: Path) -> None
     assert "the model takes rows of at most 32 tokens" in message
     assert "Traceback" not in message
     assert "\n" not in message
+
+
+def test_weights_that_are_no_numbers_end_both_processes_without_a_checkpoint(
+    packed: Any, tmp_path: Path
+) -> None:
+    """A rate beyond all bounds: loss and gradient are sound, the weights after them are not.
+
+    Were they looked at by the first process alone, the other would wait for it for ever.
+    """
+    spec = packed.spec(
+        tmp_path, steps=3, checkpoint_steps=1, optimizer=OptimizerRecipe(learning_rate=1e39)
+    )
+    start = time.monotonic()
+    with Trainer(command_for(spec), threads=1) as trainer:
+        family: list[psutil.Process] = []
+        events = []
+        for event in trainer.events():
+            events.append(event["event"])
+            family = family or psutil.Process(trainer.process.pid).children(recursive=True)
+        with pytest.raises(
+            StageError, match="weights are nan or infinite after step 1.*learning_rate"
+        ):
+            trainer.check_end()
+        _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert time.monotonic() - start < 60
+    assert "checkpoint" not in events
+    # Each came to its own end, where its notes are written; none was ended by the launcher.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.jsonl", "1.jsonl", "spec.json"]
