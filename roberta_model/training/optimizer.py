@@ -36,48 +36,57 @@ class Update(Protocol):
 
 
 class Adam:
-    """Torch's fused AdamW on one flat group."""
+    """Torch's fused AdamW on one flat group.
+
+    The operator itself, not `torch.optim.AdamW` around it: making one of those loads torch's
+    compiler, which takes a training process as long as loading torch.
+    """
 
     names: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
 
     def __init__(
         self, span: Span, weights: Tensor, gradient: Tensor, recipe: OptimizerRecipe
     ) -> None:
-        self.weights = weights
-        weights.grad = gradient
+        self.weights, self.gradient = weights, gradient
         self.learning_rate = recipe.rate_of(span.name)
-        self._adam = torch.optim.AdamW(
-            [weights],
-            lr=self.learning_rate,
-            betas=(recipe.beta1, recipe.beta2),
-            eps=recipe.epsilon,
-            weight_decay=recipe.decay_of(span.name),
-            fused=True,
-        )
+        self._mean, self._square = torch.zeros_like(weights), torch.zeros_like(weights)
+        self._count = torch.zeros((), device=weights.device)
+        self._recipe, self._decay = recipe, recipe.decay_of(span.name)
 
+    @torch.no_grad()
     def step(self, factor: float) -> None:
         """Update the weights at a share of the peak rate."""
-        self._adam.param_groups[0]["lr"] = self.learning_rate * factor
-        self._adam.step()
+        self._count += 1
+        torch._fused_adamw_(
+            [self.weights],
+            [self.gradient],
+            [self._mean],
+            [self._square],
+            [],
+            [self._count],
+            lr=self.learning_rate * factor,
+            beta1=self._recipe.beta1,
+            beta2=self._recipe.beta2,
+            weight_decay=self._decay,
+            eps=self._recipe.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def state(self) -> dict[str, Tensor]:
         """The moments and the step count."""
-        zero = torch.zeros_like(self.weights)
-        known = self._adam.state.get(self.weights) or {}
         return {
-            "exp_avg": known.get("exp_avg", zero).cpu().clone(),
-            "exp_avg_sq": known.get("exp_avg_sq", zero).cpu().clone(),
-            "step": known.get("step", torch.zeros(())).detach().cpu().reshape(1).float().clone(),
+            "exp_avg": self._mean.cpu().clone(),
+            "exp_avg_sq": self._square.cpu().clone(),
+            "step": self._count.cpu().reshape(1).clone(),
         }
 
+    @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over moments and step count, bit for bit."""
-        device = self.weights.device
-        self._adam.state[self.weights] = {
-            "step": state["step"].reshape(()).to(device, copy=True),
-            "exp_avg": state["exp_avg"].to(device, copy=True),
-            "exp_avg_sq": state["exp_avg_sq"].to(device, copy=True),
-        }
+        self._mean.copy_(state["exp_avg"])
+        self._square.copy_(state["exp_avg_sq"])
+        self._count.copy_(state["step"].reshape(()))
 
 
 class Optimizer:

@@ -80,7 +80,8 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     """Threads, determinism and the processes that train together."""
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which would load torch's compiler.
+    torch.set_deterministic_debug_mode("warn")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return Accelerator(cpu=spec.device == "cpu" or not torch.cuda.is_available())
 

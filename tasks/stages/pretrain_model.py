@@ -1,8 +1,8 @@
 """pretrain: packed rows in, weights out, through training processes that can die at any time.
 
-    rows ──▶ trainer (accelerate launch) ──▶ checkpoint 500 ──▶ 1000 ──▶ ... ──▶ model/
-                      ▲                          │                               losses.jsonl
-                      └──────── resume ──────────┘
+    rows ──▶ trainer (its own process) ──▶ checkpoint 500 ──▶ 1000 ──▶ ... ──▶ model/
+                      ▲                        │                               losses.jsonl
+                      └──────── resume ────────┘
 
 Each checkpoint is a unit of this stage. A restart goes on from the newest sound one; older ones
 are let go on the way (`keep_checkpoints`). Kept in the end are the last checkpoint, from which

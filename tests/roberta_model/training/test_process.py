@@ -1,5 +1,8 @@
 """The training process measures itself: at which rate of masks, and what a minute is made of."""
 
+import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +12,12 @@ import pytest
 from accelerate import Accelerator
 from small_models import train_in_process
 
-from roberta_model.recipe import MaskingRecipe
+from roberta_model.recipe import MaskingRecipe, OptimizerRecipe
 from roberta_model.training import process
 from roberta_model.training.loop import StepResult
 from roberta_model.training.spec import TrainingSpec
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def never() -> bool:
@@ -84,3 +89,23 @@ def test_a_stop_while_measuring_ends_the_process(packed: Any, tmp_path: Path) ->
     """Nothing of the training exists yet, so there is nothing to write."""
     spec = minutes_spec(packed, tmp_path)
     assert process.measure_steps(spec, Accelerator(cpu=True), lambda: True) is None
+
+
+LOADED = """
+import json, sys
+from roberta_model.training import process
+code = process.main([sys.argv[1]])
+print(json.dumps([name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules]))
+sys.exit(code)
+"""
+
+
+def test_a_training_process_does_not_load_torchs_compiler(packed: Any, tmp_path: Path) -> None:
+    """It would take as long as loading torch, and nothing here is compiled."""
+    spec = packed.spec(tmp_path, steps=2, optimizer=OptimizerRecipe("muon", 1e-3))
+    (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
+    command = [sys.executable, "-c", LOADED, str(tmp_path / "spec.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    *events, loaded = (json.loads(line) for line in done.stdout.splitlines())
+    assert events[-1] == {"event": "done", "step": 2}
+    assert loaded == []
