@@ -59,6 +59,21 @@ class ModelConfig:
                 f"{self.num_heads} attention heads do not divide a width of {self.width}"
             )
 
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the encoder and its head, the tied decoder counted once."""
+        D, inner = self.width, self.feedforward_width
+        # Matrices with their biases; a LayerNorm has 2 D weights.
+        layer = 4 * (D * D + D) + (D * inner + inner) + (inner * D + D) + 4 * D
+        embeddings = (self.vocab_size + self.max_row_tokens + self.pad_id + 1) * D + D + 2 * D
+        head = D * D + D + 2 * D + self.vocab_size
+        return embeddings + self.num_layers * layer + head
+
+    @property
+    def num_matrix_parameters(self) -> int:
+        """Of them, those in the matrices of the layers, without biases."""
+        return self.num_layers * (4 * self.width**2 + 2 * self.width * self.feedforward_width)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON of the fields."""
         return asdict(self)

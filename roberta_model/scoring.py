@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from roberta_model.data.batches import masked_batch
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kinds_of
+from roberta_model.recipe import MaskingRecipe
 
 _HELD_OUT = "held-out"
 _HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roberta_model.data.masking import MaskingRecipe, MaskingTables, mask_rows
+from roberta_model.data.masking import MaskingTables, mask_rows
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
+from roberta_model.recipe import MaskingRecipe
 
 Span = tuple[int, int, int]  # step, start, stop
 

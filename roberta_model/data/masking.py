@@ -26,53 +26,12 @@ from roberta_model.data.mask_selection import (
 )
 from roberta_model.data.randomness import mix_in, random_words, unit_interval
 from roberta_model.data.word_boundaries import SPECIAL_CODE, segment_starts, word_codes
+from roberta_model.recipe import MaskingRecipe
 
 Int64s = NDArray[np.int64]
 
 # Further draws from a row's or a token's random word; positions take the numbers below these.
 _COUNT_DRAW, _ARC_DRAW, _FATE_DRAW, _TOKEN_DRAW = (MAX_ROW_TOKENS + i for i in range(4))
-
-
-@dataclass(frozen=True)
-class MaskingRecipe:
-    """How much is hidden, and how.
-
-    Attributes:
-        rate: Share of the maskable tokens that is chosen, in (0, 1].
-        rate_end: The share at the last step; in between it moves on a straight line.
-            None keeps `rate` throughout.
-        whole_word: Choose words with all their tokens instead of single tokens.
-        mask_share: Share of the chosen that becomes <mask>.
-        random_share: Share of the chosen that becomes a random token; the rest stays.
-        max_word_tokens: Longer words (long compounds, rare scripts) count as several of this size.
-    """
-
-    rate: float = 0.15
-    rate_end: float | None = None
-    whole_word: bool = False
-    mask_share: float = 0.8
-    random_share: float = 0.1
-    max_word_tokens: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("rate", "rate_end"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise ValueError(f"masking {name} must be above 0 and at most 1, not {value}")
-        if min(self.mask_share, self.random_share) < 0 or self.mask_share + self.random_share > 1:
-            raise ValueError(
-                f"masking shares must be at least 0 and sum to at most 1, not "
-                f"{self.mask_share} and {self.random_share}"
-            )
-        if self.max_word_tokens < 1:
-            raise ValueError(f"max_word_tokens must be at least 1, not {self.max_word_tokens}")
-
-    def rate_at(self, step: int, total_steps: int) -> float:
-        """Return the rate of a step in [0, total_steps): a function of nothing else."""
-        if self.rate_end is None:
-            return self.rate
-        done = min(max(step, 0) / max(total_steps - 1, 1), 1.0)
-        return self.rate + (self.rate_end - self.rate) * done
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,17 +67,35 @@ def compute_type(precision: str, device: torch.device) -> torch.dtype:
     """The type to compute in; `auto` is bf16 where the processor has it natively."""
     if precision == "fp32":
         return torch.float32
-    if precision == "bf16" or _has_native_bf16(device):
+    if precision == "bf16" or has_native_bf16(device):
         return torch.bfloat16
     return torch.float32
 
 
-def _has_native_bf16(device: torch.device) -> bool:
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bf16 itself; where it is emulated it is far slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     flags = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(capabilities.startswith("AVX512") and flags())
+
+
+def check_same_training(record: dict[str, Any], spec: TrainingSpec) -> None:
+    """Refuse to go on from a checkpoint of another training.
+
+    Raises:
+        ValueError: The message names what differs.
+    """
+    expected: dict[str, Any] = {"training": spec.training, "steps": spec.steps, "seed": spec.seed}
+    if spec.precision != "auto":
+        expected["precision"] = spec.precision
+    for name, value in expected.items():
+        if record.get(name) != value:
+            raise ValueError(
+                f"{spec.resume}: this checkpoint is of another training: its {name} is "
+                f"{record.get(name)!r}, not {value!r}"
+            )
 
 
 def my_share(batch_rows: int, rank: int, num_processes: int) -> tuple[int, int]:
@@ -93,27 +111,37 @@ class Training:
         accelerator: The processes that train together.
 
     Raises:
-        ValueError: The rows, the model and the recipe do not fit together.
+        ValueError: The rows, the model and the recipe do not fit together, or the checkpoint to
+            resume from is damaged or of another training.
     """
 
     def __init__(self, spec: TrainingSpec, accelerator: Accelerator) -> None:
-        self.spec, self.accelerator = spec, accelerator
+        if spec.steps is None:
+            raise ValueError("a training needs its number of steps; measure it first")
+        self.spec, self.steps, self.accelerator = spec, spec.steps, accelerator
         self.device = accelerator.device
         rows = PackedRows(spec.rows)
         if not rows.num_rows:
             raise ValueError("there are no rows to train on")
         tables = MaskingTables.load(spec.tables)
         self.model = self._make_model(rows.row_tokens, tables)
-        dtype = compute_type(spec.precision, self.device)
+        before = None if spec.resume is None else read_checkpoint(Path(spec.resume))
+        precision = spec.precision
+        if before is not None:
+            check_same_training(before[2], spec)
+            # What `auto` became on the machine where the training began stays.
+            precision = before[2]["precision"]
+        dtype = compute_type(precision, self.device)
         self.precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+        self.is_emulated = dtype == torch.bfloat16 and not has_native_bf16(self.device)
         self.flat = FlatWeights(self.model, dtype)
         self.optimizer = Optimizer(self.flat, spec.optimizer)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.order = order
-        self.batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, spec.steps)
+        self.batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, self.steps)
         self.step = 0
-        if spec.resume is not None:
-            weights, state, record = read_checkpoint(Path(spec.resume))
+        if before is not None:
+            weights, state, record = before
             self.flat.load(weights)
             self.optimizer.load(state)
             self.step = int(record["step"])
@@ -186,7 +214,7 @@ class Training:
         loss = total / max(1.0, masked)
         norm = flat.scale_gradient(1.0 / max(1.0, masked))
         self._check(loss, norm)
-        factor = spec.schedule.factor(self.step, spec.steps)
+        factor = spec.schedule.factor(self.step, self.steps)
         self.optimizer.step(norm, factor)
         epochs, _ = self.order.rows_of(self.step, 0, 1)
         self.step += 1
@@ -246,8 +274,9 @@ class Training:
         folder = Path(self.spec.folder) / f"{self.step:08d}"
         parameters = sum(p.numel() for p in self.model.parameters())
         facts: dict[str, Any] = {
+            "training": self.spec.training,
             "step": self.step,
-            "steps": self.spec.steps,
+            "steps": self.steps,
             "seed": self.spec.seed,
             "num_parameters": parameters,
             "precision": self.precision,

@@ -6,57 +6,14 @@
 A further kind of update is a class with `step`, `state` and `load`, and a line in `_make`.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from roberta_model.recipe import OptimizerRecipe
 from roberta_model.training.flat import FlatWeights, Span
 from roberta_model.training.muon import Muon
-
-MUON_LEARNING_RATE = 0.01
-
-
-@dataclass(frozen=True)
-class OptimizerRecipe:
-    """Adam with decoupled weight decay, the paper's values by default; Muon for the matrices.
-
-    Attributes:
-        kind: What updates the matrices of the layers.
-        learning_rate: Peak rate of everything that has none of its own.
-        embedding_learning_rate: Peak rate of the embeddings.
-        matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
-        momentum: Muon's.
-        clip_norm: Largest norm of the whole gradient.
-    """
-
-    kind: Literal["adam", "muon"] = "adam"
-    learning_rate: float = 6e-4
-    embedding_learning_rate: float | None = None
-    matrix_learning_rate: float | None = None
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-6
-    momentum: float = 0.95
-    weight_decay: float = 0.01
-    clip_norm: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("adam", "muon"):
-            raise ValueError(f"an optimizer is adam or muon, not {self.kind!r}")
-
-    def rate_of(self, group: str) -> float:
-        """The peak learning rate of a group of parameters."""
-        own = {"embeddings": self.embedding_learning_rate, "matrices": self.matrix_learning_rate}
-        if (rate := own.get(group)) is not None:
-            return rate
-        is_muon = self.kind == "muon" and group == "matrices"
-        return MUON_LEARNING_RATE if is_muon else self.learning_rate
-
-    def decay_of(self, group: str) -> float:
-        """The weight decay of a group: biases and LayerNorms have none."""
-        return 0.0 if group == "vectors" else self.weight_decay
 
 
 class Update(Protocol):
@@ -79,48 +36,57 @@ class Update(Protocol):
 
 
 class Adam:
-    """Torch's fused AdamW on one flat group."""
+    """Torch's fused AdamW on one flat group.
+
+    The operator itself, not `torch.optim.AdamW` around it: making one of those loads torch's
+    compiler, which takes a training process as long as loading torch.
+    """
 
     names: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
 
     def __init__(
         self, span: Span, weights: Tensor, gradient: Tensor, recipe: OptimizerRecipe
     ) -> None:
-        self.weights = weights
-        weights.grad = gradient
+        self.weights, self.gradient = weights, gradient
         self.learning_rate = recipe.rate_of(span.name)
-        self._adam = torch.optim.AdamW(
-            [weights],
-            lr=self.learning_rate,
-            betas=(recipe.beta1, recipe.beta2),
-            eps=recipe.epsilon,
-            weight_decay=recipe.decay_of(span.name),
-            fused=True,
-        )
+        self._mean, self._square = torch.zeros_like(weights), torch.zeros_like(weights)
+        self._count = torch.zeros((), device=weights.device)
+        self._recipe, self._decay = recipe, recipe.decay_of(span.name)
 
+    @torch.no_grad()
     def step(self, factor: float) -> None:
         """Update the weights at a share of the peak rate."""
-        self._adam.param_groups[0]["lr"] = self.learning_rate * factor
-        self._adam.step()
+        self._count += 1
+        torch._fused_adamw_(
+            [self.weights],
+            [self.gradient],
+            [self._mean],
+            [self._square],
+            [],
+            [self._count],
+            lr=self.learning_rate * factor,
+            beta1=self._recipe.beta1,
+            beta2=self._recipe.beta2,
+            weight_decay=self._decay,
+            eps=self._recipe.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def state(self) -> dict[str, Tensor]:
         """The moments and the step count."""
-        zero = torch.zeros_like(self.weights)
-        known = self._adam.state.get(self.weights) or {}
         return {
-            "exp_avg": known.get("exp_avg", zero).cpu().clone(),
-            "exp_avg_sq": known.get("exp_avg_sq", zero).cpu().clone(),
-            "step": known.get("step", torch.zeros(())).detach().cpu().reshape(1).float().clone(),
+            "exp_avg": self._mean.cpu().clone(),
+            "exp_avg_sq": self._square.cpu().clone(),
+            "step": self._count.cpu().reshape(1).clone(),
         }
 
+    @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over moments and step count, bit for bit."""
-        device = self.weights.device
-        self._adam.state[self.weights] = {
-            "step": state["step"].reshape(()).to(device, copy=True),
-            "exp_avg": state["exp_avg"].to(device, copy=True),
-            "exp_avg_sq": state["exp_avg_sq"].to(device, copy=True),
-        }
+        self._mean.copy_(state["exp_avg"])
+        self._square.copy_(state["exp_avg_sq"])
+        self._count.copy_(state["step"].reshape(()))
 
 
 class Optimizer:

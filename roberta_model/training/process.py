@@ -1,25 +1,28 @@
-"""The training process: `accelerate launch -m roberta_model.training.process SPEC.json`.
+"""The training process: `python -m roberta_model.training.process SPEC.json`, or several of it.
 
 It tells its story as JSON lines on stdout (start, step, checkpoint, done or stopped); logs and
 errors go to stderr. SIGTERM, and with a supervisor the end of stdin, mean: finish the step,
 write a checkpoint, end. A second thread makes sure that this never takes longer than 25 s.
+
+Where a spec has minutes and no steps, they are measured first, here: the libraries that took
+seconds to load need not be loaded again for the training itself.
 """
 
 import contextlib
 import json
 import os
 import signal
-import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.spec import TrainingSpec
@@ -77,7 +80,8 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     """Threads, determinism and the processes that train together."""
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which would load torch's compiler.
+    torch.set_deterministic_debug_mode("warn")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return Accelerator(cpu=spec.device == "cpu" or not torch.cuda.is_available())
 
@@ -87,9 +91,21 @@ def train(spec: TrainingSpec) -> None:
     stop = StopRequest(spec.supervised)
     accelerator = prepare(spec)
     story = Storyteller(accelerator.is_main_process)
+    if spec.steps is None:
+        steps = measure_steps(spec, accelerator, stop)
+        if steps is None:
+            story.tell("stopped", step=0)
+            return
+        spec = replace(spec, steps=steps, minutes=None)
     training = Training(spec, accelerator)
-    story.tell("start", step=training.step, steps=spec.steps, precision=training.precision)
-    last = min(spec.stop_step or spec.steps, spec.steps)
+    story.tell(
+        "start",
+        step=training.step,
+        steps=training.steps,
+        precision=training.precision,
+        is_emulated=training.is_emulated,
+    )
+    last = min(spec.stop_step or training.steps, training.steps)
     row_tokens = training.batches.rows.row_tokens
     clock = Clock(spec.batch_rows * row_tokens)
     lines: list[str] = []
@@ -115,9 +131,10 @@ def _save(
     result: StepResult,
 ) -> None:
     training.check_weights()
-    facts = clock.interval()
+    facts: dict[str, Any] = clock.interval()
     if accelerator.is_main_process:
         folder = training.save("".join(lines))
+        facts |= {"processes": accelerator.num_processes, "torch": torch.__version__}
         story.tell("checkpoint", step=result.step, path=str(folder), **facts)
     lines.clear()
     accelerator.wait_for_everyone()
@@ -159,37 +176,60 @@ class Clock:
         return {"seconds": round(seconds, 3), "tokens_per_second": round(rate, 1)}
 
 
-def measure_step_seconds(spec: TrainingSpec) -> float:
-    """Seconds of one step of this training on this machine, the median over a few seconds.
+def measure_steps(
+    spec: TrainingSpec, accelerator: Accelerator, must_stop: Callable[[], bool]
+) -> int | None:
+    """How many steps fit into the minutes of a spec, the same on every process; None: stop.
 
-    Measured at the mean masking rate: the head's share of a step grows with it.
+    The minutes count from `began`: loading libraries and measuring are part of them, though at
+    least half of the time is trained.
     """
-    accelerator = prepare(spec)
-    mean = sum((spec.masking.rate, spec.masking.rate_end or spec.masking.rate)) / 2
-    spec = replace(spec, masking=replace(spec.masking, rate=mean, rate_end=None))
-    training = Training(spec, accelerator)
-    times = [time.monotonic()]
+    assert spec.minutes is not None
+    began = spec.began or time.time()
+    start = time.monotonic()
+    training = probe_of(spec, accelerator)
+    build_seconds = time.monotonic() - start
+    step_seconds = _seconds_per_step(training, must_stop)
+    budget = spec.minutes * 60
+    # The training itself is built once more.
+    left = max(budget / 2, budget - (time.time() - began) - build_seconds)
+    steps = [None if step_seconds is None else max(1, int(left / step_seconds))]
+    if accelerator.num_processes > 1:
+        # Each has measured its own time, and may have been asked to stop; the first one decides.
+        broadcast_object_list(steps)
+    return steps[0]
+
+
+def probe_of(spec: TrainingSpec, accelerator: Accelerator) -> Training:
+    """This training, to be measured and thrown away.
+
+    It hides tokens at the mean rate of the whole training: the head's share of a step, and with
+    it the step's time, grows with the rate.
+    """
+    masking = replace(spec.masking, rate=spec.masking.mean_rate, rate_end=None)
+    probe = replace(spec, steps=_PROBE_STEPS, minutes=None, masking=masking)
+    return Training(probe, accelerator)
+
+
+def _seconds_per_step(training: Training, must_stop: Callable[[], bool]) -> float | None:
+    """The mean over a few seconds, not the median: what now and then takes long counts too."""
+    ends: list[float] = []
 
     def is_enough() -> bool:
-        return len(times) > _WARM_STEPS and time.monotonic() - times[_WARM_STEPS] > _PROBE_SECONDS
+        measured = 0.0 if len(ends) < _WARM_STEPS else time.monotonic() - ends[_WARM_STEPS - 1]
+        return must_stop() or (len(ends) > _WARM_STEPS and measured > _PROBE_SECONDS)
 
     for _ in training.run(_PROBE_STEPS, is_enough):
-        times.append(time.monotonic())
-    seconds = [later - earlier for earlier, later in pairwise(times)]
-    return statistics.median(seconds[_WARM_STEPS:] or seconds)
+        ends.append(time.monotonic())
+    if must_stop() or len(ends) <= _WARM_STEPS:
+        return None
+    return (ends[-1] - ends[_WARM_STEPS - 1]) / (len(ends) - _WARM_STEPS)
 
 
 def main(arguments: list[str]) -> int:
     """Run one spec; the exit code. Errors are one paragraph on stderr."""
     try:
-        spec = TrainingSpec.read(Path(arguments[0]))
-        if "--probe" in arguments[1:]:
-            seconds = measure_step_seconds(spec)
-            Storyteller(int(os.environ.get("RANK", "0")) == 0).tell(
-                "probe", seconds_per_step=seconds
-            )
-        else:
-            train(spec)
+        train(TrainingSpec.read(Path(arguments[0])))
     except (ValueError, OSError) as problem:
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
         return 1

@@ -17,9 +17,8 @@ V vocabulary, T positions.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -30,33 +29,13 @@ from roberta_model.config import ModelConfig
 from roberta_model.data.randomness import uniform
 from roberta_model.encoder import Layer
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import StartRecipe
 
 FIRST_LAYER_OFFSETS = (-1, 1, -2, 2)
 LATER_LAYER_OFFSETS = (-1, 1)
 _NOISE = 0.2  # what is left of a local head's drawn query and key weights
 _JITTER = 0.4  # of the distance between two frequencies: no two position rows are alike
 _PEAK = 8.0  # a local head's score for its place, before the softmax; others' average 0
-
-
-@dataclass(frozen=True)
-class StartRecipe:
-    """Where the first weights come from.
-
-    Attributes:
-        kind: plain draws everything; local adds heads that look next door.
-        token_counts: .npy, int64 [V], how often each token is among the training rows: the
-            decoder's bias starts as their log frequency. None: it starts at zero.
-        token_vectors: .npy, float32 [V, n], rows of unit variance, zero where nothing is known:
-            the first n dimensions of the word embeddings, see token_vectors. None: drawn.
-    """
-
-    kind: Literal["plain", "local"] = "plain"
-    token_counts: str | None = None
-    token_vectors: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("plain", "local"):
-            raise ValueError(f"a start is plain or local, not {self.kind!r}")
 
 
 def initialise(

@@ -8,7 +8,7 @@ from tasks.config.base import Execution, Section
 
 
 class LaunchConfig(Section):
-    """How the training processes are started by `accelerate launch`."""
+    """How many training processes are started, and where."""
 
     processes: Annotated[int, Execution()] = Field(1, ge=1, description="Training processes.")
     threads: Annotated[int | None, Execution()] = Field(
@@ -18,7 +18,8 @@ class LaunchConfig(Section):
         "auto", description="auto: the GPUs there are, else the CPU."
     )
     accelerate_config: Annotated[str | None, Execution()] = Field(
-        None, description="An Accelerate config file, for several machines."
+        None,
+        description="A config file of `accelerate launch`, for several machines.",
     )
 
 

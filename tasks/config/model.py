@@ -1,10 +1,12 @@
 """`model:` the encoder's shape, by preset, by sizes, or taken from an existing folder."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from tasks.config.base import Section
+from roberta_model.config import PRESETS, EncoderShape, ModelConfig
+from roberta_model.recipe import StartKind
+from tasks.config.base import Execution, Section
 
 PresetName = Literal["tiny", "mini", "small", "base", "large"]
 
@@ -12,7 +14,7 @@ PresetName = Literal["tiny", "mini", "small", "base", "large"]
 class FirstWeights(NamedTuple):
     """How a model's weights begin, see the fields of these names in `ModelSection`."""
 
-    start: Literal["local", "plain"]
+    start: StartKind
     embeddings: Literal["svd", "drawn"]
     initializer_range: float
 
@@ -32,9 +34,9 @@ class ModelSection(Section):
         None,
         gt=0,
         description="Standard deviation of new weights; narrow models learn with more. "
-        "Default: 0.02.",
+        f"Default: {ModelConfig.initializer_range}.",
     )
-    start: Literal["local", "plain"] | None = Field(
+    start: StartKind | None = Field(
         None,
         description="First weights. local: heads that look next door, token frequencies in the "
         "bias; plain: all drawn at random, as in the paper. Default: local.",
@@ -44,16 +46,18 @@ class ModelSection(Section):
         description="First word embeddings. svd: from counts of neighbouring tokens; drawn: at "
         "random. Default: svd with a local start, drawn with a plain one.",
     )
-    source_folder: str | None = Field(
+    source_folder: Annotated[str | None, Execution()] = Field(
         None,
         alias="from",
-        description="Continue from this Hugging Face RoBERTa folder; its sizes are used.",
+        description="Continue from this Hugging Face RoBERTa folder; its sizes are used. Its "
+        "files are part of the key, its path is not.",
     )
 
     @model_validator(mode="after")
     def _sizes_or_folder(self) -> "ModelSection":
         sizes = (self.num_layers, self.width, self.num_heads, self.feedforward_width)
-        if self.source_folder is not None and any(size is not None for size in sizes):
+        given = any(size is not None for size in (*sizes, self.max_row_tokens))
+        if self.source_folder is not None and given:
             raise ValueError("`from` brings its own sizes; leave out the others")
         for name in ("start", "embeddings", "initializer_range"):
             if self.source_folder is not None and getattr(self, name) is not None:
@@ -65,11 +69,23 @@ class ModelSection(Section):
         """How the weights begin, with every default decided."""
         start = self.start or "local"
         embeddings = self.embeddings or ("svd" if start == "local" else "drawn")
-        return FirstWeights(start, embeddings, self.initializer_range or 0.02)
+        deviation = self.initializer_range or ModelConfig.initializer_range
+        return FirstWeights(start, embeddings, deviation)
+
+    @property
+    def shape(self) -> EncoderShape:
+        """The sizes of the layers, with those of the preset where none are given."""
+        preset = PRESETS[self.preset]
+        return EncoderShape(
+            **{name: getattr(self, name) or getattr(preset, name) for name in vars(preset)}
+        )
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights: a default that is written down changes nothing."""
-        fields = super().identity()
-        if self.source_folder is None:
-            fields.update(self.first_weights._asdict())
-        return fields
+        """What decides the weights: a default that is written down changes nothing.
+
+        Of a folder to continue from it is the files that count; they are known to the stage.
+        """
+        if self.source_folder is not None:
+            return {}
+        first = self.first_weights._asdict()
+        return {**vars(self.shape), "max_row_tokens": self.max_row_tokens, **first}

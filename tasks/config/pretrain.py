@@ -1,103 +1,165 @@
-"""`pretrain:` the recipe. Defaults follow RoBERTa (arXiv 1907.11692) where size allows."""
+"""`pretrain:` the recipe. Defaults follow RoBERTa (arXiv 1907.11692) where size allows.
 
-from typing import Annotated, Literal
+Defaults and ranges are those of `roberta_model`, where the training checks them too.
+"""
+
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from roberta_model.recipe import (
+    Candidates,
+    MaskingRecipe,
+    OptimizerKind,
+    OptimizerRecipe,
+    Precision,
+    Schedule,
+    ScheduleType,
+)
+from roberta_model.training.spec import TrainingSpec
 from tasks.config.base import Execution, Section
+from tasks.config.recipe import recipe_field
 
 
 class MaskingConfig(Section):
     """Which tokens are hidden; fresh on each visit of a row, the same after any restart."""
 
-    rate: float = Field(0.15, gt=0, lt=1, description="Share of tokens to predict.")
-    rate_end: float | None = Field(
-        None, gt=0, lt=1, description="Rate at the last step; the rate changes linearly."
+    rate: float = recipe_field(MaskingRecipe, "rate", "Share of tokens to predict.")
+    rate_end: float | None = recipe_field(
+        MaskingRecipe, "rate_end", "Rate at the last step; the rate changes linearly."
     )
-    whole_word: bool = Field(False, description="Hide all pieces of a word together.")
-    mask_share: float = Field(0.8, ge=0, le=1, description="Of the chosen: become <mask>.")
-    random_share: float = Field(0.1, ge=0, le=1, description="Of the chosen: become another token.")
+    whole_word: bool = recipe_field(
+        MaskingRecipe, "whole_word", "Hide all pieces of a word together."
+    )
+    mask_share: float = recipe_field(MaskingRecipe, "mask_share", "Of the chosen: become <mask>.")
+    random_share: float = recipe_field(
+        MaskingRecipe, "random_share", "Of the chosen: become another token."
+    )
 
     @model_validator(mode="after")
-    def _shares_fit(self) -> "MaskingConfig":
-        if self.mask_share + self.random_share > 1:
-            raise ValueError("mask_share and random_share add up to more than 1")
+    def _recipe_accepts(self) -> "MaskingConfig":
+        self.recipe()
         return self
+
+    def recipe(self) -> MaskingRecipe:
+        """As the training reads it."""
+        return MaskingRecipe(**dict(self))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the weights."""
+        return self.recipe().identity()
 
 
 class OptimizerConfig(Section):
     """Adam with decoupled weight decay; for the layers' matrices, Muon if asked for."""
 
-    kind: Literal["adam", "muon"] = Field(
-        "adam",
-        description="What updates the matrices of the layers; Adam updates all the rest.",
+    kind: OptimizerKind = recipe_field(
+        OptimizerRecipe,
+        "kind",
+        "What updates the matrices of the layers; Adam updates all the rest.",
     )
-    learning_rate: float = Field(
-        6e-4, gt=0, description="Peak learning rate of all that has none of its own."
+    learning_rate: float = recipe_field(
+        OptimizerRecipe, "learning_rate", "Peak learning rate of all that has none of its own."
     )
-    embedding_learning_rate: float | None = Field(
-        None, gt=0, description="Peak rate of the embeddings. Default: learning_rate."
+    embedding_learning_rate: float | None = recipe_field(
+        OptimizerRecipe,
+        "embedding_learning_rate",
+        "Peak rate of the embeddings. Default: learning_rate.",
     )
-    matrix_learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="Peak rate of the layers' matrices. Default: learning_rate; with muon 0.01.",
+    matrix_learning_rate: float | None = recipe_field(
+        OptimizerRecipe,
+        "matrix_learning_rate",
+        "Peak rate of the layers' matrices. Default: learning_rate; with muon 0.01.",
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
-    beta2: float = Field(0.98, ge=0, lt=1, description="Decay of Adam's second moment.")
-    epsilon: float = Field(1e-6, gt=0, description="Adam's epsilon.")
-    momentum: float = Field(0.95, ge=0, lt=1, description="Decay of Muon's mean gradient.")
-    weight_decay: float = Field(0.01, ge=0, description="Not on biases and LayerNorm.")
-    clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm; null: off.")
+    beta1: float = recipe_field(OptimizerRecipe, "beta1", "Decay of Adam's first moment.")
+    beta2: float = recipe_field(OptimizerRecipe, "beta2", "Decay of Adam's second moment.")
+    epsilon: float = recipe_field(OptimizerRecipe, "epsilon", "Adam's epsilon.")
+    momentum: float = recipe_field(OptimizerRecipe, "momentum", "Decay of Muon's mean gradient.")
+    weight_decay: float = recipe_field(
+        OptimizerRecipe, "weight_decay", "Not on biases and LayerNorm."
+    )
+    clip_norm: float | None = recipe_field(
+        OptimizerRecipe, "clip_norm", "Largest gradient norm; null: off."
+    )
+
+    def recipe(self) -> OptimizerRecipe:
+        """As the training reads it."""
+        return OptimizerRecipe(**dict(self))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the weights: rates resolved, nothing that the kind never reads."""
+        return self.recipe().identity()
 
 
 class ScheduleConfig(Section):
     """The learning rate over the steps."""
 
-    type: Literal["linear", "constant", "wsd"] = Field(
-        "linear", description="After warm-up: linear decay, constant, or constant then decay."
+    type: ScheduleType = recipe_field(
+        Schedule, "type", "After warm-up: linear decay, constant, or constant then decay."
     )
-    warmup_share: float = Field(0.06, ge=0, lt=1, description="Share of steps to warm up.")
-    decay_share: float = Field(0.2, gt=0, le=1, description="Share of steps to decay (wsd).")
+    warmup_share: float = recipe_field(Schedule, "warmup_share", "Share of steps to warm up.")
+    decay_share: float = recipe_field(Schedule, "decay_share", "Share of steps to decay (wsd).")
+
+    def recipe(self) -> Schedule:
+        """As the training reads it."""
+        return Schedule(**dict(self))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the rates."""
+        return self.recipe().identity()
 
 
 class LossConfig(Section):
     """The masked-LM loss."""
 
-    candidates: Literal["vocabulary", "batch"] = Field(
-        "vocabulary",
-        description="Softmax over all tokens, or over the targets in the batch.",
+    candidates: Candidates = recipe_field(
+        TrainingSpec, "candidates", "Softmax over all tokens, or over the targets in the batch."
     )
 
 
 class PretrainConfig(Section):
     """How the encoder is trained. Give one of `steps`, `epochs` and `minutes`."""
 
-    batch_rows: int = Field(256, ge=1, description="Rows in a step, over all processes.")
-    steps: int | None = Field(None, ge=1, description="Optimiser steps.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the rows.")
-    minutes: float | None = Field(
-        None, gt=0, description="Time to train, measured once and turned into steps."
+    batch_rows: int = recipe_field(
+        TrainingSpec, "batch_rows", "Rows in a step, over all processes."
     )
-    seed: int = Field(0, ge=0, description="Of weights, row order and masks.")
+    steps: int | None = Field(None, ge=1, description="Optimiser steps.")
+    epochs: float | None = Field(
+        None, gt=0, description="Passes over the rows; 1 where no length is given."
+    )
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="Time to train, start of the processes included; measured once, then a fixed "
+        "number of steps.",
+    )
+    seed: int = recipe_field(TrainingSpec, "seed", "Of weights, row order and masks.")
     masking: MaskingConfig = MaskingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     loss: LossConfig = LossConfig()
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="auto: bf16 where the processor has it, else fp32."
+    precision: Precision = recipe_field(
+        TrainingSpec,
+        "precision",
+        "auto: bf16 where the processor has it, else fp32; a training keeps what it began with.",
     )
-    dropout: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="The paper has 0.1. Its noise differs with processes and micro-batches.",
+    dropout: float = recipe_field(
+        TrainingSpec,
+        "dropout",
+        "The paper has 0.1. Its noise differs with processes and micro-batches.",
     )
-    checkpoint_steps: Annotated[int, Execution()] = Field(
-        500, ge=1, description="Steps between checkpoints."
+    checkpoint_steps: Annotated[int, Execution()] = recipe_field(
+        TrainingSpec, "checkpoint_steps", "Steps between checkpoints."
     )
-    micro_batch_rows: Annotated[int | None, Execution()] = Field(
-        None, ge=1, description="Rows in one forward pass; default: by memory."
+    keep_checkpoints: Annotated[int, Execution()] = Field(
+        2,
+        ge=1,
+        description="Newest checkpoints to keep while training. In the end the last two stay.",
+    )
+    micro_batch_rows: Annotated[int | None, Execution()] = recipe_field(
+        TrainingSpec,
+        "micro_batch_rows",
+        "Rows in one forward pass; default: by memory. With dropout it is part of the key.",
     )
 
     @model_validator(mode="after")
@@ -106,6 +168,16 @@ class PretrainConfig(Section):
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; keep one of them")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the weights: a default that is written down changes nothing."""
+        known = super().identity()
+        if self.steps is None and self.minutes is None:
+            known["epochs"] = self.epochs or 1.0
+        if self.dropout > 0:
+            # Its noise is drawn for each micro-batch.
+            known["micro_batch_rows"] = self.micro_batch_rows
+        return known
 
     def num_steps(self, num_rows: int) -> int | None:
         """Steps for a corpus of that many rows; None when `minutes` decides."""

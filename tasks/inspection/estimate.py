@@ -10,15 +10,19 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.config import Config
 from tasks.engine.executors import default_workers
 from tasks.engine.identity import canonical
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
+from tasks.errors import UserError
 from tasks.inspection.plan import StagePlan
 from tasks.inspection.runs import newest_artifact
+
+if TYPE_CHECKING:
+    from roberta_model.config import ModelConfig
 
 # Per core, MB of text a second, measured on two busy cores (see `make bench`).
 _MB_PER_SECOND = {"download": 8.0, "clean": 3.0, "tokenizer": 3.0, "pack": 3.0}
@@ -59,7 +63,9 @@ def describe_estimate(plan: StagePlan) -> str:
     if "bytes" in found:
         parts.append(f"{found['bytes'] / 1e6:,.1f} MB of text")
     parts.append(f"{found['seconds']:,.0f} s")
-    parts.append(f"{found['disk_bytes'] / 1e6:,.0f} MB of disk")
+    stays = found.get("kept_bytes", found["disk_bytes"])
+    later = f" ({stays / 1e6:,.0f} MB in the end)" if stays != found["disk_bytes"] else ""
+    parts.append(f"{found['disk_bytes'] / 1e6:,.0f} MB of disk{later}")
     parts.append(f"{found['memory_bytes'] / 1e9:.1f} GB of memory")
     return ", ".join(parts)
 
@@ -92,20 +98,54 @@ def _text_stage(name: str, size: Mapping[str, int], config: Config) -> dict[str,
     }
 
 
-def num_parameters(config: Config) -> int:
-    """Weights of the configured encoder, tied head counted once."""
-    from roberta_model.config import PRESETS
+def planned_model(config: Config) -> "ModelConfig":
+    """The shape of the configured encoder, or of the model to continue from.
 
-    preset, section = PRESETS[config.model.preset], config.model
-    layers = section.num_layers or preset.num_layers
-    width = section.width or preset.width
-    inner = section.feedforward_width or preset.feedforward_width
-    rows = config.tokenizer.vocab_size + config.pack.row_tokens + 3
-    return rows * width + layers * (4 * width * width + 2 * width * inner) + width * width
+    Raises:
+        UserError: `model.from` holds no model that can be read, or the sizes do not fit.
+    """
+    from roberta_model.config import ModelConfig
+
+    section = config.model
+    try:
+        if section.source_folder is not None:
+            from roberta_model.huggingface import load_config
+
+            return load_config(Path(section.source_folder).expanduser())
+        return ModelConfig(
+            vocab_size=config.tokenizer.vocab_size,
+            max_row_tokens=section.max_row_tokens or config.pack.row_tokens,
+            **vars(section.shape),
+        )
+    except ValueError as problem:
+        raise UserError(f"model: {problem}") from problem
+
+
+def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None) -> dict[str, int]:
+    """Bytes on the disk of a training: at its height, and of what stays in the end.
+
+    A checkpoint holds the fp32 weights and the optimiser's moments: two for each weight, one
+    where Muon is. While the next one is written, the newest `keep_checkpoints` are there; in
+    the end the last two, and a copy of the weights for the stages that follow.
+    """
+    recipe = config.pretrain
+    weights = 4 * model.num_parameters
+    moments = 2 * weights
+    if recipe.optimizer.kind == "muon":
+        moments -= 4 * model.num_matrix_parameters
+    every, checkpoint = recipe.checkpoint_steps, weights + moments
+    # `minutes` are not measured yet: assume that there are as many as are kept.
+    num_written = recipe.keep_checkpoints + 1 if steps is None else -(-steps // every)
+    at_once = min(recipe.keep_checkpoints + 1, num_written) * checkpoint
+    stays = min(2, num_written) * checkpoint + weights
+    counted = config.model.source_folder is None and config.model.first_weights.embeddings == "svd"
+    vectors = 4 * model.vocab_size * model.width if counted else 0
+    return {"disk_bytes": max(at_once, stays) + vectors, "kept_bytes": stays + vectors}
 
 
 def _pretrain(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
-    parameters = num_parameters(config)
+    model = planned_model(config)
+    parameters = model.num_parameters
     row_tokens = config.pack.row_tokens
     rows = max(1, int(size["bytes"] / _BYTES_PER_TOKEN / row_tokens))
     recipe = config.pretrain
@@ -118,7 +158,7 @@ def _pretrain(name: str, size: Mapping[str, int], config: Config) -> dict[str, A
         "steps": steps,
         "tokens": tokens,
         "parameters": parameters,
-        "disk_bytes": 7 * 4 * parameters,
+        **training_disk_bytes(config, model, steps),
         "memory_bytes": 18 * parameters + 1_000_000_000,
         "seconds": round(5 + seconds, 1),
     }
@@ -143,7 +183,7 @@ def _matmul_flops(precision: str) -> float:
 
 def _evaluate(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
     workers = config.engine.workers or default_workers()
-    parameters = num_parameters(config)
+    parameters = planned_model(config).num_parameters
     return {
         "disk_bytes": 1_000_000,
         "memory_bytes": workers * (600_000_000 + 4 * parameters),
@@ -152,7 +192,7 @@ def _evaluate(name: str, size: Mapping[str, int], config: Config) -> dict[str, A
 
 
 def _publish(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
-    parameters = num_parameters(config)
+    parameters = planned_model(config).num_parameters
     return {
         "disk_bytes": 4 * parameters + 5_000_000,
         "memory_bytes": 1_200_000_000 + 8 * parameters,

@@ -1,4 +1,4 @@
-"""Training processes as a supervised child of this one, started by `accelerate launch`.
+"""Training processes as a supervised child of this one, one or several.
 
     this process ──stdin (its end means: stop)──▶ trainer
                  ◀─stdout, one JSON event a line─
@@ -25,26 +25,25 @@ from tasks.config import LaunchConfig
 from tasks.engine.executors import default_workers
 from tasks.errors import StageError
 
+TRAINING_MODULE = "roberta_model.training.process"
 GRACE_SECONDS = 25.0
 _LAST_LINES = 200  # of several processes, the launcher's own last words alone are 40
 
 
 def launch_command(launch: LaunchConfig, arguments: Sequence[str]) -> list[str]:
-    """The `accelerate launch` command line for the training module."""
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    """The command line that starts the training processes.
+
+    One process is started as it is and several by torch's own launcher: `accelerate launch`
+    would load torch once more only to do the same. It is for what a config of it describes.
+    """
+    module = ["-m", TRAINING_MODULE, *arguments]
     if launch.accelerate_config is not None:
-        command += ["--config_file", launch.accelerate_config]
-    else:
-        command += ["--num_processes", str(launch.processes), "--num_machines", "1"]
-        command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-        command += ["--main_process_port", "0"]
-        if launch.processes > 1:
-            # Accelerate's word for torchrun. With --cpu it would start one process, silently;
-            # the trainer takes the CPU by itself where its spec says so or there is no GPU.
-            command += ["--multi_gpu"]
-        elif launch.device == "cpu":
-            command += ["--cpu"]
-    return [*command, "-m", "roberta_model.training.process", *arguments]
+        accelerate = ["-m", "accelerate.commands.launch", "--config_file", launch.accelerate_config]
+        return [sys.executable, *accelerate, *module]
+    if launch.processes == 1:
+        return [sys.executable, *module]
+    shared = ["--standalone", "--nnodes", "1", "--nproc_per_node", str(launch.processes)]
+    return [sys.executable, "-m", "torch.distributed.run", *shared, *module]
 
 
 def threads_per_process(launch: LaunchConfig) -> int:
@@ -179,17 +178,3 @@ def _read_in_background(stream: IO[bytes], take: Any, end: Any) -> threading.Thr
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
-
-
-def run_probe(command: Sequence[str], threads: int) -> dict[str, Any]:
-    """Run the trainer once for one answer; its last event.
-
-    Raises:
-        StageError: it failed or said nothing.
-    """
-    with Trainer(command, threads) as trainer:
-        events = list(trainer.events())
-        trainer.check_end()
-    if not events:
-        raise StageError("the speed probe of the training said nothing.")
-    return events[-1]

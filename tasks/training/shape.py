@@ -19,17 +19,15 @@ def model_config(context: StageContext[Any]) -> "ModelConfig | None":
     section: ModelSection = context.config.model
     if section.source_folder is not None:
         return None
-    from roberta_model.config import PRESETS, ModelConfig
+    from roberta_model.config import ModelConfig
 
-    preset = PRESETS[section.preset]
     row_tokens = int(context.input("pack").summary["row_tokens"])
-    sizes = {name: getattr(section, name) or getattr(preset, name) for name in vars(preset)}
     try:
         config = ModelConfig(
             vocab_size=int(context.input("tokenizer").summary["vocab_size"]),
             max_row_tokens=section.max_row_tokens or row_tokens,
             initializer_range=section.first_weights.initializer_range,
-            **sizes,
+            **vars(section.shape),
         )
     except ValueError as problem:
         raise UserError(f"model: {problem}. Change model.num_heads or model.width.") from problem

@@ -5,15 +5,19 @@ both.
 """
 
 import json
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tasks.config import ModelSection
-from tasks.engine.identity import file_digest
+from roberta_model.training.spec import TrainingSpec
+from tasks.config import ModelSection, PretrainConfig
+from tasks.engine.digests import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.training.launch import threads_per_process
+from tasks.training.resolved import Resolved
 from tasks.training.shape import model_config
 from tasks.training.start import Start
 
@@ -33,66 +37,79 @@ def initial_files(model: ModelSection) -> dict[str, StoredFile]:
             f"model.from: {folder} is no Hugging Face model folder with config.json and "
             "safetensors weights."
         )
-    return {
-        path.name: StoredFile(str(path), file_digest(path), path.stat().st_size)
-        for path in sorted(files)
-    }
+    return {path.name: outside_file(path) for path in sorted(files)}
 
 
 def _is_model_file(path: Path) -> bool:
     return path.name == "config.json" or ".safetensors" in path.name
 
 
-def training_identity(
-    context: StageContext[Any], start: Start, steps: int | None
-) -> dict[str, Any]:
-    """Everything that decides the weights after each step."""
+def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any]:
+    """Everything that decides the weights after each step, as the config has it.
+
+    What `minutes` and `precision: auto` become is found out later and recorded beside this.
+    """
+    spec = TrainingSpec.from_json(
+        {**_recipe(context), "rows": [], "tables": "", "folder": "", "start": {"kind": start.kind}}
+    )
     return {
-        "config": context.config,
-        "initial": dict(context.externals),
-        "start": start.files,
+        "recipe": spec.identity(),
         "rows": context.input("pack").files("train/"),
         "tables": context.input("tokenizer").file("masking_tables.npz"),
-        "steps": steps,
+        "initial": dict(context.externals),
+        "start": start.files,
+    }
+
+
+def _recipe(context: StageContext[Any]) -> dict[str, Any]:
+    """The fields of the training's spec that the config alone decides."""
+    recipe: PretrainConfig = context.config.pretrain
+    num_rows = sum(file.rows or 0 for file in context.input("pack").files("train/"))
+    return {
+        "model": model_values(context),
+        "steps": recipe.num_steps(num_rows),
+        "minutes": recipe.minutes,
+        "batch_rows": recipe.batch_rows,
+        "micro_batch_rows": recipe.micro_batch_rows,
+        "seed": recipe.seed,
+        "masking": asdict(recipe.masking.recipe()),
+        "optimizer": asdict(recipe.optimizer.recipe()),
+        "schedule": asdict(recipe.schedule.recipe()),
+        "candidates": recipe.loss.candidates,
+        "precision": recipe.precision,
+        "dropout": recipe.dropout,
     }
 
 
 def make_spec(
     context: StageContext[Any],
     start: Start,
+    training: str,
+    resolved: Resolved | None,
     *,
-    steps: int,
     folder: Path,
     resume: Path | None,
-    stop_step: int | None = None,
+    stop_step: int | None,
 ) -> dict[str, Any]:
     """What the training process is told, as `TrainingSpec` of the model package reads it."""
-    recipe = context.config.pretrain
-    pack = context.input("pack")
     launch = context.engine.launch
+    known = {} if resolved is None else {**resolved._asdict(), "minutes": None}
     return {
-        "rows": [str(file.local()) for file in pack.files("train/")],
+        **_recipe(context),
+        **known,
+        "rows": [str(file.local()) for file in context.input("pack").files("train/")],
         "tables": str(context.input("tokenizer").file("masking_tables.npz").local()),
         "folder": str(folder),
-        "model": model_values(context),
         "start": start.values(),
         "initial": _initial_folder(context, folder),
-        "steps": steps,
         "stop_step": stop_step,
-        "batch_rows": recipe.batch_rows,
-        "micro_batch_rows": recipe.micro_batch_rows,
-        "seed": recipe.seed,
-        "masking": recipe.masking.identity(),
-        "optimizer": recipe.optimizer.identity(),
-        "schedule": recipe.schedule.identity(),
-        "candidates": recipe.loss.candidates,
-        "precision": recipe.precision,
-        "dropout": recipe.dropout,
-        "checkpoint_steps": recipe.checkpoint_steps,
+        "checkpoint_steps": context.config.pretrain.checkpoint_steps,
         "resume": None if resume is None else str(resume),
         "threads": threads_per_process(launch),
         "device": launch.device,
         "supervised": True,
+        "training": training,
+        "began": time.time(),
     }
 
 

@@ -21,9 +21,10 @@ from material import Material, material
 from paired import Comparison, Figures, parser
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
+from roberta_model.recipe import MaskingRecipe
 
 _BATCH_ROWS = 32
 _NUM_BATCHES = 64

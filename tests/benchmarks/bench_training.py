@@ -26,9 +26,10 @@ from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from roberta_model.config import PRESETS, ModelConfig
 from roberta_model.data.batches import MaskedBatch, MaskedBatches
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
+from roberta_model.recipe import MaskingRecipe
 from roberta_model.training.loop import Training, compute_type
 from roberta_model.training.spec import TrainingSpec
 

@@ -23,14 +23,13 @@ from material import Material, corpora, material
 from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from roberta_model.config import ModelConfig
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.rows import PackedRows
+from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
 from roberta_model.scoring import masked_loss
 from roberta_model.training.loop import Training
-from roberta_model.training.optimizer import OptimizerRecipe
-from roberta_model.training.schedule import Schedule
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import StartRecipe, position_width
+from roberta_model.training.start import position_width
 from roberta_model.training.token_vectors import token_vectors
 
 _QUICK_STEPS = 5

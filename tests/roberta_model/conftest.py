@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.masking import MaskingTables
-from roberta_model.training.optimizer import OptimizerRecipe
+from roberta_model.recipe import OptimizerRecipe
 from roberta_model.training.spec import TrainingSpec
 from tasks.config.load import load_config
 from tasks.tokenizing.bpe import train_bpe, vocabulary_of

@@ -20,10 +20,10 @@ from transformers import RobertaForMaskedLM
 
 from roberta_model import scoring
 from roberta_model.data.batches import MaskedBatch, masked_batch
-from roberta_model.data.masking import MaskingRecipe
 from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, MaskedScore, ScoreByKind
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import MaskingRecipe
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 
 TABLES = byte_tables()

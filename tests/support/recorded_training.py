@@ -1,7 +1,7 @@
 """The training process, writing down what each process of it trains on.
 
-`accelerate launch -m recorded_training SPEC.json FOLDER` is `roberta_model.training.process` with
-one addition: every process leaves `<rank>.jsonl` in the folder, a line for each sample that it
+`python -m recorded_training SPEC.json FOLDER` is `roberta_model.training.process` with one
+addition: every process leaves `<rank>.jsonl` in the folder, a line for each sample that it
 asked for: which row it is, and how it is masked.
 """
 

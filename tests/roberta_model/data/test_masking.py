@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import PAD, SPECIAL_IDS, byte_tables
 
-from roberta_model.data.masking import MaskingRecipe, MaskingTables, mask_rows
+from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.recipe import MaskingRecipe
 
 TABLES = byte_tables(740)
 MASK = TABLES.mask_id
@@ -190,7 +191,8 @@ def test_masks_are_fresh_each_epoch() -> None:
 SCRIPT = """
 import sys
 import numpy as np
-from roberta_model.data.masking import MaskingRecipe, MaskingTables, mask_rows
+from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.recipe import MaskingRecipe
 tokens = np.load(sys.argv[1])
 tables = MaskingTables.load(sys.argv[2])
 rows = np.arange(len(tokens))

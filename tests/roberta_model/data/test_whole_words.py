@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
-from roberta_model.data.masking import MaskingRecipe, MaskingTables, mask_rows
+from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.recipe import MaskingRecipe
 
 WHOLE = MaskingRecipe(whole_word=True)
 CUTTER = ByteLevel(add_prefix_space=False)

@@ -18,9 +18,9 @@ from small_models import (
 from torch import Tensor
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingRecipe
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import MaskingRecipe
 from roberta_model.training import loss as loss_module
 from roberta_model.training.loss import masked_lm_loss_sum
 from roberta_model.training.start import initialise

@@ -7,10 +7,10 @@ import torch
 from small_models import our_model, small_config
 
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import OptimizerRecipe, Schedule
 from roberta_model.training.flat import FlatWeights, group_of
 from roberta_model.training.muon import orthogonalise
-from roberta_model.training.optimizer import Optimizer, OptimizerRecipe
-from roberta_model.training.schedule import Schedule
+from roberta_model.training.optimizer import Optimizer
 
 DECAYING = ("embeddings.word.weight", "layers.0.inner.weight", "lm_head.dense.weight")
 NOT_DECAYING = (

@@ -19,12 +19,11 @@ from small_models import (
 
 from roberta_model.config import ModelConfig
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.training.optimizer import OptimizerRecipe
+from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.spec import TrainingSpec
 from roberta_model.training.start import (
     FIRST_LAYER_OFFSETS,
     LATER_LAYER_OFFSETS,
-    StartRecipe,
     initialise,
     position_width,
 )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingRecipe, MaskingTables
+from roberta_model.data.masking import MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.huggingface import load_model, save_model
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
 from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loop import StepResult, Training
-from roberta_model.training.optimizer import OptimizerRecipe
-from roberta_model.training.schedule import Schedule
-from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import StartRecipe, initialise
+from roberta_model.training.spec import EXECUTION, TrainingSpec
+from roberta_model.training.start import initialise
 
 NEVER = lambda: False  # noqa: E731
 
@@ -179,6 +178,40 @@ def test_a_checkpoint_is_a_model_folder(packed: Any, tmp_path: Path) -> None:
         assert torch.equal(named[name], value), name
     record = json.loads((folder / "checkpoint.json").read_text())
     assert (record["step"], record["steps"], record["precision"]) == (3, 5, "fp32")
+
+
+@pytest.mark.parametrize(
+    "other", [{"training": "other"}, {"steps": 6}, {"seed": 5}, {"precision": "bf16"}]
+)
+def test_a_checkpoint_of_another_training_is_refused(
+    other: dict[str, Any], packed: Any, tmp_path: Path
+) -> None:
+    """Its step number alone says nothing: the message names what differs."""
+    spec = packed.spec(tmp_path, steps=5, training="one")
+    folder = train_in_process(spec, last=2)[0].save("")
+    ((name, _),) = other.items()
+    with pytest.raises(ValueError, match=f"of another training: its {name} is"):
+        train_in_process(replace(spec, resume=str(folder), **other))
+
+
+def test_precision_auto_is_that_of_the_checkpoint(packed: Any, tmp_path: Path) -> None:
+    """What this machine would choose counts only where a training begins."""
+    for precision in ("bf16", "fp32"):
+        spec = packed.spec(tmp_path / precision, steps=5, precision=precision)
+        folder = train_in_process(spec, last=1)[0].save("")
+        resumed, _ = train_in_process(replace(spec, resume=str(folder), precision="auto"), last=2)
+        assert resumed.precision == precision
+
+
+def test_what_places_a_training_is_no_part_of_its_identity(packed: Any, tmp_path: Path) -> None:
+    """Every other field is: a new one takes part unless it is listed among the execution."""
+    spec = packed.spec(tmp_path)
+    assert {field.name for field in fields(TrainingSpec)} >= EXECUTION
+    moved = replace(spec, folder="x", rows=["y"], tables="z", threads=7, stop_step=3, began=1.0)
+    assert moved.identity() == spec.identity() == replace(spec, micro_batch_rows=3).identity()
+    assert set(spec.identity()) == {f.name for f in fields(spec)} - EXECUTION - {"micro_batch_rows"}
+    noisy = replace(spec, dropout=0.1)
+    assert noisy.identity() != replace(noisy, micro_batch_rows=3).identity()
 
 
 def test_a_stop_ends_after_the_step_that_was_running(packed: Any, tmp_path: Path) -> None:

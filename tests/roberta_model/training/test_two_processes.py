@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ import torch
 from recorded_training import samples_of
 from small_models import train_in_process
 
+from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.checkpoint import is_sound_checkpoint, read_checkpoint
 from roberta_model.training.loop import StepResult, Training
-from roberta_model.training.optimizer import OptimizerRecipe
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import StartRecipe
 from tasks.config import LaunchConfig
 from tasks.errors import StageError
 from tasks.training.launch import Trainer, launch_command
@@ -34,19 +34,21 @@ def _import_paths() -> Any:
         yield
 
 
-def command_for(spec: TrainingSpec) -> list[str]:
+TWO = LaunchConfig(processes=2, threads=1, device="cpu")
+
+
+def command_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
     """The stage's command line, with the training module that takes notes."""
     folder = Path(spec.folder)
     (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
-    settings = LaunchConfig(processes=2, threads=1, device="cpu")
     command = launch_command(settings, [str(folder / "spec.json"), str(folder)])
     command[command.index("roberta_model.training.process")] = "recorded_training"
     return command
 
 
-def launch(spec: TrainingSpec) -> list[Event]:
+def launch(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[Event]:
     """Train with two processes; what each was given lies in the spec's folder afterwards."""
-    with Trainer(command_for(spec), threads=1) as trainer:
+    with Trainer(command_for(spec, settings), threads=1) as trainer:
         events = list(trainer.events())
         trainer.check_end()
     return events
@@ -127,6 +129,19 @@ def test_two_resumed_processes_end_in_the_same_bytes(pair: Pair, tmp_path: Path)
         assert resumed == (pair.folder / "00000050" / name).read_bytes(), name
 
 
+def test_one_process_goes_on_from_the_checkpoint_of_two(pair: Pair) -> None:
+    """Within rounding: how many machines there are may change while a training runs."""
+    resume = str(pair.folder / "00000025")
+    training, results = train_in_process(replace(pair.spec, resume=resume))
+    assert [r.step for r in results] == list(range(26, 51))
+    expected = [result.loss for result in pair.results[25:]]
+    assert [result.loss for result in results] == pytest.approx(expected, abs=1e-4)
+    for name, value in pair.training.flat.weights().items():
+        torch.testing.assert_close(
+            training.flat.weights()[name], value, atol=2e-3, rtol=0, msg=name
+        )
+
+
 def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
     """SIGTERM while they train: a sound checkpoint is written, and no process is left behind."""
     spec = packed.spec(tmp_path, steps=100_000, checkpoint_steps=100_000)
@@ -152,3 +167,46 @@ def test_a_mistake_is_told_once_and_clearly(packed: Any, tmp_path: Path) -> None
     assert "the model takes rows of at most 32 tokens" in message
     assert "Traceback" not in message
     assert "\n" not in message
+
+
+def test_weights_that_are_no_numbers_end_both_processes_without_a_checkpoint(
+    packed: Any, tmp_path: Path
+) -> None:
+    """A rate beyond all bounds: loss and gradient are sound, the weights after them are not.
+
+    Were they looked at by the first process alone, the other would wait for it for ever.
+    """
+    spec = packed.spec(
+        tmp_path, steps=3, checkpoint_steps=1, optimizer=OptimizerRecipe(learning_rate=1e39)
+    )
+    start = time.monotonic()
+    with Trainer(command_for(spec), threads=1) as trainer:
+        family: list[psutil.Process] = []
+        events = []
+        for event in trainer.events():
+            events.append(event["event"])
+            family = family or psutil.Process(trainer.process.pid).children(recursive=True)
+        with pytest.raises(
+            StageError, match="weights are nan or infinite after step 1.*learning_rate"
+        ):
+            trainer.check_end()
+        _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert time.monotonic() - start < 60
+    assert "checkpoint" not in events
+    # Each came to its own end, where its notes are written; none was ended by the launcher.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.jsonl", "1.jsonl", "spec.json"]
+
+
+def test_an_accelerate_config_decides_how_processes_are_started(
+    packed: Any, tmp_path: Path
+) -> None:
+    """For several machines there is Accelerate's own launcher; its file says all."""
+    settings = tmp_path / "accelerate.yaml"
+    settings.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_machines: 1\n"
+        "num_processes: 1\nmixed_precision: 'no'\nuse_cpu: true\n"
+    )
+    spec = packed.spec(tmp_path, steps=2)
+    events = launch(spec, LaunchConfig(accelerate_config=str(settings), device="cpu"))
+    assert events[-1] == {"event": "done", "step": 2}

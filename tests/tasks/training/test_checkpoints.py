@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_pipeline import run_all, write_config
 
 from tasks.config.load import load_config
@@ -34,5 +35,10 @@ def test_the_losses_of_all_steps_survive(
         run_all(config, until="pretrain")
     finished = run_all(config, until="pretrain")["pretrain"].artifact
 
+    (last,) = (u.provenance for u in finished.units if u.label.endswith("checkpoint/00000014"))
+    told = [part for part in last["intervals"] if "seconds" in part]
+    assert last["intervals"][-1] in told
+    # No part of the key, so recorded: with what each interval was trained.
+    assert all((p["processes"], p["torch"]) == (1, torch.__version__) for p in told)
     lines = finished.file("losses.jsonl").local().read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 15))
