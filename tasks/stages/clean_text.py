@@ -330,5 +330,5 @@ CLEAN = Stage(
     needs=("download",),
     config=clean_slice,
     run=clean,
-    libraries=("ftfy", "unicode", "pyarrow"),
+    libraries=("ftfy", "regex", "unicode", "pyarrow"),
 )

@@ -218,5 +218,5 @@ DOWNLOAD = Stage(
     config=corpus_slice,
     run=run,
     externals=outside_files,
-    libraries=("charset-normalizer", "pyarrow"),
+    libraries=("charset-normalizer", "unicode", "pyarrow"),
 )
