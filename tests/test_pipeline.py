@@ -213,7 +213,7 @@ def test_the_report_tells_a_guess_of_white_space_in_words(finished: Finished) ->
     }
     first, second, *_ = manifests["evaluate"]["summary"]["examples"][0]["top"]
     first["token"], second["token"] = "\n\n", "\ufffd"
-    figures = collect_figures("tiny", PublishConfig(), {}, manifests)
+    figures = collect_figures("tiny", PublishConfig(), [None], manifests)
     report = render_report(figures, ([1, 2], [7.0, 6.0]), collect_circumstances(manifests))
     assert "<b>(2 line breaks)</b>" in report
     assert "<b>(part of a character)</b>" in report

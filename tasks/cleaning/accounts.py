@@ -33,8 +33,8 @@ class SourceAccount:
         asked, limit = f"{self.how.asked:.3%}", f"{limit_of(self.how.asked):.3%}"
         if self.how.refused:
             return (
-                f"{self.name}: {self.how.refused:,} drawn documents are trained on, because of a "
-                f"source that asks for {asked} at most {limit} of the bytes are held out"
+                f"{self.name}: {self.how.refused:,} drawn documents are trained on: of a source "
+                f"that asks for {asked} no more than {limit} of the bytes may be drawn"
             )
         if self.how.rule == "lowest draw":
             return (

@@ -12,10 +12,12 @@
    of a held-out one a drawn member, of any other one any; the first source in the config's order
    goes first, then the lowest id. So whatever stands among the held-out documents stands there by
    its own draw, and when repeats leave the corpus it stays.
-3. A source holds out at most twice the share it asks for (a twentieth of its bytes where that is
-   more), and never more than half of what should be left to train on: five one-line files lose
-   none, whatever is drawn. The lowest draws go first; others are *refused* and are trained on.
-   Its bytes are those of its different texts, whether or not another source has them too.
+3. Of a source's different texts at most twice the share it asks for may be drawn (a twentieth of
+   their bytes where that is more), and never more than half of what should be left to train on:
+   five one-line files lose none. The lowest draws go first; others are *refused*, as if they had
+   not been drawn. Only in small sources does chance draw so much. Near repeats are different
+   texts here: where each document has five of them a cluster is five times as likely to be held
+   out, which is more than was asked for and what (2) promises, and no reason to refuse.
 4. A source that holds out nothing though it asks for a share gives the document with the lowest
    draw that fits into that limit. If none fits, it gives nothing, and the summary says so. Where
    no source gives anything, the corpus as a whole does as one source would, so that ten sources
@@ -26,11 +28,11 @@ it that `dedup` finds, in any corpus that it is part of, as long as its source's
 what cleaning makes of its text stay. There are two exceptions, both told in the summary. What (4)
 chose is only the lowest draw *so far*: as a source grows, its first drawn document, or a lower
 draw, takes that place. And (3) gives drawn text back to training where a source has become so
-small that nothing else would be left to train on. A rule without them cannot exist: a fate that
-must not change with what stands beside a document can follow from its text alone, and text alone
-does not know whether anything else is held out, or left. For the same reason paragraphs that are
-documents of their own are drawn one by one; what is to stay together, a book, has to be one
-document (`separator: file`).
+small that hardly anything else would be left to train on. A rule without them cannot exist: a
+fate that must not change with what stands beside a document can follow from its text alone, and
+text alone does not know whether anything else is held out, or left. For the same reason paragraphs
+that are documents of their own are drawn one by one; what is to stay together, a book, has to be
+one document (`separator: file`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,7 +77,7 @@ class HoldingOut:
 
     `distinct_bytes` counts its text without repeats, of which `asked` is a share; `rule` is "draws"
     for (1) and (2), "lowest draw" for (4), and "none" where nothing is held out; `refused` counts
-    the documents that (3) gave back to training.
+    the different texts that (3) refused.
     """
 
     asked: float
@@ -103,10 +105,13 @@ def decide(
     for number in np.flatnonzero(asked):
         draws[number] = draw(documents.ids[number].tobytes(), seed)
     groups = clusters if near else firsts if exact else np.arange(len(firsts))
-    sides = _Sides(documents, clusters, groups, draws, asked)
+    is_drawn = draws < asked
+    refused = [
+        _refuse(is_drawn, draws, documents, firsts, source, share)
+        for source, share in enumerate(shares)
+    ]
+    sides = _Sides(documents, clusters, groups, draws, asked, is_drawn)
     distinct = [sides.distinct_bytes(source) for source in range(len(shares))]
-    limits = [limit_of(share) * size for share, size in zip(shares, distinct, strict=True)]
-    refused = [sides.refuse_beyond(limit, source) for source, limit in enumerate(limits)]
     rules = _rules(sides, shares, distinct)
     report = [HoldingOut(*each) for each in zip(shares, distinct, rules, refused, strict=True)]
     fates = np.where(sides.held(), HELD_OUT, TRAIN).astype(np.uint8)
@@ -115,6 +120,30 @@ def decide(
     if exact:
         fates[dropped & ~sides.best_of(firsts)] = EXACT
     return fates, report
+
+
+def _refuse(
+    is_drawn: Mask,
+    draws: NDArray[np.float64],
+    documents: CleanedDocuments,
+    firsts: NDArray[np.int64],
+    source: int,
+    share: float,
+) -> int:
+    """Unmark what is drawn of a source beyond its limit; returns of how many different texts."""
+    numbers = np.flatnonzero(documents.sources == source)
+    texts = numbers[np.unique(firsts[numbers], return_index=True)[1]]
+    drawn = texts[is_drawn[texts]]
+    drawn = drawn[np.argsort(draws[drawn], kind="stable")]
+    limit = limit_of(share) * int(documents.sizes[texts].sum())
+    drawn_bytes, refused = 0, list[int]()
+    for number, size in zip(drawn.tolist(), documents.sizes[drawn].tolist(), strict=True):
+        if drawn_bytes + size <= limit:
+            drawn_bytes += size
+        else:
+            refused.append(number)
+    is_drawn[numbers[np.isin(firsts[numbers], firsts[refused])]] = False
+    return len(refused)
 
 
 def _rules(sides: "_Sides", shares: Sequence[float], distinct: Sequence[int]) -> list[Rule]:
@@ -159,10 +188,10 @@ class _Sides:
         groups: NDArray[np.int64],
         draws: NDArray[np.float64],
         asked: NDArray[np.float64],
+        is_drawn: Mask,
     ) -> None:
         self.documents, self.clusters, self.groups = documents, clusters, groups
         self.draws, self.asked = draws, asked
-        is_drawn = draws < asked
         high, low = np.ascontiguousarray(documents.ids).view(">u8").reshape(-1, 2).T
         by_source = (low, high, documents.sources)
         self._order = np.lexsort(by_source)
@@ -198,18 +227,6 @@ class _Sides:
         numbers = self._order[chosen[self._order]]
         return np.asarray(numbers[np.argsort(self.draws[numbers], kind="stable")])
 
-    def refuse_beyond(self, limit: float, source: int) -> int:
-        """Give back to training what goes beyond so many bytes; returns how many documents."""
-        held_bytes, num_refused = 0, 0
-        for number in self.kept_of(source, is_held=True):
-            size = int(self.documents.sizes[number])
-            if held_bytes + size <= limit:
-                held_bytes += size
-            else:
-                self._is_held[self.clusters[number]] = False
-                num_refused += 1
-        return num_refused
-
     def hold_out_lowest(self, limits: Mapping[int, float]) -> int | None:
         """Hold out the document with the lowest draw for its share; returns its source.
 
@@ -224,8 +241,12 @@ class _Sides:
         ]
         if not fitting:
             return None
+<<<<<<< HEAD
         chosen = min(
             fitting, key=lambda number: float(self.draws[number]) / float(self.asked[number])
         )
+=======
+        chosen = min(fitting, key=lambda n: float(self.draws[n]) / float(self.asked[n]))
+>>>>>>> wt-b
         self._is_held[self.clusters[chosen]] = True
         return int(self.documents.sources[chosen])

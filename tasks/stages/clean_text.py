@@ -326,7 +326,7 @@ def _nothing_left(ledger: Ledger) -> str:
 CLEAN = Stage(
     name="clean",
     number=2,
-    version=4,
+    version=5,
     needs=("download",),
     config=clean_slice,
     run=clean,

@@ -221,6 +221,21 @@ def test_a_small_source_gives_its_lowest_draw_that_fits() -> None:
     assert np.flatnonzero(fates == HELD_OUT).tolist() == [second]
 
 
+def test_a_source_full_of_near_repeats_refuses_nothing() -> None:
+    """Ten revisions of each document: held out is what has a drawn one, which is a good deal."""
+    texts = [f"document {n} revision {m}" for n in range(400) for m in range(10)]
+    edges = np.array([(i, i + 1) for i in range(len(texts)) if i % 10 != 9])
+    documents = CleanedDocuments(
+        ids_of(texts), np.full(len(texts), 50), np.zeros(len(texts), np.int64), edges
+    )
+    fates, (how,) = decide(documents, [0.02], 0, exact=True, near=True)
+    drawn = [draw(row.tobytes(), 0) < 0.02 for row in documents.ids]
+    assert how == HoldingOut(0.02, 400 * 50, "draws", 0)
+    clusters = np.array(drawn).reshape(400, 10).any(axis=1)
+    assert ((fates.reshape(400, 10) == HELD_OUT).any(axis=1) == clusters).all()
+    assert 50 < clusters.sum() < 100
+
+
 def test_a_corpus_of_tiny_sources_can_be_evaluated() -> None:
     """Ten sources of five lines give one line together; nine of them say that they give none."""
     texts = [f"document {number}" for number in range(50)]

@@ -27,7 +27,7 @@ def test_every_field_can_be_set_as_it_is_shown(tmp_path: Path) -> None:
     path = str(write_config(tmp_path))
     expected = shown(load_config(path))
     found = {**expected["chosen"], **expected["defaults"]}
-    assert {"model.from", "corpus.0.held_out", "clean.filters.min_characters"} <= found.keys()
+    assert {"model.start", "corpus.0.held_out", "clean.filters.min_characters"} <= found.keys()
     overrides = [f"{field}={value}" for field, value in found.items()]
     assert shown(load_config(path, overrides)) == expected
 
