@@ -241,12 +241,6 @@ class _Sides:
         ]
         if not fitting:
             return None
-<<<<<<< HEAD
-        chosen = min(
-            fitting, key=lambda number: float(self.draws[number]) / float(self.asked[number])
-        )
-=======
         chosen = min(fitting, key=lambda n: float(self.draws[n]) / float(self.asked[n]))
->>>>>>> wt-b
         self._is_held[self.clusters[chosen]] = True
         return int(self.documents.sources[chosen])
