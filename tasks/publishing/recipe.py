@@ -15,6 +15,8 @@ from tasks.config import Config
 from tasks.engine.identity import digest_of
 from tasks.inspection.drift import flatten
 
+# Parts of the clean stage's slice that hold one value for each source.
+_OF_SOURCES = {"held_out": "held_out", "names": "name"}
 _STAGES = ("clean", "tokenizer", "pack", "pretrain")
 
 
@@ -24,6 +26,8 @@ def recipe_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[
     found: dict[str, list[tuple[str, str]]] = {"chosen": [], "defaults": []}
     for stage in _STAGES:
         for field, value in _fields(stage, configs[stage]):
+            if field not in defaults and not field.startswith("corpus."):
+                continue  # part of the identity, but nothing that a config sets
             usual = field in defaults and defaults[field] == value
             entry = (names.get(field, field), _as_yaml(value))
             found["defaults" if usual else "chosen"].append(entry)
@@ -38,8 +42,9 @@ def defaults_digest() -> str:
 def _fields(stage: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The leaves of a stage's slice, each with its dotted place in the whole config."""
     for part, value in config.items():
-        if stage == "clean" and part == "held_out":
-            yield from ((f"corpus.{i}.held_out", share) for i, share in enumerate(value))
+        if stage == "clean" and part in _OF_SOURCES:
+            named = ((f"corpus.{i}.{_OF_SOURCES[part]}", each) for i, each in enumerate(value))
+            yield from ((field, each) for field, each in named if each is not None)
         elif part in Config.model_fields:
             yield from flatten(value, part).items()
         else:

@@ -155,7 +155,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=3,
+    version=4,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,
