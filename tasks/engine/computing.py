@@ -1,48 +1,114 @@
-"""The worker's half of a unit: compute it into a private folder, check it, flush it, hash it."""
+"""The worker's half of a unit: compute it, check it, flush it, hash it, put it into the store.
+
+    local store   computed in the attempt's folder of the store itself
+    remote store  computed in a folder of the worker's machine, then put into the attempt's folder
+
+Either way its files then wait in the store, and the driver moves them and writes the record.
+"""
 
 import shutil
+import socket
+import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tasks.engine.digests import check_unchanged
 from tasks.engine.files import flush_file
-from tasks.engine.identity import file_digest
+from tasks.engine.identity import file_digest, library_versions
 from tasks.engine.provenance import now, unit_provenance
+from tasks.engine.store import Store
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError
 
 
 @dataclass(frozen=True)
-class ComputedUnit:
-    """A unit that was computed into a private folder and is not committed yet."""
+class Place:
+    """Where a unit's files wait for their record: a folder of one attempt in a store."""
 
-    folder: Path
+    store: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """One unit to be computed, as it travels to a worker.
+
+    `libraries` are the versions that its key was made with: a worker must have the same.
+    """
+
+    function: Callable[..., UnitReport]
+    label: str
+    payload: Mapping[str, Any]
+    place: Place
+    libraries: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComputedUnit:
+    """A unit whose files lie in the store, in `folder`, and that is not committed yet."""
+
+    folder: str
     report: UnitReport
     files: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
 
 
-def compute_unit(
-    function: Callable[..., UnitReport], label: str, payload: Mapping[str, Any], folder: Path
-) -> ComputedUnit:
-    """Run one unit into a fresh private folder.
+def compute_unit(unit: Work) -> ComputedUnit:
+    """Run one unit, and leave its files in the place that was given for it.
 
     Raises:
         UserError: an outside file that it reads has changed since its key was made.
-        StageError: it did not write exactly what it declared.
+        StageError: it did not write exactly what it declared, or this worker has other
+            versions of the libraries that decide the bytes.
     """
     started, start = now(), time.monotonic()
-    shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
-    folder.mkdir(parents=True)
-    check_unchanged(payload)
-    work = UnitWork(label, folder)
-    report = function(work, **payload)
-    check_unchanged(payload)
-    files = describe_files(work, report.rows)
-    return ComputedUnit(folder, report, files, unit_provenance(started, time.monotonic() - start))
+    _check_libraries(tuple(sorted(unit.libraries.items())))
+    store = Store(unit.place.store)
+    if store.is_local:
+        folder = Path(store.url(unit.place.folder))
+        shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
+        folder.mkdir(parents=True)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="roberta-"))
+    try:
+        check_unchanged(unit.payload)
+        work = UnitWork(unit.label, folder)
+        report = unit.function(work, **unit.payload)
+        check_unchanged(unit.payload)
+        files = describe_files(work, report.rows)
+        if not store.is_local:
+            hand_over(store, work, files, unit.place.folder)
+    finally:
+        if not store.is_local:
+            shutil.rmtree(folder, ignore_errors=True)
+    provenance = unit_provenance(started, time.monotonic() - start)
+    return ComputedUnit(unit.place.folder, report, files, provenance)
+
+
+def hand_over(
+    store: Store, work: UnitWork, files: Mapping[str, Mapping[str, Any]], folder: str
+) -> None:
+    """Move a unit's finished files from this machine into a folder of the store."""
+    for suffix in files:
+        name = f"{work.label}{suffix}"
+        store.put(work.folder / name, f"{folder}/{name}")
+
+
+@lru_cache(maxsize=64)
+def _check_libraries(expected: tuple[tuple[str, str], ...]) -> None:
+    """Refuse to compute under a key that promises other versions than are installed here."""
+    found = library_versions([name for name, _ in expected])
+    differ = [f"{name} {found[name]}, not {wanted}" for name, wanted in expected
+              if found[name] != wanted]  # fmt: skip
+    if differ:
+        raise StageError(
+            f"the worker on {socket.gethostname()} has {'; '.join(differ)}: what it computes "
+            "would not be what the key says. Install the same lock file on all machines."
+        )
 
 
 def describe_files(work: UnitWork, rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:

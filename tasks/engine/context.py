@@ -1,6 +1,7 @@
 """What a working stage is given: its inputs, its scratch, and units that are found or computed."""
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,7 @@ from typing import Any
 from tasks.config import EngineConfig
 from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
-from tasks.engine.computing import ComputedUnit, compute_unit, describe_files
+from tasks.engine.computing import ComputedUnit, Work, compute_unit, describe_files, hand_over
 from tasks.engine.executors import Call, Workers, default_workers
 from tasks.engine.files import disk_problem
 from tasks.engine.lease import LeaseLostError
@@ -110,11 +111,7 @@ class Context:
         """Yield (key, computed unit) as they end; after a failure, those that still finish."""
         keys = {unit.label: key for key, unit in waiting.items()}
         calls = (
-            Call(
-                unit.label,
-                compute_unit,
-                (function, unit.label, unit.payload, self.attempt.place_for(key)),
-            )
+            Call(unit.label, compute_unit, (self._work(function, unit, key),))
             for key, unit in waiting.items()
         )
         failure: BaseException | None = None
@@ -127,6 +124,10 @@ class Context:
                 failure = self._explain(ended.problem, ended.call.label)
         if failure is not None:
             raise failure
+
+    def _work(self, function: UnitFunction, unit: Unit, key: str) -> Work:
+        place, libraries = self.attempt.place_for(key), self.catalog.libraries
+        return Work(function, unit.label, unit.payload, place, libraries)
 
     def _pool(self, count: int) -> Workers:
         """One pool for all maps of a stage that want as many workers."""
@@ -168,9 +169,12 @@ class Context:
         facts = dict(measured or {})
         started = facts.pop("started", now())
         provenance = unit_provenance(started, facts.pop("seconds", 0.0)) | facts
-        computed = ComputedUnit(work.folder, report, files, provenance)
         key = self.catalog.key(function, unit)
+        folder = self.attempt.place_for(key).folder
+        hand_over(self.attempt.store, work, files, folder)
+        computed = ComputedUnit(folder, report, files, provenance)
         record = self.catalog.commit(key, function, unit.label, computed, outputs)
+        shutil.rmtree(work.folder, ignore_errors=True)
         return self.catalog.result(record, unit.label, outputs, reused=False)
 
     def discard(self, result: UnitResult) -> None:

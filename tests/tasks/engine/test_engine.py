@@ -15,7 +15,7 @@ from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine import identity
-from tasks.engine.computing import compute_unit
+from tasks.engine.computing import Place, Work, compute_unit
 from tasks.engine.ledger import Ledger
 from tasks.engine.records import read_manifest
 from tasks.engine.runner import Outcome, run_stage
@@ -223,7 +223,7 @@ def test_a_unit_writes_only_where_it_was_told(tmp_path: Path) -> None:
         return UnitReport()
 
     with pytest.raises(StageError, match="not made by work.path"):
-        compute_unit(stray, "numbers/00000", {}, tmp_path / "work")
+        compute_unit(Work(stray, "numbers/00000", {}, Place(str(tmp_path), "work")))
 
 
 KILLED_RUN = """
