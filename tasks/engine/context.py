@@ -4,7 +4,6 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tasks.engine.computing import ComputedUnit, Work, compute_unit, describe_fi
 from tasks.engine.executors import Call, Workers, default_workers
 from tasks.engine.files import disk_problem
 from tasks.engine.lease import LeaseLostError
+from tasks.engine.pools import InlinePool, WorkerDiedError, make_pool
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.records import Artifact
@@ -115,9 +115,7 @@ class Context:
             for key, unit in waiting.items()
         )
         failure: BaseException | None = None
-        limit = workers or self.engine.workers or default_workers()
-        pool = self._pool(limit if len(waiting) > 1 else 1)
-        for ended in pool.run(calls):
+        for ended in self._workers(workers, len(waiting)).run(calls):
             if ended.problem is None:
                 yield keys[ended.call.label], ended.result
             elif failure is None:
@@ -129,9 +127,22 @@ class Context:
         place, libraries = self.attempt.place_for(key), self.catalog.libraries
         return Work(function, unit.label, unit.payload, place, libraries)
 
-    def _pool(self, count: int) -> Workers:
-        """One pool for all maps of a stage that want as many workers."""
-        return self._pools.setdefault(count, Workers(count))
+    def _workers(self, wanted: int | None, num_units: int) -> Workers:
+        """One pool for all maps of a stage that want the same.
+
+        `wanted: 1` asks for this process, whatever the engine: it has all of the machine's cores.
+        """
+        if self.engine.kind == "dask":
+            count = wanted or 0
+            if count not in self._pools:
+                pool = InlinePool() if count == 1 else make_pool(self.engine, count)
+                self._pools[count] = Workers(pool, wanted)
+            return self._pools[count]
+        count = wanted or self.engine.workers or default_workers()
+        count = count if num_units > 1 else 1
+        if count not in self._pools:
+            self._pools[count] = Workers(make_pool(self.engine, count))
+        return self._pools[count]
 
     def _explain(self, problem: BaseException, label: str) -> BaseException:
         """A paragraph for a failed unit; our own errors pass as they are."""
@@ -141,7 +152,7 @@ class Context:
             self.attempt.check()  # a successor clears this attempt's folder away
         except LeaseLostError as lost:
             return lost
-        if isinstance(problem, BrokenProcessPool):
+        if isinstance(problem, WorkerDiedError):
             reason = (
                 "a worker process was killed, and once more when it was run again alone; most "
                 "often memory ran out. Lower engine.workers, or give this machine more memory, "

@@ -17,7 +17,7 @@ def s3() -> Iterator[S3Server]:
     """One S3 server for all tests of a process; the environment says where it is."""
     for package in ("s3fs", "moto"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: make setup EXTRAS=s3")
+            pytest.skip(f"{package} is not installed: make setup EXTRAS=s3,dev-s3")
     with s3_server() as server:
         before = {name: os.environ.get(name) for name in server.settings}
         os.environ.update(server.settings)

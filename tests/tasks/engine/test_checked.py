@@ -153,6 +153,23 @@ def test_a_unit_must_write_what_it_declares(tmp_path: Path) -> None:
         compute(reports_another, {}, tmp_path / "c")
 
 
+def test_a_unit_writes_only_where_it_was_told(tmp_path: Path) -> None:
+    """A file that was not made through work.path() is a defect, not an output."""
+
+    def stray(work: UnitWork) -> UnitReport:
+        (work.folder / "elsewhere.txt").write_text("x")
+        return UnitReport()
+
+    with pytest.raises(StageError, match=r"not made by work.path"):
+        compute(stray, {}, tmp_path / "work")
+
+
+def test_a_worker_with_other_libraries_is_refused(tmp_path: Path) -> None:
+    """On another machine: what it computes would not be what the key says."""
+    with pytest.raises(StageError, match=r"has tokenizers \S+, not 0.0.1: .*same lock file"):
+        compute(read_file, {}, tmp_path / "work", tokenizers="0.0.1")
+
+
 def test_rows_are_counted_in_every_kind_of_file(tmp_path: Path) -> None:
     """Arrow files, arrays and lines; other files have no rows."""
     table = pa.table({"a": list(range(7))})
