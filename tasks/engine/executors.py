@@ -57,6 +57,8 @@ class Ended(Generic[R]):
 Batch = Sequence[Call]
 # Of each call that was begun: its result and None, or None and its problem.
 Outcomes = list[tuple[Any, BaseException | None]]
+# What a worker does with all results of a batch together, before they travel.
+Finish = Callable[[list[Any]], list[Any]]
 
 
 def default_workers() -> int:
@@ -67,18 +69,24 @@ def default_workers() -> int:
 
 
 def run_batch(
-    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]],
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], finish: Finish | None
 ) -> tuple[float, Outcomes]:
     """The worker's half: call after call until one fails; the seconds it took, and the ends."""
     start = time.perf_counter()
-    outcomes: Outcomes = []
+    results: list[Any] = []
+    failure: Outcomes = []
     for function, arguments in calls:
         try:
-            outcomes.append((function(*arguments), None))
+            results.append(function(*arguments))
         except Exception as problem:
-            outcomes.append((None, _portable(problem)))
+            failure = [(None, _portable(problem))]
             break
-    return time.perf_counter() - start, outcomes
+    if finish is not None and results:
+        try:
+            results = finish(results)
+        except Exception as problem:
+            results, failure = [], [(None, _portable(problem))]
+    return time.perf_counter() - start, [(result, None) for result in results] + failure
 
 
 def _portable(problem: Exception) -> Exception:
@@ -111,15 +119,18 @@ class Workers:
         pool: Where.
         limit: The most batches under way at once; without it, two for each slot of the pool,
             so that no worker waits for the driver.
+        finish: Called in the worker with the results of each batch; gives those that travel.
     """
 
-    def __init__(self, pool: Pool, limit: int | None = None) -> None:
-        self.pool, self.limit = pool, limit
+    def __init__(self, pool: Pool, limit: int | None = None, finish: Finish | None = None) -> None:
+        self.pool, self.limit, self.finish = pool, limit, finish
         self._pending: dict[Future[Any], Batch] = {}
         self._lost: list[Call] = []
 
-    def run(self, calls: Iterable[Call]) -> Iterator[Ended[Any]]:
-        """Yield each call as it ends, in no order; after one with a problem none is begun.
+    def run(self, calls: Iterable[Call]) -> Iterator[list[Ended[Any]]]:
+        """Yield calls as they end, in no order, those of a batch together.
+
+        After one with a problem none is begun.
 
         Closing the iterator early kills what is running.
         """
@@ -136,18 +147,19 @@ class Workers:
                     self._submit([call for _, call in batch])
                 if not self._pending and (failed or not self._lost):
                     return
-                for ended in self._next_ended(pace):
-                    order.pop(ended.call.label)
-                    if ended.problem is not None and not failed:
+                for group in self._next_ended(pace):
+                    for ended in group:
+                        order.pop(ended.call.label)
+                    if group[-1].problem is not None and not failed:
                         failed = True
                         self._call_off()
-                    yield ended
+                    yield group
                 if self._lost and not self._pending and not failed:
                     again = sorted(self._lost, key=lambda call: order.pop(call.label))
                     self._lost = []
                     for ended in self._alone(again):
                         failed = failed or ended.problem is not None
-                        yield ended
+                        yield [ended]
         except BaseException:
             self.kill()
             raise
@@ -160,12 +172,15 @@ class Workers:
     def _submit(self, batch: Batch) -> None:
         travelling = [(call.function, call.arguments) for call in batch]
         try:
-            self._pending[self.pool.submit(run_batch, travelling)] = batch
+            self._pending[self.pool.submit(run_batch, travelling, self.finish)] = batch
         except WorkerDiedError:
             self._lost += batch
 
-    def _next_ended(self, pace: Pace) -> Iterator[Ended[Any]]:
-        """Wait for at least one batch; calls whose worker died are counted as lost."""
+    def _next_ended(self, pace: Pace) -> Iterator[list[Ended[Any]]]:
+        """Wait for at least one batch; of each its last call may have failed.
+
+        Calls whose worker died are counted as lost.
+        """
         done: set[Future[Any]] = set()
         while self._pending and not done:
             done, _ = wait_for(
@@ -183,12 +198,12 @@ class Workers:
             if isinstance(problem, WorkerDiedError):
                 self._lost += batch
             elif problem is not None:
-                yield Ended(batch[0], problem=problem)
+                yield [Ended(batch[0], problem=problem)]
             else:
                 seconds, outcomes = future.result()
                 pace.learn(len(outcomes), seconds)
-                for call, (result, error) in zip(batch, outcomes, strict=False):
-                    yield Ended(call, result, error)
+                ends = zip(batch, outcomes, strict=False)
+                yield [Ended(call, result, error) for call, (result, error) in ends]
 
     def _alone(self, lost: Sequence[Call]) -> Iterator[Ended[Any]]:
         """Run calls whose worker died once more, one at a time; the first to fail ends it."""
@@ -204,8 +219,8 @@ class Workers:
                 self.pool.kill()
                 yield Ended(guilty, problem=WorkerDiedError("the worker died twice"))
                 return
-            yield from ended
-            if ended[0].problem is not None:
+            yield from ended[0]
+            if ended[0][0].problem is not None:
                 return
 
     def _call_off(self) -> None:

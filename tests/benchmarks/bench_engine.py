@@ -67,7 +67,7 @@ def main() -> None:
         {"per_second": "calls/s", "driver_mb": "driver MB"},
         (
             f"recorded: {num_units(options):,} units, each with a file of its own in the store; a "
-            "unit costs four flushes, so the disk decides",
+            "unit costs four flushes, which those of a batch share",
             "driver MB: the most memory that the driving process has held",
         ),
         {label: DASK["dask-futures"] for label in DASK.values()},
@@ -154,7 +154,7 @@ def batched(count: int, threads: int, address: str | None) -> float:
     list(workers.run([Call("start", operator.add, (0, 0))]))
     start = time.perf_counter()
     calls = (Call(str(number), operator.add, (number, 1)) for number in range(count))
-    ended = sum(1 for _ in workers.run(calls))
+    ended = sum(len(group) for group in workers.run(calls))
     seconds = time.perf_counter() - start
     assert ended == count
     workers.close()
