@@ -124,11 +124,11 @@ def hand_over(
 def _check_libraries(expected: tuple[tuple[str, str], ...]) -> None:
     """Refuse to compute under a key that promises other versions than are installed here."""
     found = library_versions([name for name, _ in expected])
-    differ = [f"{name} {found[name]}, not {wanted}" for name, wanted in expected
-              if found[name] != wanted]  # fmt: skip
-    if differ:
+    wrong = [(name, wanted) for name, wanted in expected if found[name] != wanted]
+    if wrong:
+        differ = "; ".join(f"{name} {found[name]}, not {wanted}" for name, wanted in wrong)
         raise StageError(
-            f"the worker on {socket.gethostname()} has {'; '.join(differ)}: what it computes "
+            f"the worker on {socket.gethostname()} has {differ}: what it computes "
             "would not be what the key says. Install the same lock file on all machines."
         )
 
