@@ -2,7 +2,9 @@
 #
 #   make run      set up, then run the main job on the embedded default (preset quickstart)
 #   make test     set up, then run the tests
-#   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130
+#   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130;
+#                 EXTRAS=dask,s3 adds a Dask cluster's client and workers, stores on S3;
+#                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
 #   make lint     ruff and strict mypy
 #   make bench    our speed beside our peers', in one run
 #   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
@@ -14,20 +16,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/ready-$(TORCH)
+EXTRAS ?=
+comma := ,
+EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
 PYTEST_WORKERS ?= 2
 
 .PHONY: run test test-slow setup lint bench lock docs pins clean
 
-run: $(READY)
+run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
 
-test: $(READY)
+test: $(READY) $(EXTRAS_READY)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadscope
 
-test-slow: $(READY)
+test-slow: $(READY) $(EXTRAS_READY)
 	@$(BIN)/python -m pytest -m slow
 
-setup: $(READY)
+setup: $(READY) $(EXTRAS_READY)
 
 $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; use make PYTHON=python3.12")'
@@ -37,7 +42,11 @@ $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.t
 	@$(PIP) install --no-compile --no-deps -r deployments/requirements.lock
 	@$(PIP) check >/dev/null || $(PIP) install -r deployments/requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@rm -f $(VENV)/ready-*
+	@rm -f $(VENV)/ready-* $(VENV)/extra-*
+	@touch $@
+
+$(VENV)/extra-%: deployments/requirements-%.lock $(READY)
+	@$(PIP) install --no-compile --no-deps -r $<
 	@touch $@
 
 lint: $(READY)
@@ -45,14 +54,15 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(READY)
-	@for bench in training starts masking packing reading cleaning; do \
+bench: $(READY) $(EXTRAS_READY)
+	@for bench in engine training starts masking packing reading cleaning; do \
 	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
 
 lock: $(READY)
 	@(echo '# What `make setup` installs, besides torch (see install_torch.py). Made by `make lock`.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable --all \
 	  | grep -v -i -E '^(torch|pip|wheel)==|^nvidia|^triton|^cuda' | sort -f) > deployments/requirements.lock
+	@$(BIN)/python deployments/lock_extras.py
 
 docs: $(READY)
 	@$(BIN)/python tests/support/config_reference.py

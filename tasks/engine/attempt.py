@@ -14,11 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.computing import Place
 from tasks.engine.digests import cache_folder
 from tasks.engine.identity import digest_of
 from tasks.engine.lease import Lease
 from tasks.engine.records import UnitRecord, seal
 from tasks.engine.units import StoredFile
+from tasks.errors import RobertaError, StageError
 
 WORK = ".work"
 LASTING = ".lasting"
@@ -30,27 +32,30 @@ class Attempt:
     Args:
         lease: Held by this run.
         folder: The artifact, relative to the store.
+
+    Attributes:
+        place: This attempt's own folder in the store, relative to it.
+        work: A folder on this machine; in a local store the same one.
     """
 
     def __init__(self, lease: Lease, folder: str) -> None:
         self.store, self.folder, self.lease = lease.store, folder, lease
-        self.work = self._make_work_folder()
-
-    def _make_work_folder(self) -> Path:
-        if not self.store.is_local:
-            return Path(tempfile.mkdtemp(prefix="roberta-"))
-        self.store.remove(f"{self.folder}/{WORK}")  # of owners that are dead, or will find out
-        name = f"{self.lease.generation:08}-{self.lease.token[:8]}"
-        work = Path(self.store.url(f"{self.folder}/{WORK}/{name}"))
-        work.mkdir(parents=True)
-        return work
+        self.store.remove(f"{folder}/{WORK}")  # of owners that are dead, or will find out
+        self.place = f"{folder}/{WORK}/{lease.generation:08}-{lease.token[:8]}"
+        if self.store.is_local:
+            self.work = Path(self.store.url(self.place))
+            self.work.mkdir(parents=True)
+        else:
+            self.work = Path(tempfile.mkdtemp(prefix="roberta-"))
 
     def close(self) -> None:
         """Remove what running units left behind; committed units stay."""
         shutil.rmtree(self.work, ignore_errors=True)
-        if self.store.is_local:
-            with suppress(OSError):  # another attempt's is in there
-                self.work.parent.rmdir()
+        with suppress(OSError, RobertaError):  # whoever comes next sweeps it too
+            if self.store.is_local:
+                self.work.parent.rmdir()  # fails where another attempt's is in there
+            else:
+                self.store.remove(self.place)
 
     def check(self) -> None:
         """The fence, see `Lease.check`."""
@@ -62,9 +67,9 @@ class Attempt:
         folder.mkdir()
         return folder
 
-    def place_for(self, key: str) -> Path:
-        """Where a unit is computed; it makes the folder itself."""
-        return self.work / f"{key}-{uuid.uuid4().hex[:8]}"
+    def place_for(self, key: str) -> Place:
+        """Where a unit's files wait for their record."""
+        return Place(self.store.url(""), f"{self.place}/{key}-{uuid.uuid4().hex[:8]}")
 
     def lasting_scratch(self) -> Path:
         """A local folder that a killed run leaves behind for the next attempt."""
@@ -82,23 +87,35 @@ class Attempt:
         store = hashlib.sha256(self.store.url("").encode()).hexdigest()[:16]
         return cache_folder() / "scratch" / store / self.folder
 
-    def put(self, local: Path, name: str, entry: Mapping[str, Any]) -> None:
-        """Move a finished file to its place in the artifact.
+    def put(self, source: str, name: str, entry: Mapping[str, Any]) -> None:
+        """Move a finished file of this store to its place in the artifact.
 
         A file that is there already with the same bytes stays: it may be in use. Only over
         other bytes, which no record can name, is it moved by force, with another look at the
         lease right before.
+
+        Raises:
+            LeaseLostError: another run has the artifact.
+            StageError: the worker put the file somewhere else.
         """
         self.check()
         path = f"{self.folder}/{name}"
-        if self.store.put_new(local, path):
-            return
-        there = StoredFile(self.store.url(path), entry["sha256"], entry["bytes"])
-        if self.store.is_sound(path, there, anew=True):
-            local.unlink()
-            return
-        self.check()
-        self.store.put(local, path)
+        try:
+            if self.store.move_new(source, path):
+                return
+            there = StoredFile(self.store.url(path), entry["sha256"], entry["bytes"])
+            if self.store.is_sound(path, there, anew=True):
+                self.store.remove(source)
+                return
+            self.check()
+            self.store.move(source, path)
+        except FileNotFoundError as problem:
+            self.check()  # a successor clears this attempt's folder away
+            raise StageError(
+                f"{self.store.url(source)}: a worker made this file, but here it is not there. "
+                "Workers on other machines need the same store: an object store, or a folder "
+                "that all of them have mounted under the same path."
+            ) from problem
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a sealed record."""

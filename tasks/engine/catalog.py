@@ -42,7 +42,7 @@ class Catalog:
     ) -> None:
         self.attempt, self.stage, self.expected = attempt, stage, expected
         self.store, self.folder = attempt.store, attempt.folder
-        self._libraries = library_versions(stage.libraries)
+        self.libraries = library_versions(stage.libraries)
         self._used: dict[str, UnitRecord] = {}
         self._elsewhere = {} if alone else self._index_siblings()
 
@@ -62,7 +62,7 @@ class Catalog:
             {
                 "stage": self.stage.name,
                 "version": self.stage.version,
-                "libraries": self._libraries,
+                "libraries": self.libraries,
                 "function": getattr(function, "__name__", ""),
                 "payload": unit.payload,
             }
@@ -157,9 +157,10 @@ class Catalog:
             record = before
         for suffix, entry in computed.files.items():
             name = f"{label}{suffix}"
-            self.attempt.put(computed.folder / name, name, entry)
+            self.attempt.put(f"{computed.folder}/{name}", name, entry)
         self.attempt.record(record)
-        shutil.rmtree(computed.folder, ignore_errors=True)
+        if self.store.is_local:  # elsewhere there are no folders to be left behind
+            shutil.rmtree(self.store.url(computed.folder), ignore_errors=True)
         return record
 
     def discard(self, result: UnitResult) -> None:

@@ -1,54 +1,144 @@
-"""The worker's half of a unit: compute it into a private folder, check it, flush it, hash it."""
+"""The worker's half of a unit: compute it, check it, flush it, hash it, put it into the store.
+
+    local store   computed in the attempt's folder of the store itself
+    remote store  computed in a folder of the worker's machine, then put into the attempt's folder
+
+Either way its files then wait in the store, and the driver moves them and writes the record.
+"""
 
 import shutil
+import socket
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tasks.engine.digests import check_unchanged
 from tasks.engine.files import flush_file
-from tasks.engine.identity import file_digest
+from tasks.engine.identity import file_digest, library_versions
 from tasks.engine.provenance import now, unit_provenance
+from tasks.engine.store import Store
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError
+
+_FLUSHERS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit's files wait for their record: a folder of one attempt in a store."""
+
+    store: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """One unit to be computed, as it travels to a worker.
+
+    `libraries` are the versions that its key was made with: a worker must have the same.
+    """
+
+    function: Callable[..., UnitReport]
+    label: str
+    payload: Mapping[str, Any]
+    place: Place
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ComputedUnit:
-    """A unit that was computed into a private folder and is not committed yet."""
+    """A unit whose files lie in the store, in `folder`, and that is not committed yet."""
 
-    folder: Path
+    folder: str
     report: UnitReport
     files: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    unflushed: tuple[Path, ...] = ()
 
 
-def compute_unit(
-    function: Callable[..., UnitReport], label: str, payload: Mapping[str, Any], folder: Path
-) -> ComputedUnit:
-    """Run one unit into a fresh private folder.
+def compute_unit(unit: Work) -> ComputedUnit:
+    """Run one unit, and leave its files in the place that was given for it.
+
+    In a local store they are not flushed yet, see `flush_units`.
 
     Raises:
         UserError: an outside file that it reads has changed since its key was made.
-        StageError: it did not write exactly what it declared.
+        StageError: it did not write exactly what it declared, or this worker has other
+            versions of the libraries that decide the bytes.
     """
     started, start = now(), time.monotonic()
-    shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
-    folder.mkdir(parents=True)
-    check_unchanged(payload)
-    work = UnitWork(label, folder)
+    _check_libraries(tuple(sorted(unit.libraries.items())))
+    store = Store(unit.place.store)
+    if store.is_local:
+        folder = Path(store.url(unit.place.folder))
+        shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
+        folder.mkdir(parents=True)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="roberta-"))
     try:
-        report = function(work, **payload)
+        check_unchanged(unit.payload)
+        work = UnitWork(unit.label, folder)
+        try:
+            report = unit.function(work, **unit.payload)
+        finally:
+            check_unchanged(unit.payload)  # a file that changed is the better reason to fail
+        files = describe_files(work, report.rows, flush=False)
+        if not store.is_local:
+            hand_over(store, work, files, unit.place.folder)
     finally:
-        check_unchanged(payload)  # a file that changed is the better reason for any failure
-    files = describe_files(work, report.rows)
-    return ComputedUnit(folder, report, files, unit_provenance(started, time.monotonic() - start))
+        if not store.is_local:
+            shutil.rmtree(folder, ignore_errors=True)
+    provenance = unit_provenance(started, time.monotonic() - start)
+    paths = (folder / f"{unit.label}{suffix}" for suffix in files)
+    unflushed = tuple(paths) if store.is_local else ()
+    return ComputedUnit(unit.place.folder, report, files, provenance, unflushed)
 
 
-def describe_files(work: UnitWork, rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Flush every file a unit wrote; its size, digest and rows, by suffix.
+def flush_units(units: Sequence[ComputedUnit]) -> list[ComputedUnit]:
+    """Force the files of units that were computed together to the disk, many at once.
+
+    A disk writes its journal once for all that wait for it: eight flushes cost what one does.
+    """
+    paths = [path for unit in units for path in unit.unflushed]
+    if len(paths) == 1:
+        flush_file(paths[0])
+    elif paths:
+        with ThreadPoolExecutor(_FLUSHERS) as threads:
+            list(threads.map(flush_file, paths))
+    return [replace(unit, unflushed=()) for unit in units]
+
+
+def hand_over(
+    store: Store, work: UnitWork, files: Mapping[str, Mapping[str, Any]], folder: str
+) -> None:
+    """Move a unit's finished files from this machine into a folder of the store."""
+    for suffix in files:
+        name = f"{work.label}{suffix}"
+        store.put(work.folder / name, f"{folder}/{name}")
+
+
+@lru_cache(maxsize=64)
+def _check_libraries(expected: tuple[tuple[str, str], ...]) -> None:
+    """Refuse to compute under a key that promises other versions than are installed here."""
+    found = library_versions([name for name, _ in expected])
+    wrong = [(name, wanted) for name, wanted in expected if found[name] != wanted]
+    if wrong:
+        differ = "; ".join(f"{name} {found[name]}, not {wanted}" for name, wanted in wrong)
+        raise StageError(
+            f"the worker on {socket.gethostname()} has {differ}: what it computes "
+            "would not be what the key says. Install the same lock file on all machines."
+        )
+
+
+def describe_files(
+    work: UnitWork, rows: Mapping[str, int], *, flush: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Size, digest and rows of every file a unit wrote, by suffix, each flushed unless not `flush`.
 
     Raises:
         StageError: a file is missing, stray, or has other rows than were reported.
@@ -59,7 +149,8 @@ def describe_files(work: UnitWork, rows: Mapping[str, int]) -> dict[str, dict[st
         suffix = name.removeprefix(work.label)
         if not name.startswith(work.label) or not _is_declared(suffix, work.declared):
             raise StageError(f"unit {work.label}: {name} was not made by work.path().")
-        flush_file(path)
+        if flush:
+            flush_file(path)
         _check_rows(work, path, rows.get(suffix))
         files[suffix] = {
             "bytes": path.stat().st_size,

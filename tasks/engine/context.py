@@ -1,22 +1,30 @@
 """What a working stage is given: its inputs, its scratch, and units that are found or computed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from tasks.config import EngineConfig
 from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
-from tasks.engine.computing import ComputedUnit, compute_unit, describe_files
+from tasks.engine.computing import (
+    ComputedUnit,
+    Work,
+    compute_unit,
+    describe_files,
+    flush_units,
+    hand_over,
+)
 from tasks.engine.executors import Call, Workers, default_workers
 from tasks.engine.files import disk_problem
 from tasks.engine.lease import LeaseLostError
+from tasks.engine.pools import InlinePool, WorkerDiedError, make_pool
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
-from tasks.engine.records import Artifact
+from tasks.engine.records import Artifact, UnitRecord
 from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import RobertaError, StageError
@@ -24,6 +32,7 @@ from tasks.errors import RobertaError, StageError
 log = logging.getLogger(__name__)
 
 _FINDERS = 8
+_COMMITTERS = 8
 
 
 class Context:
@@ -95,10 +104,9 @@ class Context:
         waiting = {key: unit for key, unit in zip(keys, units, strict=True) if key not in done}
         title = f"{self.stage.name} {getattr(function, '__name__', '')}"
         with self.progress.bar(title, len(units), "units", len(units) - len(waiting)) as bar:
-            commit = self.catalog.commit
-            for key, computed in self._compute(function, waiting, workers):
-                done[key] = commit(key, function, waiting[key].label, computed, outputs)
-                bar.advance()
+            for computed in self._compute(function, waiting, workers):
+                done |= self._commit_all(function, waiting, computed, outputs)
+                bar.advance(len(computed))
         return [
             self.catalog.result(done[key], unit.label, outputs, key in reused)
             for key, unit in zip(keys, units, strict=True)
@@ -106,31 +114,62 @@ class Context:
 
     def _compute(
         self, function: UnitFunction, waiting: Mapping[str, Unit], workers: int | None
-    ) -> "Any":
-        """Yield (key, computed unit) as they end; after a failure, those that still finish."""
+    ) -> Iterator[dict[str, ComputedUnit]]:
+        """Yield computed units by key as they end; after a failure, those that still finish."""
         keys = {unit.label: key for key, unit in waiting.items()}
         calls = (
-            Call(
-                unit.label,
-                compute_unit,
-                (function, unit.label, unit.payload, self.attempt.place_for(key)),
-            )
+            Call(unit.label, compute_unit, (self._work(function, unit, key),))
             for key, unit in waiting.items()
         )
         failure: BaseException | None = None
-        limit = workers or self.engine.workers or default_workers()
-        pool = self._pool(limit if len(waiting) > 1 else 1)
-        for ended in pool.run(calls):
-            if ended.problem is None:
-                yield keys[ended.call.label], ended.result
-            elif failure is None:
-                failure = self._explain(ended.problem, ended.call.label)
+        for group in self._workers(workers, len(waiting)).run(calls):
+            ready: dict[str, Any] = {}
+            for ended in group:
+                if ended.problem is None:
+                    ready[keys[ended.call.label]] = ended.result
+                elif failure is None:
+                    failure = self._explain(ended.problem, ended.call.label)
+            yield ready
         if failure is not None:
             raise failure
 
-    def _pool(self, count: int) -> Workers:
-        """One pool for all maps of a stage that want as many workers."""
-        return self._pools.setdefault(count, Workers(count))
+    def _commit_all(
+        self,
+        function: UnitFunction,
+        units: Mapping[str, Unit],
+        computed: Mapping[str, ComputedUnit],
+        outputs: bool,
+    ) -> dict[str, UnitRecord]:
+        """Commit units that were computed together, several at a time: their flushes are shared."""
+
+        def commit(key: str) -> UnitRecord:
+            return self.catalog.commit(key, function, units[key].label, computed[key], outputs)
+
+        if len(computed) < 2:
+            return {key: commit(key) for key in computed}
+        with ThreadPoolExecutor(max_workers=_COMMITTERS) as threads:
+            return dict(zip(computed, threads.map(commit, computed), strict=True))
+
+    def _work(self, function: UnitFunction, unit: Unit, key: str) -> Work:
+        place, libraries = self.attempt.place_for(key), self.catalog.libraries
+        return Work(function, unit.label, unit.payload, place, libraries)
+
+    def _workers(self, wanted: int | None, num_units: int) -> Workers:
+        """One pool for all maps of a stage that want the same.
+
+        `wanted: 1` asks for this process, whatever the engine: it has all of the machine's cores.
+        """
+        if self.engine.kind == "dask":
+            count = wanted or 0
+            if count not in self._pools:
+                pool = InlinePool() if count == 1 else make_pool(self.engine, count)
+                self._pools[count] = Workers(pool, wanted, flush_units)
+            return self._pools[count]
+        count = wanted or self.engine.workers or default_workers()
+        count = count if num_units > 1 else 1
+        if count not in self._pools:
+            self._pools[count] = Workers(make_pool(self.engine, count), finish=flush_units)
+        return self._pools[count]
 
     def _explain(self, problem: BaseException, label: str) -> BaseException:
         """A paragraph for a failed unit; our own errors pass as they are."""
@@ -140,7 +179,7 @@ class Context:
             self.attempt.check()  # a successor clears this attempt's folder away
         except LeaseLostError as lost:
             return lost
-        if isinstance(problem, BrokenProcessPool):
+        if isinstance(problem, WorkerDiedError):
             reason = (
                 "a worker process was killed, and once more when it was run again alone; most "
                 "often memory ran out. Lower engine.workers, or give this machine more memory, "
@@ -168,9 +207,12 @@ class Context:
         facts = dict(measured or {})
         started = facts.pop("started", now())
         provenance = unit_provenance(started, facts.pop("seconds", 0.0)) | facts
-        computed = ComputedUnit(work.folder, report, files, provenance)
         key = self.catalog.key(function, unit)
+        folder = self.attempt.place_for(key).folder
+        hand_over(self.attempt.store, work, files, folder)
+        computed = ComputedUnit(folder, report, files, provenance)
         record = self.catalog.commit(key, function, unit.label, computed, outputs)
+        shutil.rmtree(work.folder, ignore_errors=True)
         return self.catalog.result(record, unit.label, outputs, reused=False)
 
     def discard(self, result: UnitResult) -> None:

@@ -5,8 +5,6 @@ import os
 import time
 from pathlib import Path
 
-import fsspec
-
 from tasks.engine.digests import cache_folder, known_digest
 from tasks.engine.files import explained, flush_file, sync_folder, temporary_beside
 from tasks.engine.identity import file_digest
@@ -47,22 +45,32 @@ def _is_sound(path: Path, file: StoredFile) -> bool:
 
 
 def _fetch(file: StoredFile, path: Path) -> None:
+    from tasks.engine.remote_store import RemoteStore  # a local store needs no driver
+
+    folder, name = file.url.rsplit("/", 1)
+    store = RemoteStore(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
-        with explained(str(temporary)):
-            fs, remote = fsspec.core.url_to_fs(file.url)
-            fs.get_file(remote, str(temporary))
-            flush_file(temporary)
+        if store.size(name) != file.bytes:
+            raise _damaged(file)
+        with explained(str(temporary)), temporary.open("wb") as written:
+            for block in store.blocks(name, file.bytes):
+                written.write(block)
+        flush_file(temporary)
         if file_digest(temporary) != file.sha256:
-            raise StageError(
-                f"{file.url}: the bytes that arrived are not those that were recorded. "
-                "Run `roberta verify --repair` on the store."
-            )
+            raise _damaged(file)
         os.replace(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _damaged(file: StoredFile) -> StageError:
+    return StageError(
+        f"{file.url}: the bytes that arrived are not those that were recorded. "
+        "Run `roberta verify --repair` on the store."
+    )
 
 
 def _make_room(folder: Path) -> None:

@@ -49,11 +49,11 @@ def known_digest(path: Path) -> str:
     """SHA-256 of a file, in hex; read only if the file is new or was touched."""
     stamp = stamp_of(path)
     settled = _is_settled(stamp)
-    if settled and (digest := _memory().get(stamp)) is not None:
+    if settled and (digest := recall(_text(stamp))) is not None:
         return digest
     digest = file_digest(path)
     if settled and stamp_of(path) == stamp:
-        _memory().put(stamp, digest)
+        remember(_text(stamp), digest)
     return digest
 
 
@@ -129,12 +129,12 @@ class _Memory:
             connection.commit()
             self._connection = connection
 
-    def get(self, stamp: Stamp) -> str | None:
-        found = self._do("SELECT sha256 FROM digests WHERE stamp = ?", (_text(stamp),))
+    def get(self, stamp: str) -> str | None:
+        found = self._do("SELECT sha256 FROM digests WHERE stamp = ?", (stamp,))
         return str(found[0][0]) if found else None
 
-    def put(self, stamp: Stamp, digest: str) -> None:
-        self._do("INSERT OR REPLACE INTO digests VALUES (?, ?)", (_text(stamp), digest))
+    def put(self, stamp: str, digest: str) -> None:
+        self._do("INSERT OR REPLACE INTO digests VALUES (?, ?)", (stamp, digest))
 
     def _do(self, command: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -146,6 +146,16 @@ class _Memory:
             except sqlite3.Error:
                 self._connection = None  # a damaged or locked memory: hash everything
                 return []
+
+
+def recall(stamp: str) -> str | None:
+    """The remembered digest of what is known by this text, see `remember`."""
+    return _memory().get(stamp)
+
+
+def remember(stamp: str, digest: str) -> None:
+    """Remember a digest under a text that no other content can ever have."""
+    _memory().put(stamp, digest)
 
 
 def _text(stamp: Stamp) -> str:

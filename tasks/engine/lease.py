@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 
 from tasks.engine.store import Store
-from tasks.errors import StageError
+from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ class Lease:
         """Beat once, unless the lease is lost.
 
         Raises:
-            OSError: the store cannot be reached.
+            OSError, StageError: the store cannot be reached.
         """
         with self._writing:
             if self._stop.is_set() or not self._is_ours():
@@ -234,7 +234,8 @@ class Lease:
 
     def _release(self) -> None:
         """Say that the folder is free. The file stays: a number is never given twice."""
-        with suppress(OSError), self._writing:  # if it fails, the beat ends and that says it too
+        # If it fails, the beat ends and that says it too.
+        with suppress(OSError, RobertaError), self._writing:
             if self._is_ours():
                 content = self._content(released=True)
                 self.store.write(self._path(self.generation), content, flush=False)

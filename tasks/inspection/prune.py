@@ -161,13 +161,12 @@ def _ended(artifact: Artifact) -> str:
 
 def _idle_days(store: Store, folder: str) -> float:
     """Days since anything in a folder was written; 0 where the store cannot tell."""
-    paths = [f"{store.root}/{folder}/{path}" for path in store.files(folder)]
-    try:
-        times = [store.fs.modified(path) for path in paths or [f"{store.root}/{folder}"]]
-        newest = float(max(written.timestamp() for written in times))
-    except (OSError, NotImplementedError, KeyError):
+    paths = [f"{folder}/{path}" for path in store.files(folder)] or [folder]
+    times = [store.modified(path) for path in paths]
+    known = [time_ for time_ in times if time_ is not None]
+    if len(known) < len(times):
         return 0.0
-    return max(0.0, (time.time() - newest) / _DAY_SECONDS)
+    return max(0.0, (time.time() - max(known)) / _DAY_SECONDS)
 
 
 class _Links:

@@ -15,7 +15,7 @@ from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import catalog as catalog_module
 from tasks.engine import digests
-from tasks.engine.computing import compute_unit, count_rows
+from tasks.engine.computing import Place, Work, compute_unit, count_rows
 from tasks.engine.copies import local_copy
 from tasks.engine.digests import check_unchanged, known_digest, outside_file
 from tasks.engine.files import disk_problem
@@ -32,6 +32,11 @@ CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"worker
 def run(store: Store, numbers: list[int], **options: Any) -> Outcome:
     first, _ = toy_stages(ToySlice(numbers=numbers))
     return run_stage(first, CONFIG, store, **options)
+
+
+def compute(function: Any, payload: dict[str, Any], folder: Path, **libraries: str) -> None:
+    """A unit into a folder of its own, as a worker does it."""
+    compute_unit(Work(function, "u", payload, Place(str(folder.parent), folder.name), libraries))
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ def test_a_source_that_changes_after_its_key_was_made_is_refused(tmp_path: Path)
     source.write_bytes(b"behind")
     os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(UserError, match=r"text.txt: the file was changed while"):
-        compute_unit(read_file, "u", {"file": known}, tmp_path / "w")
+        compute(read_file, {"file": known}, tmp_path / "w")
 
 
 def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> No
     source = tmp_path / "text.txt"
     source.write_bytes(b"before")
     with pytest.raises(UserError, match="changed while it was being read"):
-        compute_unit(change_and_read, "u", {"file": outside_file(source)}, tmp_path / "w")
+        compute(change_and_read, {"file": outside_file(source)}, tmp_path / "w")
 
 
 def test_a_source_that_was_only_touched_is_read(tmp_path: Path) -> None:
@@ -141,11 +146,28 @@ def test_a_unit_must_write_what_it_declares(tmp_path: Path) -> None:
         return UnitReport(rows={".arrow": 1})
 
     with pytest.raises(StageError, match=r"declared but not there: u.txt"):
-        compute_unit(forgets, "u", {}, tmp_path / "a")
+        compute(forgets, {}, tmp_path / "a")
     with pytest.raises(StageError, match="holds 3 rows, but 4 were reported"):
-        compute_unit(reports_more, "u", {}, tmp_path / "b")
+        compute(reports_more, {}, tmp_path / "b")
     with pytest.raises(StageError, match=r"declared but not there: u.arrow"):
-        compute_unit(reports_another, "u", {}, tmp_path / "c")
+        compute(reports_another, {}, tmp_path / "c")
+
+
+def test_a_unit_writes_only_where_it_was_told(tmp_path: Path) -> None:
+    """A file that was not made through work.path() is a defect, not an output."""
+
+    def stray(work: UnitWork) -> UnitReport:
+        (work.folder / "elsewhere.txt").write_text("x")
+        return UnitReport()
+
+    with pytest.raises(StageError, match=r"not made by work.path"):
+        compute(stray, {}, tmp_path / "work")
+
+
+def test_a_worker_with_other_libraries_is_refused(tmp_path: Path) -> None:
+    """On another machine: what it computes would not be what the key says."""
+    with pytest.raises(StageError, match=r"has tokenizers \S+, not 0.0.1: .*same lock file"):
+        compute(read_file, {}, tmp_path / "work", tokenizers="0.0.1")
 
 
 def test_rows_are_counted_in_every_kind_of_file(tmp_path: Path) -> None:

@@ -16,35 +16,35 @@ from tasks.engine.store import Store
 
 NUMBERS = [3, 1, 2]
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
-CHANGES = ("write", "create", "put", "put_new", "copy", "remove")
+CHANGES = ("write", "create", "put", "move_new", "move", "copy", "remove")
 
 
 class Gone(BaseException):
     """The process ends here: nothing catches it."""
 
 
-class DyingStore(Store):
-    """A store that goes away at its n-th change."""
+def dying_store(url: str, left: int, after: bool) -> Store:
+    """A store that goes away after so many changes."""
+    store, gone = Store(url), False
 
-    def __init__(self, url: str, last: int, after: bool) -> None:
-        super().__init__(url)
-        self.left, self.after, self.gone = last, after, False
-        for name in CHANGES:
-            setattr(self, name, self._dying(getattr(super(), name)))
-
-    def _dying(self, change: Any) -> Any:
+    def dying(change: Any) -> Any:
         def changed(*arguments: Any, **options: Any) -> Any:
-            if self.gone:
+            nonlocal left, gone
+            if gone:
                 raise Gone
-            self.left -= 1
-            if self.left < 0:
-                self.gone = True
-                if self.after:
+            left -= 1
+            if left < 0:
+                gone = True
+                if after:
                     change(*arguments, **options)
                 raise Gone
             return change(*arguments, **options)
 
         return changed
+
+    for name in CHANGES:
+        setattr(store, name, dying(getattr(store, name)))
+    return store
 
 
 def run(store: Store, numbers: list[int], **options: Any) -> str:
@@ -53,30 +53,39 @@ def run(store: Store, numbers: list[int], **options: Any) -> str:
     return run_stage(second, CONFIG, store, {"first": one.artifact}).artifact.digest
 
 
-@pytest.mark.parametrize("scheme", ["local", "memory"])
+BEFORE = ("nothing", "a sibling", "damage", "force")
+# Over HTTP a run takes seconds: every write there only among the slow tests.
+CASES = [
+    *((kind, before, 1) for kind in ("local", "memory") for before in BEFORE),
+    ("s3", "nothing", 17),
+    *(pytest.param("s3", before, 1, marks=pytest.mark.slow) for before in BEFORE),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "step"), CASES)
 @pytest.mark.parametrize("after", [False, True], ids=["lost", "answer lost"])
-@pytest.mark.parametrize("before", ["nothing", "a sibling", "damage", "force"])
+@pytest.mark.timeout(900)
 def test_a_run_that_ended_at_any_write_goes_on_to_the_same_bytes(
-    tmp_path: Path, before: str, after: bool, scheme: str
+    tmp_path: Path, place: Any, before: str, after: bool, kind: str, step: int
 ) -> None:
     """Whatever was there before: the next run ends with what an undisturbed one has."""
     wanted = run(Store(str(tmp_path / "undisturbed")), NUMBERS)
-    changes = 0
+    changes, urls = (step // 2 if after else 0), place(kind)
     while True:
-        place = f"{tmp_path}/{changes}" if scheme == "local" else f"memory://{tmp_path}/{changes}"
-        options = prepare(Store(place), before)
-        dying = DyingStore(place, changes, after)
+        url = urls(str(changes))
+        options = prepare(Store(url), before)
+        dying = dying_store(url, changes, after)
         try:
             run(dying, NUMBERS, **options)
         except Gone:
             pass
         else:
             break
-        forget_owner(Store(place))
-        store = Store(place)
+        forget_owner(Store(url))
+        store = Store(url)
         assert run(store, NUMBERS) == wanted
         assert_whole(store)
-        changes += 1
+        changes += step
     assert changes >= 5
 
 

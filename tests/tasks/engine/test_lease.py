@@ -17,11 +17,9 @@ from tasks.engine.store import Store
 FOLDER = "1-first/0123"
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "local":
-        return Store(str(tmp_path / "store"))
-    return Store(f"memory://{tmp_path.name}")
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request: pytest.FixtureRequest, place: Any) -> Store:
+    return Store(place(request.param)("store"))
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""Places for stores: a folder, memory, and a real S3 server where its packages are installed."""
+
+import importlib.util
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from s3_server import BUCKET, S3Server, s3_server
+
+from tasks.engine import patience
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """One S3 server for all tests of a process; the environment says where it is."""
+    for package in ("s3fs", "moto"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: make setup EXTRAS=s3,dev-s3")
+    with s3_server() as server:
+        before = {name: os.environ.get(name) for name in server.settings}
+        os.environ.update(server.settings)
+        yield server
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Callable[[str], str]]:
+    """For a kind of store, a function that gives a fresh store's URL for a name."""
+    here = uuid.uuid4().hex[:8]
+
+    def of_kind(kind: str) -> Callable[[str], str]:
+        if kind == "s3":
+            request.getfixturevalue("s3")
+        roots = {
+            "local": str(tmp_path),
+            "memory": f"memory://{here}",
+            "s3": f"s3://{BUCKET}/{here}",
+        }
+        return lambda name: f"{roots[kind]}/{name}"
+
+    return of_kind
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses, so that a server that stays away is given up on soon."""
+    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "TRIES", 3)
