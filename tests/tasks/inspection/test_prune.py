@@ -16,9 +16,10 @@ from small_corpus import small_config, write_texts
 from tiny_pipeline import run_all, run_record
 
 from flows.commands.prune import prune as prune_command
+from tasks.engine.files import explained
 from tasks.engine.lease import Lease, this_process
 from tasks.engine.records import MANIFEST, read_manifest
-from tasks.engine.store import Store, explained
+from tasks.engine.store import Store
 from tasks.errors import StageError, UserError
 from tasks.inspection import prune as pruning
 from tasks.inspection.prune import Pruned, prune
@@ -292,8 +293,8 @@ def test_a_full_disk_is_no_hindrance(case: Case, monkeypatch: pytest.MonkeyPatch
         with explained("a lease"):
             raise full
 
-    for name in {"write", "create"} & set(dir(Store)):
-        monkeypatch.setattr(Store, name, refuse)
+    for name in {"write", "create"} & set(dir(case.store)):
+        monkeypatch.setattr(type(case.store), name, refuse)
     with pytest.raises(StageError, match="roberta prune"):
         case.store.write("more", b"")
     old = ("clean", case.keys[0]["clean"])
