@@ -15,6 +15,10 @@ TORCH ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# pip would compile on one core, and all the tests and compilers that nobody imports here. Where
+# PYTHONDONTWRITEBYTECODE is set, what is not compiled now would be at every start.
+UNUSED := /(tests?|testing|torchgen|sympy|_inductor|_dynamo|onnx|pip|mypy|models|caffe2)/
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true
 READY := $(VENV)/ready-$(TORCH)
 EXTRAS ?=
 comma := ,
@@ -42,11 +46,13 @@ $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.t
 	@$(PIP) install --no-compile --no-deps -r deployments/requirements.lock
 	@$(PIP) check >/dev/null || $(PIP) install -r deployments/requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@rm -f $(VENV)/ready-* $(VENV)/extra-*
 	@touch $@
 
 $(VENV)/extra-%: deployments/requirements-%.lock $(READY)
 	@$(PIP) install --no-compile --no-deps -r $<
+	@$(COMPILE)
 	@touch $@
 
 lint: $(READY)
