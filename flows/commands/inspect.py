@@ -145,7 +145,7 @@ def verify(
 @config_options
 def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: bool) -> None:
     """Show the documents', bytes' and tokens' way through every stage, adding up."""
-    from tasks.inspection.ledger_path import read_ledger
+    from tasks.inspection.ledger_path import amount_dropped, read_ledger
 
     found = read_ledger(*open_config(config, overrides, store))
     if as_json:
@@ -156,7 +156,10 @@ def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: 
         for measure in ("documents", "bytes", "tokens"):
             if measure in stage:
                 entry = stage[measure]
-                dropped = ", ".join(f"{why} {n:,}" for why, n in entry["dropped"].items()) or "-"
+                dropped = (
+                    ", ".join(f"{why} {amount_dropped(n)}" for why, n in entry["dropped"].items())
+                    or "-"
+                )
                 row = (stage["name"], measure, f"{entry['in']:,}", f"{entry['kept']:,}", dropped)
                 table.add_row(*row)
     show_all(table, "adds up" if found["balanced"] else "DOES NOT ADD UP")

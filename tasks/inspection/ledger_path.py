@@ -82,3 +82,8 @@ def balance_of(ledgers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str
             before[measure] = entry["kept"]
         stages.append({"name": name, "key": key, **measures})
     return {"stages": stages, "balanced": balanced}
+
+
+def amount_dropped(amount: int) -> str:
+    """How much was dropped, for people; what a cut added to the documents has a plus before it."""
+    return f"{amount:,}" if amount >= 0 else f"+{-amount:,}"

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from tasks.inference.shown import shown_token
+from tasks.inspection.ledger_path import amount_dropped
 from tasks.publishing.charts import ledger_chart, loss_chart, scores_chart, throughput_chart
 
 
@@ -20,6 +21,7 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.filters["shown_token"] = shown_token
     environment.filters["as_json"] = _as_json
+    environment.filters["amount_dropped"] = amount_dropped
     return environment.get_template(name)
 
 
