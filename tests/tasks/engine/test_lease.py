@@ -115,6 +115,19 @@ def test_a_silent_owner_is_replaced_and_finds_out(store: Store) -> None:
     assert current["token"] == "other"
 
 
+def test_a_number_alone_does_not_make_an_owner(store: Store) -> None:
+    """Two that wrote one number at once (a store without conditions): the last one has it."""
+    mine = Lease(store, FOLDER, 0.8)
+    assert mine.try_acquire()
+    elsewhere(store, generation=mine.generation)
+    mine._renew()
+    current = mine.current()
+    assert current is not None
+    assert current["token"] == "other"
+    with pytest.raises(LeaseLostError):
+        mine.check()
+
+
 def test_a_process_that_is_gone_is_replaced_at_once(store: Store) -> None:
     """Known dead on this machine: nobody waits for its silence."""
     elsewhere(store, **{**this_process(), "pid": 2**22 - 1}, seconds=3600.0)

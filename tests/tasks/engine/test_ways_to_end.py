@@ -94,6 +94,24 @@ def test_a_lost_lease_ends_the_stage_and_its_workers(store: Store) -> None:
     assert not _workers() - before
 
 
+def test_a_unit_whose_files_are_in_place_is_not_recorded_without_the_lease(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The successor comes between the files and the record: the fence is passed again."""
+    move = type(store).move_new
+
+    def overtaken(self: Store, source: str, target: str) -> bool:
+        moved = move(self, source, target)
+        folder = "/".join(target.split("/")[:2])
+        self.create(f"{folder}/.lease/00000002.json", b"{}")
+        return moved
+
+    monkeypatch.setattr(type(store), "move_new", overtaken)
+    with pytest.raises(LeaseLostError):
+        run(store, [1, 2, 3], workers=1)
+    assert committed(store) == 0
+
+
 class taken_over:  # noqa: N801
     """Another owner's lease file appears once some units are recorded."""
 
