@@ -4,12 +4,18 @@ import importlib.util
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from s3_server import BUCKET, S3Server, s3_server
 
 from tasks.engine import patience
+
+
+def forget_forkserver() -> None:
+    """End the process that pools fork their workers from: it has the environment of its start."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +27,7 @@ def s3() -> Iterator[S3Server]:
     with s3_server() as server:
         before = {name: os.environ.get(name) for name in server.settings}
         os.environ.update(server.settings)
+        forget_forkserver()
         yield server
         for name, value in before.items():
             if value is None:
