@@ -19,6 +19,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.errors import StageError
 
 ID_BYTES = 16
 BATCH_BYTES = 8 << 20
@@ -57,14 +60,17 @@ class DocumentWriter:
         with DocumentWriter(path) as writer:
             writer.add(record, text)
 
-    `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added.
+    `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added. When it closes,
+    the file is read again: what ledgers book of these figures lies in it.
 
     Raises:
         UnicodeEncodeError: a text holds lone surrogates, which UTF-8 cannot carry.
+        StageError: at the end, the file holds other amounts than were added.
     """
 
     def __init__(self, path: Path) -> None:
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", _ZSTD_LEVEL))
+        self._path = path
         self._writer = pa.ipc.new_file(str(path), SCHEMA, options=options)
         self.num_documents = 0
         self.num_bytes = 0
@@ -110,6 +116,29 @@ class DocumentWriter:
         if kind is None:
             self._flush()
         self._writer.close()
+        if kind is None:
+            self._check()
+
+    def _check(self) -> None:
+        found = count_documents(self._path)
+        if found != (self.num_documents, self.num_bytes):
+            raise StageError(
+                f"{self._path.name} holds {found[0]:,} documents of {found[1]:,} bytes, but "
+                f"{self.num_documents:,} of {self.num_bytes:,} were added. This is a defect in "
+                "the stage; nothing was recorded."
+            )
+
+
+def count_documents(path: Path) -> tuple[int, int]:
+    """The documents in a file and the UTF-8 bytes of their texts."""
+    documents = text_bytes = 0
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            documents += batch.num_rows
+            text_bytes += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
+    return documents, text_bytes
 
 
 def read_documents(path: Path) -> Iterator[Document]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks import documents
 from tasks.documents import Document, DocumentWriter, document_id, read_documents
+from tasks.errors import StageError
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=30)
 
@@ -69,3 +70,23 @@ def test_an_id_is_made_of_the_text_alone() -> None:
     """Another text has another id, and the same text the same one on every machine."""
     assert document_id("a text").hex() == "706860d9e8c7ee1c65261bc1e5b75631"
     assert len({document_id(text) for text in ("a text", "a text ", "A text", "")}) == 4
+
+
+@pytest.mark.parametrize("fault", ["lost", "twice", "cut"])
+def test_a_writer_that_loses_text_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """The file is counted after it is written, so a ledger cannot add up without the text."""
+    flush = DocumentWriter._flush
+
+    def faulty(self: DocumentWriter) -> None:
+        if fault == "cut":
+            self._texts = [text[:-1] for text in self._texts]
+        else:
+            for part in (self._ids, self._records, self._texts):
+                part[:] = part[::2] if fault == "lost" else part * 2
+        flush(self)
+
+    monkeypatch.setattr(DocumentWriter, "_flush", faulty)
+    with pytest.raises(StageError, match=r"holds \d+ documents of [\d,]+ bytes, but 3 of 18 were"):
+        write(tmp_path / "documents.arrow", ["one 11", "two 22", "six 66"])
