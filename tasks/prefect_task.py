@@ -17,7 +17,7 @@ from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
-from tasks.stages import get_stage, inputs_of
+from tasks.stages import get_stage
 
 
 class _Order:
@@ -48,9 +48,8 @@ class _Order:
 )
 def _stage_task(stage_name: str, order: _Order) -> Any:
     stage, store = get_stage(stage_name), order.store
-    needed = inputs_of(stage, order.inputs)
     outcome = run_stage(
-        stage, order.config, store, needed, force=order.force, progress=order.progress
+        stage, order.config, store, order.inputs, force=order.force, progress=order.progress
     )
     path = store.url(outcome.artifact.folder)
     if outcome.state == "cached":

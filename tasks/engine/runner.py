@@ -79,7 +79,7 @@ def identify(stage: Stage[Any], config: Config, inputs: Mapping[str, Artifact]) 
             "libraries": library_versions(stage.libraries),
             "config": identity,
             "externals": {label: file.sha256 for label, file in externals.items()},
-            "inputs": {name: artifact.digest for name, artifact in needed.items()},
+            "inputs": {name: stage.input_digest(artifact) for name, artifact in needed.items()},
         }
     )
     return StageIdentity(key, identity, externals, needed)
@@ -230,7 +230,7 @@ def _finish(
         "config": identity.config,
         "externals": {label: file.sha256 for label, file in identity.externals.items()},
         "inputs": {
-            name: {"key": artifact.key, "digest": artifact.digest}
+            name: {"key": artifact.key, "digest": stage.input_digest(artifact)}
             for name, artifact in identity.inputs.items()
         },
         "outputs": outputs,

@@ -110,6 +110,8 @@ class Stage(Generic[C]):
     the files a stage reads from outside the store, each by content; labels are part of the
     identity, paths are not. `libraries` are those whose version decides what the stage writes,
     see `library_versions`: it is part of the identity of the stage and of its units.
+    `input_digest` says what the key knows of an input: its outputs' bytes, unless the stage
+    also tells how they came about.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Stage(Generic[C]):
     run: Callable[[StageContext[C]], StageReport]
     externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
     libraries: tuple[str, ...] = ()
+    input_digest: Callable[[Artifact], str] = lambda artifact: artifact.digest
 
     @property
     def folder(self) -> str:

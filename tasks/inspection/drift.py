@@ -60,9 +60,9 @@ def drift(
     if old_files != {label: file.sha256 for label, file in externals.items()}:
         names = {file["sha256"]: file["name"] for file in newest.summary.get("files", [])}
         found.append(_entry("files", _count(old_files), _files(externals, old_files, names)))
-    for name, artifact in inputs.items():
-        old = manifest["inputs"].get(name, {})
-        if old.get("digest") != artifact.digest:
+    for name in stage.needs:
+        artifact, old = inputs.get(name), manifest["inputs"].get(name, {})
+        if artifact is not None and old.get("digest") != stage.input_digest(artifact):
             found.append(_entry(f"input {name}", old.get("key"), artifact.key))
     return found
 

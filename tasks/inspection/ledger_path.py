@@ -9,7 +9,7 @@ from tasks.engine.runner import identify
 from tasks.engine.store import Store
 from tasks.errors import UserError
 from tasks.inspection.runs import read_runs
-from tasks.stages import all_stages, inputs_of
+from tasks.stages import all_stages
 
 
 def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
@@ -18,7 +18,7 @@ def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
     for stage in all_stages():
         if any(name not in made for name in stage.needs):
             continue
-        identity = identify(stage, config, inputs_of(stage, made))
+        identity = identify(stage, config, made)
         artifact = read_manifest(store, f"{stage.folder}/{identity.key}")
         if artifact is not None:
             made[stage.name] = artifact
@@ -34,7 +34,7 @@ def known_keys(config: Config, store: Store) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in all_stages():
         if all(name in made for name in stage.needs):
-            keys[stage.name] = identify(stage, config, inputs_of(stage, made)).key
+            keys[stage.name] = identify(stage, config, made).key
             artifact = read_manifest(store, f"{stage.folder}/{keys[stage.name]}")
             if artifact is not None:
                 made[stage.name] = artifact

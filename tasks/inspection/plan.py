@@ -12,7 +12,7 @@ from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import all_stages, inputs_of
+from tasks.stages import all_stages
 
 
 @dataclass
@@ -39,7 +39,7 @@ def make_plan(config: Config, store: Store, until: str | None = None) -> list[St
         if pending:
             plans.append(_plan_pending(stage, config, store, made, pending))
             continue
-        identity = identify(stage, config, inputs_of(stage, made))
+        identity = identify(stage, config, made)
         plan, artifact = _plan_known(stage, config, store, identity)
         plans.append(plan)
         if artifact is not None:
@@ -82,10 +82,9 @@ def _plan_pending(
     if newest is None:
         return StagePlan(stage.name, None, "run", ["it has not run yet"])
     section = stage.config(config)
-    known = inputs_of(stage, made)
     why = [
         describe(e)
-        for e in drift(stage, canonical(section), stage.externals(section), known, newest)
+        for e in drift(stage, canonical(section), stage.externals(section), made, newest)
     ]
     names = " and ".join(pending)
     why.append(f"{names} will run first; if the outputs come out the same, this is reused")
@@ -111,9 +110,7 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
             if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
         }
         section = stage.config(config)
-        differences = drift(
-            stage, canonical(section), stage.externals(section), inputs_of(stage, made), newest
-        )
+        differences = drift(stage, canonical(section), stage.externals(section), made, newest)
     return {
         "stage": stage_name,
         "key": plan.key,

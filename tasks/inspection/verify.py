@@ -20,7 +20,7 @@ from tasks.errors import UserError
 from tasks.inspection.drift import describe, drift_from
 from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.runs import config_of, read_runs
-from tasks.stages import STAGE_NAMES, get_stage, inputs_of, stage_folder
+from tasks.stages import STAGE_NAMES, get_stage, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def _inputs(
         if artifact is None:
             return f"Its input {name} {key} is no longer in the store."
         made[name] = artifact
-    return inputs_of(stage, made)
+    return made
 
 
 def _what_changed(stage: Stage[Any], identity: StageIdentity, before: Artifact | None) -> str:

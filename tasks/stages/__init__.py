@@ -3,14 +3,11 @@
 download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish
 """
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from tasks.engine.records import Artifact
 from tasks.engine.stage import Stage
 from tasks.errors import UserError
-from tasks.publishing.evidence import evidence_digest
 
 # Imported on demand: each brings the libraries of its own work with it.
 _PLACES = {
@@ -24,9 +21,6 @@ _PLACES = {
 }
 
 STAGE_NAMES = tuple(_PLACES)
-
-# They tell how their inputs came about, so their keys know more of them than the bytes.
-_TELLING = ("publish",)
 
 
 def _check(name: str) -> None:
@@ -72,23 +66,3 @@ def stage_folder(name: str) -> str:
 def all_stages(until: str | None = None) -> list[Stage[Any]]:
     """The stages in order, up to and with `until`."""
     return [get_stage(name) for name in stage_names(until)]
-
-
-class Evidence(Artifact):
-    """A finished stage as the input of one that tells about it, not only computes with it."""
-
-    @property
-    def digest(self) -> str:
-        """The digest of what may be told; that of the outputs is a part of it."""
-        return evidence_digest(self.manifest)
-
-
-def inputs_of(stage: Stage[Any], made: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """Of the artifacts made so far, those a stage needs, each as the stage's key knows it.
-
-    Whoever identifies or runs a stage takes its inputs from here.
-    """
-    found = {name: made[name] for name in stage.needs if name in made}
-    if stage.name not in _TELLING:
-        return found
-    return {name: Evidence(a.store, a.folder, a.manifest) for name, a in found.items()}

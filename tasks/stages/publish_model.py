@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config, PublishConfig, Section
-from tasks.engine.records import MANIFEST, Artifact
+from tasks.engine.records import MANIFEST
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.publishing.circumstances import collect_circumstances, read_manifests
@@ -59,7 +59,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     Raises:
         StageError: stock transformers does not load the folder or does not agree.
     """
-    evidence = {name: _evidence(context.input(name)) for name in EVIDENCE}
+    evidence = {name: evidence_of(context.input(name).manifest) for name in EVIDENCE}
     summary = evidence["pretrain"]["summary"]
     payload = {
         "files": _model_files(context),
@@ -74,13 +74,6 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     }
     context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
     return StageReport(summary={**model.summary, "parameters": summary["parameters"]})
-
-
-def _evidence(artifact: Artifact) -> dict[str, Any]:
-    """What may be shown of an input."""
-    known = artifact.digest == evidence_digest(artifact.manifest)
-    assert known, "publish takes its inputs from `tasks.stages.inputs_of`"
-    return evidence_of(artifact.manifest)
 
 
 def _model_files(context: StageContext[PublishSlice]) -> dict[str, StoredFile]:
@@ -159,4 +152,5 @@ PUBLISH = Stage(
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,
+    input_digest=lambda artifact: evidence_digest(artifact.manifest),
 )

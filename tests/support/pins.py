@@ -28,7 +28,7 @@ from tasks.engine.identity import digest_of, file_digest, library_versions
 from tasks.engine.runner import Outcome
 from tasks.inspection.drift import changed_fields, flatten
 from tasks.publishing.evidence import evidence_of
-from tasks.stages import STAGE_NAMES, get_stage, inputs_of
+from tasks.stages import STAGE_NAMES, get_stage
 
 FOLDER = Path(__file__).resolve().parents[1] / "pinned"
 PLACE = FOLDER / "pins.json"
@@ -73,14 +73,15 @@ def make_pins(store: Path) -> dict[str, Pin]:
 def _pin(name: str, outcomes: Mapping[str, Outcome]) -> Pin:
     artifact = outcomes[name].artifact
     manifest = artifact.manifest
-    made = {need: outcomes[need].artifact for need in EXACT}
-    inputs = inputs_of(get_stage(name), made)
+    stage, made = get_stage(name), {need: outcomes[need].artifact for need in EXACT}
     pin = {
         "identity": {
             "version": manifest["version"],
             "config": manifest["config"],
             "files": sorted(manifest["externals"].values()),
-            "inputs": {need: artifact.digest for need, artifact in inputs.items()},
+            "inputs": {
+                need: stage.input_digest(made[need]) for need in stage.needs if need in made
+            },
         },
         "libraries": versions_of(name),
         "made": {

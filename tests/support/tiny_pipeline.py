@@ -16,8 +16,8 @@ from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
-from tasks.stages import all_stages, inputs_of
+from tasks.engine.store import open_store
+from tasks.stages import all_stages
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -60,11 +60,11 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 def run_all(config: Config, until: str | None = None) -> dict[str, Outcome]:
     """Every stage in order, without Prefect."""
-    store = Store(config.store)
+    store = open_store(config.store)
     made: dict[str, Artifact] = {}
     outcomes = {}
     for stage in all_stages(until):
-        outcomes[stage.name] = run_stage(stage, config, store, inputs_of(stage, made))
+        outcomes[stage.name] = run_stage(stage, config, store, made)
         made[stage.name] = outcomes[stage.name].artifact
     return outcomes
 

@@ -15,14 +15,14 @@ from tasks.config import Config
 from tasks.documents import Document, read_documents
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.errors import StageError, UserError
 from tasks.stages.download_corpus import DOWNLOAD
 
 
 def run(store: Path, *corpus: dict[str, Any], workers: int = 1, force: bool = False) -> Outcome:
     config = Config(name="test", corpus=list(corpus), engine={"workers": workers})
-    return run_stage(DOWNLOAD, config, Store(str(store)), force=force)
+    return run_stage(DOWNLOAD, config, open_store(str(store)), force=force)
 
 
 def documents(artifact: Artifact) -> list[Document]:

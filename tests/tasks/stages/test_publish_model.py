@@ -11,9 +11,9 @@ from tiny_pipeline import TINY, digests, run_all
 
 from tasks.config import Config
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.inspection.plan import make_plan
-from tasks.stages import get_stage, inputs_of
+from tasks.stages import get_stage
 
 WORDS = ("ship", "harbour", "storm", "sailor", "rope", "island", "morning", "letter", "captain")
 TEXTS = [
@@ -63,7 +63,7 @@ def test_a_changed_filter_leaves_no_old_figure_in_report_and_card(
 ) -> None:
     """The same documents are kept, so nothing is trained again, but a reason has changed."""
     looser = small(Path(config.store), texts, clean={"filters": {"min_characters": 5}})
-    plans = {plan.name: plan for plan in make_plan(looser, Store(looser.store))}
+    plans = {plan.name: plan for plan in make_plan(looser, open_store(looser.store))}
     assert plans["clean"].action == "run"
     after = run_all(looser)
 
@@ -78,17 +78,17 @@ def test_a_changed_filter_leaves_no_old_figure_in_report_and_card(
     unit = {unit.label: unit.provenance for unit in after["publish"].artifact.units}
     before = {unit.label: unit.provenance for unit in finished["publish"].artifact.units}
     assert unit["model"] == before["model"], "weights need no second look by stock transformers"
-    assert make_plan(looser, Store(looser.store))[-1].action == "cached"
+    assert make_plan(looser, open_store(looser.store))[-1].action == "cached"
 
 
 def test_a_stage_made_again_to_the_same_bytes_leaves_publish_cached(
     config: Config, finished: dict[str, Outcome]
 ) -> None:
     """Times and hosts are shown as of the run that computed them; they are in no key."""
-    store = Store(config.store)
+    store = open_store(config.store)
     made = {name: outcome.artifact for name, outcome in finished.items()}
     pack = get_stage("pack")
-    again = run_stage(pack, config, store, inputs_of(pack, made), force=True)
+    again = run_stage(pack, config, store, made, force=True)
     assert again.artifact.manifest["provenance"] != made["pack"].manifest["provenance"]
     assert run_all(config)["publish"].state == "cached"
 
