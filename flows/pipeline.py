@@ -19,7 +19,7 @@ from tasks.engine.lease import this_process
 from tasks.engine.progress import Progress, default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run
 from tasks.prefect_task import run_stage_as_task
@@ -37,7 +37,7 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
         UserError, StageError: the first stage that cannot finish ends the run. The record is
             saved first, so `status` shows how far it got.
     """
-    store = Store(config.store)
+    store = open_store(config.store)
     progress: Progress = default_progress()
     record = _new_record(config)
     write_run(store, record)

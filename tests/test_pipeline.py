@@ -21,7 +21,7 @@ from tasks.config import Config, PublishConfig
 from tasks.config.load import load_config
 from tasks.engine.progress import Progress
 from tasks.engine.runner import Outcome
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.inspection.ledger_path import ledger_of
 from tasks.inspection.plan import explain, make_plan
 from tasks.inspection.runs import write_run
@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One undisturbed run of all stages."""
     config = load_config(str(write_config(tmp_path_factory.mktemp("pipeline"))))
     outcomes = run_all(config)
-    store = Store(config.store)
+    store = open_store(config.store)
     write_run(store, run_record(config, outcomes))
     return config, outcomes
 
@@ -69,7 +69,7 @@ def test_the_ledger_adds_up_from_raw_documents_to_packed_tokens(finished: Finish
 def test_a_second_run_is_cached_throughout(finished: Finished) -> None:
     """Nothing changed, so nothing runs; `plan` says the same."""
     config, outcomes = finished
-    assert {plan.action for plan in make_plan(config, Store(config.store))} == {"cached"}
+    assert {plan.action for plan in make_plan(config, open_store(config.store))} == {"cached"}
     again = run_all(config)
     assert {made.state for made in again.values()} == {"cached"}
     assert digests(again) == digests(outcomes)
@@ -90,7 +90,7 @@ def test_a_changed_field_wakes_exactly_the_stages_it_concerns(
 ) -> None:
     """The plan says which stages run and names the field; those before it stay cached."""
     config, _ = finished
-    store = Store(config.store)
+    store = open_store(config.store)
     plans = make_plan(changed(config, **{field: value}), store)
     actions = {plan.name: plan.action for plan in plans}
     position = STAGE_NAMES.index(first)
@@ -108,7 +108,7 @@ def test_a_flipped_byte_anywhere_is_named_and_repaired_to_the_same_bytes(
 ) -> None:
     """One file of every stage is damaged; repair redoes only those units."""
     config, outcomes = finished
-    store = Store(config.store)
+    store = open_store(config.store)
     before = {}
     damaged = []
     for name, made in outcomes.items():

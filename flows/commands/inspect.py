@@ -70,10 +70,10 @@ def explain(
 @json_option
 def status(store: str | None, as_json: bool) -> None:
     """List the runs and artifacts in the store, with sizes, and what is partial."""
-    from tasks.engine.store import Store
+    from tasks.engine.store import open_store
     from tasks.inspection.status import read_status
 
-    found = read_status(Store(store or DEFAULT_STORE))
+    found = read_status(open_store(store or DEFAULT_STORE))
     if as_json:
         print_json(found)
         return
@@ -108,14 +108,14 @@ def verify(
     from has changed. What a run works on just now is told apart and left alone.
     """
     from tasks.engine.progress import default_progress
-    from tasks.engine.store import Store
+    from tasks.engine.store import open_store
     from tasks.errors import UserError
     from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.verify import find_damage, find_in_work, repair
 
     settings, keys = None, None
     if config is None:
-        opened = Store(store or DEFAULT_STORE)
+        opened = open_store(store or DEFAULT_STORE)
         if not opened.exists(""):
             raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
     else:

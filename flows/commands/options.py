@@ -8,7 +8,7 @@ import click
 
 from tasks.config import Config
 from tasks.config.load import load_config
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.errors import UserError
 from tasks.stages import STAGE_NAMES
 
@@ -51,4 +51,4 @@ def open_config(source: str, overrides: tuple[str, ...], store: str | None) -> t
     config = load_config(source, overrides)
     if store is not None:
         config = config.model_copy(update={"store": store})
-    return config, Store(config.store)
+    return config, open_store(config.store)

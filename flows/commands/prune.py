@@ -50,14 +50,14 @@ def prune(
     runs that published a model (that finished, where none did) and the newest run however it
     ended; and what CONFIG leads to, when it is given.
     """
-    from tasks.engine.store import Store
+    from tasks.engine.store import open_store
     from tasks.errors import UserError
     from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.prune import prune as prune_store
 
     leads_to = None
     if config is None:
-        opened = Store(store or DEFAULT_STORE)
+        opened = open_store(store or DEFAULT_STORE)
         if not opened.exists(""):
             raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
     else:

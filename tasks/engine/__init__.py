@@ -1,4 +1,15 @@
-"""The stage engine: content keys, units, ledger, manifests, leases, store and executor.
+"""The stage engine: what makes a stage restartable, anywhere, by anybody.
+
+    identity ledger units records   what there is to say: keys, balances, units, manifests
+    files digests                   files written whole; their digests, remembered
+    store local_store remote_store  where artifacts lie; patience with servers, copies of theirs
+    patience copies
+    lease attempt                   who may write: numbered leases, the fence before every word
+    stage context catalog           what a stage is, is given, and has done so far
+    computing executors pools       how a unit is computed; what waits, repeats and calls off
+    dask_pool                       and where
+    runner                          one stage from its key to its manifest
+    progress provenance             bars; who computed what, when, with what
 
 Nothing in here knows what a document or a token is, and nothing knows Prefect.
 """

@@ -21,7 +21,7 @@ from tasks.engine.digests import check_unchanged
 from tasks.engine.files import flush_file
 from tasks.engine.identity import file_digest, library_versions
 from tasks.engine.provenance import now, unit_provenance
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError
 
@@ -73,7 +73,7 @@ def compute_unit(unit: Work) -> ComputedUnit:
     """
     started, start = now(), time.monotonic()
     _check_libraries(tuple(sorted(unit.libraries.items())))
-    store = Store(unit.place.store)
+    store = open_store(unit.place.store)
     if store.is_local:
         folder = Path(store.url(unit.place.folder))
         shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it

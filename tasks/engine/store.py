@@ -10,16 +10,32 @@ depend on which of the two it lies in.
 
 import errno
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 
 
-class Store:
+def open_store(url: str) -> "Store":
+    """The store at a URL, of the kind that the URL asks for.
+
+    Raises:
+        UserError: no driver for it is installed.
+    """
+    from tasks.engine.local_store import LocalStore, local_root
+
+    if local_root(url) is not None:
+        return LocalStore(url)
+    from tasks.engine.remote_store import RemoteStore
+
+    return RemoteStore(url)
+
+
+class Store(ABC):
     """Files under one root. Paths given to the methods are relative, with `/` between parts.
 
-    `Store(url)` opens the one of the two kinds that the URL asks for.
+    See `open_store`.
     """
 
     root: str
@@ -27,59 +43,45 @@ class Store:
     # Whether of two that create one file at once the second is always refused.
     creates_in_one_step: bool
 
-    def __new__(cls, url: str) -> "Store":
-        """The kind of store that a URL asks for."""
-        if cls is not Store:
-            return super().__new__(cls)
-        from tasks.engine.local_store import LocalStore, local_root
-
-        if local_root(url) is not None:
-            return super().__new__(LocalStore)
-        from tasks.engine.remote_store import RemoteStore
-
-        return super().__new__(RemoteStore)
-
-    def __init__(self, url: str) -> None:
-        raise NotImplementedError
-
+    @abstractmethod
     def url(self, path: str) -> str:
         """The full path or URL of a relative path."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, path: str) -> int | None:
         """The size of a file in bytes, or None if there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def modified(self, path: str) -> float | None:
         """When a file or folder was last written, in seconds of Unix time; None if unknown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self, folder: str) -> list[str]:
         """The names directly in a folder, sorted; empty when there is no such folder.
 
         Files in the making are left out.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def files(self, folder: str, *, temporary: bool = False) -> list[str]:
         """All files below a folder, as sorted paths relative to it.
 
         Files in the making are left out unless asked for.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, path: str) -> bytes | None:
         """A small file's bytes, or None if it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, path: str, content: bytes, *, flush: bool = True) -> None:
         """Write a small file whole: readers see the old bytes or the new, never a part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create(self, path: str, content: bytes) -> bool:
         """Write a small file unless there is one; whether it is there with this content.
 
@@ -87,47 +89,46 @@ class Store:
         They must write different bytes: when the answer of a server is lost, the content alone
         says who won.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def put(self, local: Path, path: str) -> None:
         """Move a finished, flushed local file into the store, over whatever lies there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move_new(self, source: str, target: str) -> bool:
         """Move a file inside the store to a name that must be free; whether it was.
 
         Raises:
             FileNotFoundError: there is no such source.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def move(self, source: str, target: str) -> None:
         """Move a file inside the store, over whatever lies there.
 
         Raises:
             FileNotFoundError: there is no such source.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def copy(self, source: str, target: str) -> None:
         """Give a file a second place: a hard link on one disk, a copy at the server elsewhere.
 
         Raises:
             FileNotFoundError: there is no such source.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all in it; nothing happens when it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def digest(self, path: str, *, anew: bool = False) -> str | None:
         """SHA-256 of a stored file's bytes; None if it is not there.
 
         A file that was hashed before and has not been touched since is not read again, where
         the store can tell, unless `anew`.
         """
-        raise NotImplementedError
 
     def is_sound(self, path: str, file: StoredFile, *, anew: bool = False) -> bool:
         """Whether the bytes in the store are the bytes that were recorded."""

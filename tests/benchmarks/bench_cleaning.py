@@ -24,7 +24,7 @@ from material import Material, material
 from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.stages import all_stages
 
 VARIANTS = {
@@ -85,7 +85,7 @@ def our_stage(found: Material, folder: Path, near: bool) -> float:
         clean = config.clean.model_copy(update={"dedup": dedup})
         config = config.model_copy(update={"clean": clean})
     start = time.perf_counter()
-    run_stage(stage, config, Store(str(folder)), found.artifacts)
+    run_stage(stage, config, open_store(str(folder)), found.artifacts)
     return time.perf_counter() - start
 
 

@@ -31,7 +31,7 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.pools import Pool, ProcessPool
 from tasks.engine.runner import run_stage
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.engine.units import Unit, UnitReport, UnitWork
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
@@ -181,7 +181,7 @@ def recorded(folder: Path, count: int, threads: int, address: str | None) -> flo
     config = Config.model_validate({"corpus": [{"type": "docs"}], "engine": engine})
     stage = Stage("bench", 1, 1, (), lambda _: count, add_all)
     start = time.perf_counter()
-    run_stage(stage, config, Store(str(folder / "store")))
+    run_stage(stage, config, open_store(str(folder / "store")))
     return time.perf_counter() - start
 
 

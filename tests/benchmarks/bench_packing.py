@@ -20,7 +20,7 @@ from material import Material, material
 from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.stages import all_stages
 
 VARIANTS = {"datasets": "datasets.map + group_texts", "ours": "ours, the pack stage"}
@@ -67,7 +67,7 @@ def our_stage(found: Material, folder: Path, threads: int) -> Figures:
     """The stage in a store of its own."""
     (stage,) = (stage for stage in all_stages("pack") if stage.name == "pack")
     start = time.perf_counter()
-    outcome = run_stage(stage, found.config, Store(str(folder)), found.artifacts)
+    outcome = run_stage(stage, found.config, open_store(str(folder)), found.artifacts)
     seconds = time.perf_counter() - start
     summary = outcome.artifact.summary
     tokens = sum(summary[split]["tokens"] for split in ("train", "held_out"))

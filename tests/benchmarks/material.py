@@ -16,7 +16,7 @@ from tasks.config import Config
 from tasks.documents import read_documents
 from tasks.engine.records import Artifact
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.stages import all_stages
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "data" / "corpus"
@@ -98,7 +98,7 @@ def material(
             "engine": {"workers": options.threads},
         }
     )
-    store = Store(config.store)
+    store = open_store(config.store)
     made: dict[str, Artifact] = {}
     for stage in all_stages("pack"):
         made[stage.name] = run_stage(stage, config, store, made).artifact

@@ -9,13 +9,13 @@ from tasks.config import Config
 from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.prefect_task import _Order, _Result
 
 
 def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
     """An artifact of 20,000 units took it 15 s a task, on the way in and on the way out."""
-    store = Store(str(tmp_path))
+    store = open_store(str(tmp_path))
     artifact = Artifact(store, "1-download/0", {"units": [{"label": str(n)} for n in range(100)]})
     config = Config.model_validate({"corpus": [{"type": "docs"}]})
     seen: list[Any] = []

@@ -22,7 +22,7 @@ from tasks.engine.files import disk_problem
 from tasks.engine.identity import file_digest
 from tasks.engine.records import seal, unseal
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import StageError, UserError
 
@@ -41,7 +41,7 @@ def compute(function: Any, payload: dict[str, Any], folder: Path, **libraries: s
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
+    return open_store(str(tmp_path / "store"))
 
 
 def settle(path: Path, seconds: float = 3600.0) -> None:
@@ -270,7 +270,7 @@ def test_copies_of_remote_files_are_checked_and_bounded(
     """A damaged copy is fetched again; the oldest go when there are too many bytes."""
     monkeypatch.setenv("ROBERTA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ROBERTA_CACHE_BYTES", "3000")
-    remote = Store(f"memory://{tmp_path.name}")
+    remote = open_store(f"memory://{tmp_path.name}")
     files = []
     for number in range(3):
         content = bytes([number]) * 1000

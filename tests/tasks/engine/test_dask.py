@@ -17,7 +17,7 @@ from tasks.config import Config
 from tasks.engine.executors import Call, Workers
 from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.errors import StageError, UserError
 
 needs_dask = pytest.mark.skipif(
@@ -63,8 +63,8 @@ def test_dask_writes_the_bytes_of_the_local_engine(
 ) -> None:
     """Same key, same digests: where a unit ran is no part of anything but its provenance."""
     numbers = [5, 3, 8, 8, 1, 13]
-    theirs = run(Store(str(tmp_path / "dask")), numbers, shared_cluster.address)
-    ours = run(Store(str(tmp_path / "local")), numbers)
+    theirs = run(open_store(str(tmp_path / "dask")), numbers, shared_cluster.address)
+    ours = run(open_store(str(tmp_path / "local")), numbers)
     assert theirs.artifact.key == ours.artifact.key
     assert theirs.artifact.digest == ours.artifact.digest
     assert theirs.artifact.manifest["outputs"] == ours.artifact.manifest["outputs"]
@@ -78,8 +78,8 @@ def test_dask_and_s3_together(tmp_path: Path, request: pytest.FixtureRequest) ->
     """Workers that share nothing with the driver but the object store."""
     url = request.getfixturevalue("place")("s3")("store")
     with dask_cluster(tmp_path) as cluster:
-        theirs = run(Store(url), [5, 3, 8], cluster.address)
-    ours = run(Store(str(tmp_path / "local")), [5, 3, 8])
+        theirs = run(open_store(url), [5, 3, 8], cluster.address)
+    ours = run(open_store(str(tmp_path / "local")), [5, 3, 8])
     assert theirs.artifact.digest == ours.artifact.digest
     assert theirs.artifact.damaged(anew=True) == {}
 
@@ -88,7 +88,7 @@ def test_dask_and_s3_together(tmp_path: Path, request: pytest.FixtureRequest) ->
 def test_a_worker_that_is_killed_and_one_that_comes(tmp_path: Path) -> None:
     """Kill -9 of one in the middle, another added: every unit is there, and none is named."""
     numbers = list(range(SLOW, SLOW + 160))
-    store = Store(str(tmp_path / "dask"))
+    store = open_store(str(tmp_path / "dask"))
     with dask_cluster(tmp_path, workers=1) as cluster:
         victim = cluster.add_worker()
         outcomes: list[Outcome] = []
@@ -103,7 +103,7 @@ def test_a_worker_that_is_killed_and_one_that_comes(tmp_path: Path) -> None:
         driver.join()
     (outcome,) = outcomes
     assert killed_at < len(numbers)
-    assert outcome.artifact.digest == run(Store(str(tmp_path / "o")), numbers).artifact.digest
+    assert outcome.artifact.digest == run(open_store(str(tmp_path / "o")), numbers).artifact.digest
     assert added.pid in {unit.provenance["pid"] for unit in outcome.artifact.units}
 
 
@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_and_one_that_comes(tmp_path: Path) -> None:
 def test_a_unit_that_kills_its_workers_is_named(tmp_path: Path) -> None:
     """It ends the stage after its second try; the others are kept."""
     with dask_cluster(tmp_path, workers=3) as cluster:
-        store = Store(str(tmp_path / "dask"))
+        store = open_store(str(tmp_path / "dask"))
         with pytest.raises(StageError, match=r"numbers/00005: a worker process was killed"):
             run(store, [1, 2, 3, 4, 5, 777], cluster.address)
         assert num_recorded(store) == 5
@@ -122,7 +122,7 @@ def test_a_unit_that_fails_is_told_as_on_the_local_engine(
     shared_cluster: DaskCluster, tmp_path: Path
 ) -> None:
     """The same paragraph, and the same units are kept for the next run."""
-    store = Store(str(tmp_path / "dask"))
+    store = open_store(str(tmp_path / "dask"))
     with pytest.raises(StageError, match="numbers/00001: RuntimeError: this number always fails"):
         run(store, [1, 666, 3], shared_cluster.address)
     assert run(store, [1, 2, 3], shared_cluster.address).state == "done"
@@ -131,7 +131,7 @@ def test_a_unit_that_fails_is_told_as_on_the_local_engine(
 @needs_dask
 def test_a_scheduler_that_ends_in_the_middle_is_told(tmp_path: Path) -> None:
     """No unit is blamed; what was finished is kept."""
-    store = Store(str(tmp_path / "dask"))
+    store = open_store(str(tmp_path / "dask"))
     with dask_cluster(tmp_path) as cluster:
 
         def end() -> None:
@@ -181,14 +181,14 @@ def test_an_address_where_nothing_answers_is_the_users(
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(UserError, match="no Dask scheduler answers at .*dask scheduler"):
-            run(Store(str(tmp_path)), [1, 2], address)
+            run(open_store(str(tmp_path)), [1, 2], address)
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One paragraph that says which extra to install."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match="make setup EXTRAS=dask"):
-        run(Store(str(tmp_path)), [1, 2], "tcp://127.0.0.1:1")
+        run(open_store(str(tmp_path)), [1, 2], "tcp://127.0.0.1:1")
 
 
 def test_the_kind_and_its_address_belong_together() -> None:

@@ -16,13 +16,13 @@ from tasks.config import Config
 from tasks.engine.ledger import Ledger
 from tasks.engine.records import read_manifest
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.errors import StageError
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
+    return open_store(str(tmp_path / "store"))
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_execution_fields_and_workers_are_no_part_of_the_key(store: Store, compu
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     """One process and three processes write the same artifact under the same key."""
     numbers = [5, 3, 8, 8, 1, 13]
-    one = run_first(Store(str(tmp_path / "one")), numbers, workers=1)
-    three = run_first(Store(str(tmp_path / "three")), numbers, workers=3)
+    one = run_first(open_store(str(tmp_path / "one")), numbers, workers=1)
+    three = run_first(open_store(str(tmp_path / "three")), numbers, workers=3)
 
     assert one.artifact.key == three.artifact.key
     assert one.artifact.digest == three.artifact.digest
@@ -190,11 +190,11 @@ import sys
 from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 if __name__ == "__main__":
     config = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 2}})
     first, _ = toy_stages(ToySlice(numbers=list(range(1, 13))))
-    print(run_stage(first, config, Store(sys.argv[1])).artifact.digest)
+    print(run_stage(first, config, open_store(sys.argv[1])).artifact.digest)
 """
 
 
@@ -228,7 +228,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp_pat
     assert kills
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
 
-    undisturbed = run_first(Store(str(tmp_path / "other")), list(range(1, 13)))
+    undisturbed = run_first(open_store(str(tmp_path / "other")), list(range(1, 13)))
     assert done.stdout.strip() == undisturbed.artifact.digest
     labels = trace.read_text().split() if trace.exists() else []
     # A unit in the making at a kill is computed once more; two are in the making at a time.

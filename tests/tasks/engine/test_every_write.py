@@ -12,7 +12,7 @@ from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 
 NUMBERS = [3, 1, 2]
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
@@ -25,7 +25,7 @@ class Gone(BaseException):
 
 def dying_store(url: str, left: int, after: bool) -> Store:
     """A store that goes away after so many changes."""
-    store, gone = Store(url), False
+    store, gone = open_store(url), False
 
     def dying(change: Any) -> Any:
         def changed(*arguments: Any, **options: Any) -> Any:
@@ -69,11 +69,11 @@ def test_a_run_that_ended_at_any_write_goes_on_to_the_same_bytes(
     tmp_path: Path, place: Any, before: str, after: bool, kind: str, step: int
 ) -> None:
     """Whatever was there before: the next run ends with what an undisturbed one has."""
-    wanted = run(Store(str(tmp_path / "undisturbed")), NUMBERS)
+    wanted = run(open_store(str(tmp_path / "undisturbed")), NUMBERS)
     changes, urls = (step // 2 if after else 0), place(kind)
     while True:
         url = urls(str(changes))
-        options = prepare(Store(url), before)
+        options = prepare(open_store(url), before)
         dying = dying_store(url, changes, after)
         try:
             run(dying, NUMBERS, **options)
@@ -81,8 +81,8 @@ def test_a_run_that_ended_at_any_write_goes_on_to_the_same_bytes(
             pass
         else:
             break
-        forget_owner(Store(url))
-        store = Store(url)
+        forget_owner(open_store(url))
+        store = open_store(url)
         assert run(store, NUMBERS) == wanted
         assert_whole(store)
         changes += step

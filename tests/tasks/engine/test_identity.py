@@ -9,7 +9,7 @@ from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import identity
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
 
@@ -18,7 +18,7 @@ def test_a_library_that_decides_the_bytes_is_part_of_both_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another version nothing is served or taken over that the old one made."""
-    store = Store(str(tmp_path))
+    store = open_store(str(tmp_path))
     first, _ = toy_stages(ToySlice(numbers=[1, 2]))
     before = run_stage(replace(first, libraries=("ftfy", "unicode")), CONFIG, store)
     monkeypatch.setattr(identity.metadata, "version", lambda _: "99")

@@ -12,14 +12,14 @@ import pytest
 
 from tasks.engine import lease as module
 from tasks.engine.lease import Lease, LeaseLostError, is_dead, this_process
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 
 FOLDER = "1-first/0123"
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, place: Any) -> Store:
-    return Store(place(request.param)("store"))
+    return open_store(place(request.param)("store"))
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_counts_as_an_owner(store: Store) -> None:
 
 def test_renewal_survives_errors_that_pass(tmp_path: Path) -> None:
     """One OSError must not end it: the lease is held on, and says so to who waits."""
-    store = Store(str(tmp_path))
+    store = open_store(str(tmp_path))
     mine = Lease(store, FOLDER, 0.8)
     with held(mine):
         write, failures = store.write, iter(range(2))
@@ -160,12 +160,12 @@ def test_renewal_survives_errors_that_pass(tmp_path: Path) -> None:
         time.sleep(1.2)
         assert mine._beat >= before + 3
         mine.check()
-        assert not Lease(Store(str(tmp_path)), FOLDER, 0.8).try_acquire()
+        assert not Lease(open_store(str(tmp_path)), FOLDER, 0.8).try_acquire()
 
 
 def test_a_store_out_of_reach_ends_the_owner_at_the_fence(tmp_path: Path) -> None:
     """Who cannot renew for so long may have been replaced: it says nothing more."""
-    store = Store(str(tmp_path))
+    store = open_store(str(tmp_path))
     mine = Lease(store, FOLDER, 0.4)
     assert mine.try_acquire()
 

@@ -18,7 +18,7 @@ from tasks.config import Config
 from tasks.engine import copies, patience
 from tasks.engine.lease import Lease, LeaseLostError
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 
@@ -65,7 +65,7 @@ def test_every_operation_does_on_s3_what_it_does_on_a_disk(url: str, tmp_path: P
             *(store.read("a/b.txt"), store.read("z"), store.digest("a/c"), store.digest("a")),
         ]
 
-    assert answers(Store(url)) == answers(Store(str(tmp_path / "disk")))
+    assert answers(open_store(url)) == answers(open_store(str(tmp_path / "disk")))
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])
@@ -73,7 +73,7 @@ def test_a_source_that_is_not_there_is_told(
     place: Callable[[str], Callable[[str], str]], kind: str
 ) -> None:
     """Whoever copies or moves relies on it: another run may have pruned."""
-    store = Store(place(kind)("store"))
+    store = open_store(place(kind)("store"))
     for action in (store.copy, store.move, store.move_new):
         with pytest.raises(FileNotFoundError):
             action("nothing", "somewhere")
@@ -86,7 +86,7 @@ def test_large_files_go_in_parts_and_come_back(
     local = tmp_path / "large"
     content = random.Random(0).randbytes(21 << 20)
     local.write_bytes(content)
-    store = Store(url)
+    store = open_store(url)
     put = store.fs.put_file  # type: ignore[attr-defined]
     monkeypatch.setattr(store.fs, "put_file", lambda *a: put(*a, chunksize=8 << 20))  # type: ignore[attr-defined]
     store.put(local, "large")
@@ -98,7 +98,7 @@ def test_large_files_go_in_parts_and_come_back(
 
 def test_a_digest_is_not_read_again_while_the_object_is_the_same(s3: S3Server, url: str) -> None:
     """A cached run must not fetch the whole artifact; another put must be noticed."""
-    store = Store(url)
+    store = open_store(url)
     store.write("a", b"one")
     first, before = store.digest("a"), s3.requests
     assert store.digest("a") == first
@@ -112,7 +112,7 @@ def test_every_operation_survives_what_passes(
     s3: S3Server, url: str, tmp_path: Path, kind: str
 ) -> None:
     """Each first try at anything meets the fault; what is done is what was asked for."""
-    store = Store(url)
+    store = open_store(url)
     store.write("before", b"x" * 1000)
     seen: set[tuple[str, str]] = set()
 
@@ -139,7 +139,7 @@ def test_every_operation_survives_what_passes(
 
 def test_a_create_whose_answer_is_lost_is_ours(s3: S3Server, url: str) -> None:
     """The repeated request is refused by our own file: its content says that we won."""
-    store = Store(url)
+    store = open_store(url)
     answers = iter(["lost"])
     with s3.faults(lambda method, _: next(answers, None) if method == "PUT" else None) as met:
         assert store.create("lease", b"mine")
@@ -151,7 +151,7 @@ def test_a_create_whose_answer_is_lost_is_ours(s3: S3Server, url: str) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_stays_away_ends_in_a_paragraph(s3: S3Server, url: str) -> None:
     """What failed, how often it was tried, and what to do; no traceback of a driver."""
-    store = Store(url)
+    store = open_store(url)
     for kind, reason in (("throttle", "reduce your request rate"), ("cut", "Connection")):
         with s3.faults(lambda *_, kind=kind: kind), pytest.raises(StageError) as told:
             store.write("a", b"1")
@@ -166,7 +166,7 @@ def test_wrong_credentials_and_buckets_are_the_users(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits a minute for what will not pass."""
-    store = Store(f"s3://no-such-bucket-{os.getpid()}/x")
+    store = open_store(f"s3://no-such-bucket-{os.getpid()}/x")
     start = time.monotonic()
     with pytest.raises(UserError, match="cannot be written"):
         store.check_writable()
@@ -174,7 +174,7 @@ def test_wrong_credentials_and_buckets_are_the_users(
     def denied(*_: object, **__: object) -> None:
         raise PermissionError("Access Denied")
 
-    store = Store(url)
+    store = open_store(url)
     monkeypatch.setattr(store.fs, "pipe_file", denied)  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="may not be accessed.*AWS_ACCESS_KEY_ID"):
         store.write("a", b"1")
@@ -185,9 +185,9 @@ def test_a_server_that_ignores_conditions_is_found_out(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some speak S3 and overwrite all the same: leases are then settled by reading again."""
-    store = Store(url)
+    store = open_store(url)
     assert store.creates_in_one_step
-    ignorant = Store(url)
+    ignorant = open_store(url)
     pipe = ignorant.fs.pipe_file  # type: ignore[attr-defined]
     monkeypatch.setattr(
         ignorant.fs, "pipe_file", lambda path, content, mode="": pipe(path, content)
@@ -198,14 +198,14 @@ def test_a_server_that_ignores_conditions_is_found_out(
 def test_an_unknown_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A URL that nothing can open is the user's mistake, with what to install."""
     with pytest.raises(UserError, match="cannot be opened"):
-        Store("nosuch://bucket/x")
+        open_store("nosuch://bucket/x")
 
     def not_installed(*_: object, **__: object) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", not_installed)
     with pytest.raises(UserError, match="make setup EXTRAS=s3"):
-        Store("s3://another-bucket/x")
+        open_store("s3://another-bucket/x")
 
 
 def test_a_stage_under_faults_ends_with_the_bytes_of_a_disk(
@@ -215,8 +215,8 @@ def test_a_stage_under_faults_ends_with_the_bytes_of_a_disk(
     monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.05)
     numbers = [5, 3, 8]
     with s3.faults(sometimes(1, 1 / 7)) as met:
-        outcome = run(Store(url), numbers, workers=2)
-    wanted = run(Store(str(tmp_path / "disk")), numbers)
+        outcome = run(open_store(url), numbers, workers=2)
+    wanted = run(open_store(str(tmp_path / "disk")), numbers)
     assert len(met) > 5
     assert (outcome.artifact.key, outcome.artifact.digest) == (
         wanted.artifact.key,
@@ -232,7 +232,7 @@ def test_two_writers_of_one_key_end_with_one_artifact(s3: S3Server, url: str) ->
     outcomes: list[Outcome] = []
 
     def work() -> None:
-        outcomes.append(run(Store(url), [1, 2]))
+        outcomes.append(run(open_store(url), [1, 2]))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -241,13 +241,13 @@ def test_two_writers_of_one_key_end_with_one_artifact(s3: S3Server, url: str) ->
         thread.join()
     assert sorted(outcome.state for outcome in outcomes) == ["cached", "done"]
     assert outcomes[0].artifact.manifest == outcomes[1].artifact.manifest
-    (folder,) = Store(url).names("1-first")
-    assert Store(url).names(f"1-first/{folder}/units") != []
+    (folder,) = open_store(url).names("1-first")
+    assert open_store(url).names(f"1-first/{folder}/units") != []
 
 
 def test_an_owner_that_was_replaced_moves_nothing(url: str) -> None:
     """Its files wait under its own attempt; the fence is before the move."""
-    store = Store(url)
+    store = open_store(url)
     sleeper = Lease(store, "1-first/k", 0.4)
     assert sleeper.try_acquire()
     from tasks.engine.attempt import Attempt
@@ -263,7 +263,7 @@ def test_an_owner_that_was_replaced_moves_nothing(url: str) -> None:
 
 def test_what_a_killed_attempt_put_is_swept(url: str) -> None:
     """Nobody pays for objects that no record names."""
-    store = Store(url)
+    store = open_store(url)
     outcome = run(store, [1])
     folder = outcome.artifact.folder
     store.remove(f"{folder}/manifest.json")

@@ -15,7 +15,7 @@ from tasks.config import Config
 from tasks.engine.lease import LeaseLostError
 from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 from tasks.errors import StageError
 
 MANY = 60
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
+    return open_store(str(tmp_path / "store"))
 
 
 def config(workers: int) -> Config:
@@ -152,13 +152,13 @@ import tasks.engine.lease as lease
 from toy_stage import SLOW, ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store
+from tasks.engine.store import Store, open_store
 if __name__ == "__main__":
     lease.SECONDS = 2.0
     config = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 2}})
     first, _ = toy_stages(ToySlice(numbers=list(range(1, 13))))
     try:
-        print(run_stage(first, config, Store(sys.argv[1])).artifact.digest)
+        print(run_stage(first, config, open_store(sys.argv[1])).artifact.digest)
     except lease.LeaseLostError as lost:
         print("LOST", lost)
         sys.exit(1)
@@ -190,7 +190,7 @@ def test_ctrl_c_ends_a_run_with_many_units(tmp_path: Path) -> None:
     process.communicate(timeout=20)
     again = start(tmp_path, 0)
     digest, _ = again.communicate(timeout=40)
-    whole = Store(str(tmp_path / "whole"))
+    whole = open_store(str(tmp_path / "whole"))
     assert digest.strip() == run(whole, list(range(1, 13))).artifact.digest
 
 
@@ -208,14 +208,15 @@ def test_an_owner_that_wakes_up_says_nothing_more(tmp_path: Path, whole_group: b
 
     assert sleeper.returncode == 1
     assert said.startswith("LOST")
-    store = Store(str(tmp_path / "store"))
+    store = open_store(str(tmp_path / "store"))
     served = run(store, list(range(1, 13)))
     assert served.state == "cached"
     assert served.artifact.digest == digest.strip()
     assert len(served.artifact.outputs) == 12
     assert served.artifact.damaged(anew=True) == {}
     assert (
-        served.artifact.digest == run(Store(str(tmp_path / "o")), [*range(1, 13)]).artifact.digest
+        served.artifact.digest
+        == run(open_store(str(tmp_path / "o")), [*range(1, 13)]).artifact.digest
     )
 
 

@@ -19,7 +19,7 @@ from flows.commands.prune import prune as prune_command
 from tasks.engine.files import explained
 from tasks.engine.lease import Lease, this_process
 from tasks.engine.records import MANIFEST, read_manifest
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection import prune as pruning
 from tasks.inspection.prune import Pruned, prune
@@ -38,7 +38,7 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.texts = write_texts(folder / "texts", TEXTS)
         self.place = folder / "store"
-        self.store = Store(str(self.place))
+        self.store = open_store(str(self.place))
         self.keys = [self.run(f"run{n}", clean=clean) for n, clean in enumerate(({}, LATER))]
 
     def run(self, run: str, **changes: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tasks.engine import identity
 from tasks.engine.lease import Lease
 from tasks.engine.progress import Progress
 from tasks.engine.records import UnitRecord, output_digest, seal
-from tasks.engine.store import Store
+from tasks.engine.store import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection.ledger_path import known_keys
 from tasks.inspection.runs import write_run
@@ -29,7 +29,7 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.texts = write_texts(folder / "texts", TEXTS)
         self.config = small_config(folder / "store", self.texts)
-        self.store = Store(self.config.store)
+        self.store = open_store(self.config.store)
         self.made = run_all(self.config, until="clean")
         write_run(self.store, run_record(self.config, self.made))
 
