@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,10 +245,19 @@ def test_records_of_other_formats_get_a_sentence(
 def test_force_leaves_nothing_of_the_earlier_run_to_go_on_from(store: Store) -> None:
     """A forced run after a kill must not adopt the killed run's checkpoints."""
     outcome = run(store, [1])
-    lasting = Path(store.url(f"{outcome.artifact.folder}/.lasting/checkpoint"))
-    lasting.mkdir(parents=True)
-    run(store, [1], force=True)
-    assert not lasting.exists()
+    lasting = Path(store.url(f"{outcome.artifact.folder}/.lasting"))
+    found: list[list[str]] = []
+    first, _ = toy_stages(ToySlice(numbers=[1]))
+
+    def looks(context: Any) -> Any:
+        found.append([path.name for path in context.lasting_scratch().iterdir()])
+        return first.run(context)
+
+    for force in (False, True):
+        (lasting / "checkpoint").mkdir(parents=True)
+        store.remove(f"{outcome.artifact.folder}/manifest.json")
+        run_stage(replace(first, run=looks), CONFIG, store, force=force)
+    assert found == [["checkpoint"], []]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from toy_stage import SLOW, ToySlice, toy_stages
 
 from tasks.config import Config
+from tasks.engine import computing
 from tasks.engine.lease import LeaseLostError
 from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
@@ -110,6 +111,22 @@ def test_a_unit_whose_files_are_in_place_is_not_recorded_without_the_lease(
     with pytest.raises(LeaseLostError):
         run(store, [1, 2, 3], workers=1)
     assert committed(store) == 0
+
+
+def test_no_file_is_put_without_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The successor comes while a unit is computed: its files stay outside the artifact."""
+    check = computing.check_unchanged
+
+    def overtaken(payload: object) -> None:
+        check(payload)
+        (folder,) = store.names("1-first")
+        store.create(f"1-first/{folder}/.lease/00000002.json", b"{}")
+
+    monkeypatch.setattr(computing, "check_unchanged", overtaken)
+    with pytest.raises(LeaseLostError):
+        run(store, [1, 2, 3], workers=1)
+    assert committed(store) == 0
+    assert not [path for path in store.files("1-first") if path.endswith(".txt")]
 
 
 class taken_over:  # noqa: N801
