@@ -4,9 +4,9 @@
     local        heads that look next door, token frequencies in the bias, SVD embeddings; Adam
     local, Muon  the same with Muon for the layers' matrices, as the quickstart trains
 
-Each training is the quickstart's model in one process, with a schedule laid over as many steps
-as fit into --seconds, which are measured first; Adam at 3e-3, beside Muon at 5e-3. Scored on
-held-out rows with frozen masks.
+Each training is the quickstart's model, vocabulary 8,192, in one process, with a schedule laid
+over as many steps as fit into --seconds, which are measured first; Adam at 3e-3, beside Muon at
+5e-3. Scored on held-out rows with frozen masks.
 """
 
 import argparse
@@ -29,8 +29,6 @@ from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, StartRecipe
 from roberta_model.scoring import masked_loss
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import position_width
-from roberta_model.training.token_vectors import token_vectors
 
 VARIANTS = {
     "plain": "ours, start: plain",
@@ -118,12 +116,7 @@ def make_spec(options: argparse.Namespace, found: Material, folder: Path) -> Tra
     )
     start = StartRecipe()
     if options.worker != "plain":
-        counts = np.load(found.token_counts)
-        is_special = np.isin(np.arange(tables.vocab_size), tables.special_ids)
-        size = model.width - position_width(model)
-        vectors = token_vectors(PackedRows(found.rows), counts, is_special, size, options.seed)
-        np.save(folder / "vectors.npy", vectors)
-        start = StartRecipe("local", str(found.token_counts), str(folder / "vectors.npy"))
+        start = found.local_start(model, options.seed, folder)
     muon = OptimizerRecipe("muon", 5e-3, matrix_learning_rate=0.02)
     adam = OptimizerRecipe("adam", 3e-3)
     return TrainingSpec(

@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from roberta_model.config import ModelConfig
+from roberta_model.data.masking import MaskingTables
+from roberta_model.data.rows import PackedRows
+from roberta_model.training.start import StartRecipe, position_width
+from roberta_model.training.token_vectors import token_vectors
 from tasks.config import Config
 from tasks.documents import read_documents
 from tasks.engine.records import Artifact
@@ -56,6 +63,15 @@ class Material:
     def tokenizer(self) -> Path:
         """The folder of the tokenizer's files."""
         return self.artifacts["tokenizer"].file("tokenizer/tokenizer.json").local().parent
+
+    def local_start(self, model: ModelConfig, seed: int, folder: Path) -> StartRecipe:
+        """The local start with its token vectors, which are counted now and put into a folder."""
+        tables, counts = MaskingTables.load(self.tables), np.load(self.token_counts)
+        is_special = np.isin(np.arange(tables.vocab_size), tables.special_ids)
+        size = model.width - position_width(model)
+        vectors = token_vectors(PackedRows(self.rows), counts, is_special, size, seed)
+        np.save(folder / "vectors.npy", vectors)
+        return StartRecipe("local", str(self.token_counts), str(folder / "vectors.npy"))
 
     def documents(self, stage: str, prefix: str) -> list[str]:
         """The texts of a stage's documents files, in order."""

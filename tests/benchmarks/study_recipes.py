@@ -1,8 +1,8 @@
 """What else might help the first model: one thing changed at a time, several seeds.
 
-Every training is the quickstart's model in one process and thread, over the same amount of text
-whatever the vocabulary, the row length and the batch. So time does not decide, and other work on
-the machine moves only the seconds. Some hours in all; --only chooses.
+Every training is the quickstart's model, vocabulary 8,192, in one process and thread, over the
+same amount of text whatever the vocabulary, the row length and the batch. So time does not
+decide, and other work on the machine moves only the seconds. Some hours in all; --only chooses.
 
     bits a byte    cross-entropy at <mask>, over the bytes of a mean token: comparable between
                    vocabularies, which the share of right guesses is not
@@ -29,8 +29,6 @@ from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, Start
 from roberta_model.scoring import masked_loss
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import TrainingSpec
-from roberta_model.training.start import position_width
-from roberta_model.training.token_vectors import token_vectors
 
 _QUICK_STEPS = 5
 
@@ -183,12 +181,7 @@ def make_spec(
     model = replace(shape, max_row_tokens=variant.row_tokens, initializer_range=variant.deviation)
     start = StartRecipe()
     if variant.start == "local":
-        counts = np.load(found.token_counts)
-        is_special = np.isin(np.arange(tables.vocab_size), tables.special_ids)
-        size = model.width - position_width(model)
-        vectors = token_vectors(PackedRows(found.rows), counts, is_special, size, seed)
-        np.save(folder / "vectors.npy", vectors)
-        start = StartRecipe("local", str(found.token_counts), str(folder / "vectors.npy"))
+        start = found.local_start(model, seed, folder)
     return TrainingSpec(
         rows=found.rows,
         tables=str(found.tables),
