@@ -60,8 +60,9 @@ class DocumentWriter:
         with DocumentWriter(path) as writer:
             writer.add(record, text)
 
-    `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added. When it closes,
-    the file is read again: what ledgers book of these figures lies in it.
+    `num_documents` and `num_bytes` (UTF-8 bytes of text) count what was added, `last_id` is the
+    id of the last one. When it closes, the file is read again: what ledgers book of these
+    figures lies in it.
 
     Raises:
         UnicodeEncodeError: a text holds lone surrogates, which UTF-8 cannot carry.
@@ -74,6 +75,7 @@ class DocumentWriter:
         self._writer = pa.ipc.new_file(str(path), SCHEMA, options=options)
         self.num_documents = 0
         self.num_bytes = 0
+        self.last_id = b""
         self._clear()
 
     def _clear(self) -> None:
@@ -85,7 +87,8 @@ class DocumentWriter:
     def add(self, record: int, text: str) -> int:
         """Append one document under its id; returns the UTF-8 bytes of its text."""
         encoded = text.encode()
-        self._ids.append(blake2b(encoded, digest_size=ID_BYTES).digest())
+        self.last_id = blake2b(encoded, digest_size=ID_BYTES).digest()
+        self._ids.append(self.last_id)
         self._records.append(record)
         self._texts.append(encoded)
         self._waiting_bytes += len(encoded)

@@ -1,6 +1,6 @@
 """`tokenizer:` a byte-level BPE trained on the corpus, or one taken from a folder."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,5 +35,11 @@ class TokenizerConfig(Section):
         None,
         alias="from",
         description="Take the tokenizer of this Hugging Face RoBERTa folder; nothing is trained.",
+    )
+    refresh: Literal["always", "never"] = Field(
+        "always",
+        description="always: learnt from the text as it now is, so that results follow from "
+        "config and text alone; never: the first one that a pipeline of this name learns stays, "
+        "so that new text redoes only its own units and a model can be trained on.",
     )
     check: TokenizerCheckConfig = TokenizerCheckConfig()

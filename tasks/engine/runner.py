@@ -45,12 +45,23 @@ REPLACED = "replaced.json"
 
 @dataclass(frozen=True)
 class StageIdentity:
-    """Everything a stage's key is made of, resolved."""
+    """Everything a stage's key is made of, resolved.
+
+    `stands` says that the key knows nothing of the inputs, which may then be missing.
+    """
 
     key: str
     config: Mapping[str, Any]
     externals: Mapping[str, StoredFile]
     inputs: Mapping[str, Artifact]
+    stands: bool
+
+    def inputs_differ(self, stage: Stage[Any], manifest: Mapping[str, Any]) -> bool:
+        """Whether an artifact of this key was made from other inputs, as one that stands may be."""
+        return self.stands and any(
+            manifest["inputs"][name]["digest"] != stage.input_digest(artifact)
+            for name, artifact in self.inputs.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,9 @@ def identify(stage: Stage[Any], config: Config, inputs: Mapping[str, Artifact]) 
     """
     section = stage.config(config)
     externals = stage.externals(section)
-    needed = {name: inputs[name] for name in stage.needs}
+    stands = stage.stands(section)
+    needed = {name: inputs[name] for name in stage.needs if name in inputs or not stands}
+    known = {} if stands else needed
     identity = canonical(section)
     key = key_of(
         {
@@ -79,10 +92,10 @@ def identify(stage: Stage[Any], config: Config, inputs: Mapping[str, Artifact]) 
             "libraries": library_versions(stage.libraries),
             "config": identity,
             "externals": {label: file.sha256 for label, file in externals.items()},
-            "inputs": {name: stage.input_digest(artifact) for name, artifact in needed.items()},
+            "inputs": {name: stage.input_digest(artifact) for name, artifact in known.items()},
         }
     )
-    return StageIdentity(key, identity, externals, needed)
+    return StageIdentity(key, identity, externals, needed, stands)
 
 
 def run_stage(
@@ -152,7 +165,7 @@ def _compute(
         for path in (MANIFEST, REPLACED, UNITS):
             attempt.remove(path)
         attempt.drop_lasting()
-    catalog = Catalog(attempt, stage, set_aside(attempt), alone=force)
+    catalog = Catalog(attempt, stage, set_aside(attempt, stage, identity), alone=force)
     context = Context(
         stage=stage,
         config=stage.config(config),
@@ -179,14 +192,26 @@ def _named(stage: Stage[Any], message: str) -> str:
     return message if message.startswith(f"{stage.name}:") else f"{stage.name}: {message}"
 
 
-def set_aside(attempt: Attempt) -> dict[str, UnitRecord]:
+def set_aside(
+    attempt: Attempt, stage: Stage[Any], identity: StageIdentity
+) -> dict[str, UnitRecord]:
     """Make a damaged artifact partial again; returns what its units should come out as.
 
     The old manifest stays as `replaced.json` until the new one is written, so that a unit that
     is redone gets its old record back, times and all, and is refused if its bytes are others.
+
+    Raises:
+        StageError: it stood while its inputs changed, so it cannot be made again as it was.
     """
     store, folder = attempt.store, attempt.folder
     old = store.read(f"{folder}/{MANIFEST}")
+    before = unseal(old) or unseal(store.read(f"{folder}/{REPLACED}"))
+    if before is not None and identity.inputs_differ(stage, before):
+        raise StageError(
+            f"{stage.name}: its files in {store.url(folder)} are damaged, and what they were made "
+            "from has changed since, so they cannot be made again as they were. Bring a copy of "
+            f"that folder back, or begin anew with --force {stage.name}: later stages follow."
+        )
     if old is not None and unseal(old) is not None:
         attempt.check()
         store.write(f"{folder}/{REPLACED}", old)

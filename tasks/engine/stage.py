@@ -111,7 +111,8 @@ class Stage(Generic[C]):
     identity, paths are not. `libraries` are those whose version decides what the stage writes,
     see `library_versions`: it is part of the identity of the stage and of its units.
     `input_digest` says what the key knows of an input: its outputs' bytes, unless the stage
-    also tells how they came about.
+    also tells how they came about. `stands` says whether the artifact of a config, once it is
+    made, stays whatever becomes of its inputs: then its key knows nothing of them.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Stage(Generic[C]):
     externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
     libraries: tuple[str, ...] = ()
     input_digest: Callable[[Artifact], str] = lambda artifact: artifact.digest
+    stands: Callable[[C], bool] = lambda _: False
 
     @property
     def folder(self) -> str:

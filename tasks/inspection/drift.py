@@ -101,7 +101,8 @@ def drift_from(
     stage: Stage[Any], identity: StageIdentity, newest: Artifact
 ) -> list[dict[str, Any]]:
     """The drift of a fully known identity."""
-    return drift(stage, identity.config, identity.externals, identity.inputs, newest)
+    inputs = {} if identity.stands else identity.inputs
+    return drift(stage, identity.config, identity.externals, inputs, newest)
 
 
 def describe(entry: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.config import Config
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import identify
+from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.errors import UserError
 from tasks.inspection.runs import read_runs
@@ -16,13 +17,17 @@ def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
     """The artifacts a config leads to, as far as they are finished, in the stages' order."""
     made: dict[str, Artifact] = {}
     for stage in all_stages():
-        if any(name not in made for name in stage.needs):
+        if not _can_identify(stage, config, made):
             continue
         identity = identify(stage, config, made)
         artifact = read_manifest(store, f"{stage.folder}/{identity.key}")
         if artifact is not None:
             made[stage.name] = artifact
     return made
+
+
+def _can_identify(stage: Stage[Any], config: Config, made: Mapping[str, Artifact]) -> bool:
+    return stage.stands(stage.config(config)) or all(name in made for name in stage.needs)
 
 
 def known_keys(config: Config, store: Store) -> dict[str, str]:
@@ -33,7 +38,7 @@ def known_keys(config: Config, store: Store) -> dict[str, str]:
     made: dict[str, Artifact] = {}
     keys: dict[str, str] = {}
     for stage in all_stages():
-        if all(name in made for name in stage.needs):
+        if _can_identify(stage, config, made):
             keys[stage.name] = identify(stage, config, made).key
             artifact = read_manifest(store, f"{stage.folder}/{keys[stage.name]}")
             if artifact is not None:

@@ -36,11 +36,10 @@ def make_plan(config: Config, store: Store, until: str | None = None) -> list[St
     plans = []
     for stage in all_stages(until):
         pending = [name for name in stage.needs if name not in made]
-        if pending:
+        if pending and not _stands_ready(stage, config, store):
             plans.append(_plan_pending(stage, config, store, made, pending))
             continue
-        identity = identify(stage, config, made)
-        plan, artifact = _plan_known(stage, config, store, identity)
+        plan, artifact = _plan_known(stage, config, store, identify(stage, config, made))
         plans.append(plan)
         if artifact is not None:
             made[stage.name] = artifact
@@ -56,6 +55,8 @@ def _plan_known(
         damaged = [path for paths in artifact.damaged().values() for path in paths]
         if not damaged:
             why = ["nothing it depends on has changed"]
+            if identity.stands:
+                why = ["it stays as it was first made"]
             return StagePlan(stage.name, identity.key, "cached", why), artifact
         why = [f"damaged: {', '.join(damaged)}"]
         return StagePlan(stage.name, identity.key, "resume", why), None
@@ -68,6 +69,13 @@ def _plan_known(
         return StagePlan(stage.name, identity.key, "run", ["it has not run yet"]), None
     why = [describe(entry) for entry in drift_from(stage, identity, newest)]
     return StagePlan(stage.name, identity.key, "run", why or ["its artifact was removed"]), None
+
+
+def _stands_ready(stage: Stage[Any], config: Config, store: Store) -> bool:
+    """Whether a stage need not wait for its inputs: its artifact is made, and stands."""
+    if not stage.stands(stage.config(config)):
+        return False
+    return read_manifest(store, f"{stage.folder}/{identify(stage, config, {}).key}") is not None
 
 
 def _plan_pending(
@@ -110,6 +118,8 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
             if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
         }
         section = stage.config(config)
+        if stage.stands(section):
+            made = {}
         differences = drift(stage, canonical(section), stage.externals(section), made, newest)
     return {
         "stage": stage_name,

@@ -156,6 +156,9 @@ def _repair_whole(
         if identity.key != key:
             reasons.append(_what_changed(stage, identity, before))
             continue
+        if before is not None and identity.inputs_differ(stage, before.manifest):
+            reasons.append("It stood while what it was made from changed.")
+            continue
         run_stage(stage, candidate, store, found, progress=progress)
         return "repaired"
     because = reasons[0] if reasons else "No run in this store tells what it was made from."

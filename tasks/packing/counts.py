@@ -1,6 +1,6 @@
 """What lies in packed rows, counted from the files: the ledger rests on nothing else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,23 +34,28 @@ def count_tokens(shards: Sequence[Path], vocab_size: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Written:
-    """What some neighbouring rows hold.
+    """What some rows hold.
 
     Attributes:
         rows: Rows.
         tokens: Tokens of text.
         special_tokens: <s> and </s>, where they are no text.
         documents: Documents of which there is at least one token of text.
-        first: Number of the first of these documents, -1 without any.
-        last: Number of the last.
     """
 
     rows: int = 0
     tokens: int = 0
     special_tokens: int = 0
     documents: int = 0
-    first: int = -1
-    last: int = -1
+
+    def __add__(self, other: "Written") -> "Written":
+        """Rows that have no document in common, put together."""
+        return Written(
+            self.rows + other.rows,
+            self.tokens + other.tokens,
+            self.special_tokens + other.special_tokens,
+            self.documents + other.documents,
+        )
 
     def to_json(self) -> dict[str, int]:
         """Plain JSON, the inverse of `Written(**...)`."""
@@ -62,30 +67,23 @@ def count_written(path: Path, *, has_specials: bool) -> Written:
 
     `has_specials` says that rows were laid out with <s> and </s>; without, every token is text.
     """
+    whole, last = Written(), -1
     with pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_file(source)
-        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-        return total_written(_count_batch(batch, has_specials) for batch in batches)
-
-
-def total_written(parts: Iterable[Written]) -> Written:
-    """Rows in their order, put together: a document that goes on in the next part counts once."""
-    whole = Written()
-    for part in parts:
-        goes_on = part.documents > 0 and part.first == whole.last
-        whole = Written(
-            whole.rows + part.rows,
-            whole.tokens + part.tokens,
-            whole.special_tokens + part.special_tokens,
-            whole.documents + part.documents - int(goes_on),
-            part.first if whole.first < 0 else whole.first,
-            part.last if part.documents else whole.last,
-        )
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            tokens, specials, documents = _count_batch(batch, has_specials)
+            goes_on = len(documents) > 0 and documents[0] == last
+            whole += Written(batch.num_rows, tokens, specials, len(documents) - int(goes_on))
+            last = int(documents[-1]) if len(documents) else last
     return whole
 
 
-def _count_batch(batch: pa.RecordBatch, has_specials: bool) -> Written:
-    """Count one batch: [row, T] tokens, of which each document has a run that starts somewhere."""
+def _count_batch(batch: pa.RecordBatch, has_specials: bool) -> tuple[int, int, NDArray[np.int64]]:
+    """Tokens of text, special tokens, and the numbers of the documents that have text in a batch.
+
+    Of a row's [T] tokens each document has a run that starts somewhere.
+    """
     rows = batch.num_rows
     lengths_R = batch.column("length").to_numpy()
     tokens_RT = batch.column("tokens").flatten().to_numpy().reshape(rows, -1)
@@ -95,7 +93,6 @@ def _count_batch(batch: pa.RecordBatch, has_specials: bool) -> Written:
     if has_specials:
         is_text_RT = is_real_RT & (tokens_RT != BOS) & (tokens_RT != EOS)
     tokens = int(is_text_RT.sum())
-    specials = int(is_real_RT.sum()) - tokens
     numbers = batch.column("documents").flatten().to_numpy()
     runs_a_row = batch.column("starts").value_lengths().to_numpy()
     begins = np.repeat(np.arange(rows), runs_a_row) * row_tokens
@@ -103,7 +100,4 @@ def _count_batch(batch: pa.RecordBatch, has_specials: bool) -> Written:
     before = np.concatenate([[0], np.cumsum(is_text_RT.reshape(-1))])
     ends = np.append(begins[1:], rows * row_tokens)  # past a row's end nothing is text
     present = np.unique(numbers[before[ends] > before[begins]])
-    if not len(present):
-        return Written(rows, tokens, specials)
-    ends_of = (int(present[0]), int(present[-1]))
-    return Written(rows, tokens, specials, len(present), *ends_of)
+    return tokens, int(is_real_RT.sum()) - tokens, present

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.documents import Document, read_documents
+from tasks.documents import ID_BYTES, Document, read_documents
 from tasks.packing.words import WordEncoder
 
 PARTS = ("tokens", "offsets", "ids", "records")
@@ -39,6 +39,16 @@ class Encoded:
     def open(cls, paths: Mapping[str, Path]) -> "Encoded":
         """Map the arrays; `paths` has one file for each of `PARTS`."""
         return cls(**{part: _map(paths[part]) for part in PARTS})
+
+    @classmethod
+    def of(cls, documents: Sequence[Sequence[int]]) -> "Encoded":
+        """Documents given as lists of ids, their own ids all zero."""
+        return cls(
+            np.array([token for document in documents for token in document], dtype=np.uint16),
+            np.cumsum([0, *map(len, documents)]),
+            np.zeros((len(documents), ID_BYTES), dtype=np.uint8),
+            np.arange(len(documents)),
+        )
 
     def save(self, paths: Mapping[str, Path]) -> None:
         """Write each array to its file."""
@@ -73,7 +83,7 @@ def encode_documents(path: Path, encoder: WordEncoder) -> Encoded:
     return Encoded(
         np.concatenate(tokens),
         np.cumsum(np.concatenate(lengths)),
-        np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16),
+        np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, ID_BYTES),
         np.array(records, dtype=np.int64),
     )
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.documents import DocumentWriter
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.sources.docstring_prose import prose
 from tasks.sources.installed_modules import ModuleFile
-from tasks.sources.sink import DOCUMENTS, DocumentSink
+from tasks.sources.parts import DocumentParts
+from tasks.sources.sink import DocumentSink
 
 GROUP_TEXT_BYTES = 512 << 10
 # Prose is about an eighth of the code; a quarter more code than that fills every group.
@@ -57,7 +57,7 @@ def read_docstrings(
     their installation, and all after the first that goes beyond `max_bytes`.
     """
     names: list[list[Any]] = []
-    with _quick_parsing(), DocumentWriter(work.path(DOCUMENTS)) as writer:
+    with _quick_parsing(), DocumentParts(work) as writer:
         sink = DocumentSink(writer, "replace")
         for position, module in enumerate(modules):
             text = _document(module, as_prose, min_characters, sink)

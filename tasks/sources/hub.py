@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.corpus import HubSource
-from tasks.documents import DocumentWriter
 from tasks.engine.digests import outside_file
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.formats.json_records import text_of
-from tasks.sources.sink import DOCUMENTS, DocumentSink
+from tasks.sources.parts import DocumentParts
+from tasks.sources.sink import DocumentSink
 
 
 def describe_folder(source: HubSource) -> dict[str, StoredFile]:
@@ -67,7 +67,7 @@ def read_dataset(
         UserError: as `num_parts`, or the records hold no such text field.
         StageError: the hub failed.
     """
-    with _explained(hub), DocumentWriter(work.path(DOCUMENTS)) as writer:
+    with _explained(hub), DocumentParts(work) as writer:
         sink = DocumentSink(writer, hub.errors)
         for number, text in enumerate(_texts(hub, part, num_parts)):
             size = len((text or "").encode("utf-8", "replace"))

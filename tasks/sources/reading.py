@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.documents import DocumentWriter
 from tasks.engine.digests import check_unchanged
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
@@ -18,7 +17,8 @@ from tasks.formats.compression import is_damage
 from tasks.formats.members import FileReader
 from tasks.formats.records import too_long
 from tasks.sources.local_files import SourceFile
-from tasks.sources.sink import DOCUMENTS, DocumentSink
+from tasks.sources.parts import DocumentParts
+from tasks.sources.sink import DocumentSink
 
 MAX_NAMED_MEMBERS = 5000
 _BROKEN = (pa.ArrowException, *archives.DAMAGE)
@@ -36,7 +36,7 @@ def read_files(work: UnitWork, *, files: Sequence[SourceFile]) -> UnitReport:
     """
     encodings: Counter[str] = Counter()
     parts: list[list[list[Any]]] = []
-    with DocumentWriter(work.path(DOCUMENTS)) as writer:
+    with DocumentParts(work) as writer:
         sink = DocumentSink(writer, files[0].reading.errors)
         for file in files:
             reader = FileReader(file, work.folder, encodings)

@@ -4,12 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.documents import DocumentWriter
 from tasks.engine.ledger import Ledger
 from tasks.engine.units import UnitReport
 from tasks.errors import UserError
+from tasks.sources.parts import DocumentParts
 
-DOCUMENTS = ".arrow"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -20,7 +19,7 @@ class DocumentSink:
     `num_records` is the number of the next record in the unit.
     """
 
-    writer: DocumentWriter
+    writer: DocumentParts
     errors: str
     ledger: Ledger = field(default_factory=Ledger)
     num_records: int = 0
@@ -56,7 +55,6 @@ class DocumentSink:
         """What the unit hands back."""
         figures = {"documents": self.writer.num_documents, "bytes": self.writer.num_bytes}
         figures |= summary
-        rows = {DOCUMENTS: self.writer.num_documents}
         # Balances exist even for an empty file, so that totals always have both measures.
         self.ledger.take(documents=0, bytes=0)
-        return UnitReport(self.ledger, rows, figures)
+        return UnitReport(self.ledger, self.writer.rows, figures)

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tasks.engine.units import StoredFile, UnitResult
-from tasks.sources.sink import DOCUMENTS
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SourceSummary:
         documents, size = (
             sum(int(unit.summary[measure]) for unit in units) for measure in ("documents", "bytes")
         )
-        files = tuple(f"{unit.label}{DOCUMENTS}" for unit in units)
+        files = tuple(f"{unit.label}{part}" for unit in units for part in sorted(unit.files))
         return cls(name, type, documents, size, files, encodings)
 
     def to_json(self) -> dict[str, Any]:

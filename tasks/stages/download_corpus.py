@@ -213,7 +213,7 @@ def _read_docs(
 DOWNLOAD = Stage(
     name="download",
     number=1,
-    version=3,
+    version=4,
     needs=(),
     config=corpus_slice,
     run=run,

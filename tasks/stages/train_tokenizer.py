@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from roberta_model.data.masking import MaskingTables
-from tasks.config import Config, TokenizerConfig
+from tasks.config import Config, Section, TokenizerConfig
 from tasks.documents import read_documents
 from tasks.engine.digests import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
@@ -29,17 +29,27 @@ from tasks.tokenizing.bpe import (
 from tasks.tokenizing.check import check_tokenizer
 
 
-def tokenizer_slice(config: Config) -> TokenizerConfig:
-    """This stage has a section of its own."""
-    return config.tokenizer
+class TokenizerSlice(Section):
+    """The section of its own, and the pipeline's name where its first tokenizer stays."""
+
+    tokenizer: TokenizerConfig
+    pipeline: str | None
 
 
-def source_files(config: TokenizerConfig) -> dict[str, StoredFile]:
+def tokenizer_slice(config: Config) -> TokenizerSlice:
+    """What of the config concerns this stage."""
+    section = config.tokenizer
+    stays = section.refresh == "never" and section.source_folder is None
+    return TokenizerSlice(tokenizer=section, pipeline=config.name if stays else None)
+
+
+def source_files(sliced: TokenizerSlice) -> dict[str, StoredFile]:
     """The file of `tokenizer.from`: its content identifies the result.
 
     Raises:
         UserError: there is no tokenizer.json in that folder.
     """
+    config = sliced.tokenizer
     if config.source_folder is None:
         return {}
     path = Path(config.source_folder).expanduser() / "tokenizer.json"
@@ -51,7 +61,7 @@ def source_files(config: TokenizerConfig) -> dict[str, StoredFile]:
     return {"tokenizer.json": outside_file(path)}
 
 
-def make_tokenizer(context: StageContext[TokenizerConfig]) -> StageReport:
+def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
     """Train or take over the tokenizer, check it, and derive the masking tables.
 
     Raises:
@@ -60,7 +70,7 @@ def make_tokenizer(context: StageContext[TokenizerConfig]) -> StageReport:
     clean = context.input("clean")
     documents = clean.files("train/")
     num_bytes = int(clean.summary["train"]["bytes"])
-    config = context.config
+    config = context.config.tokenizer
     if config.source_folder is None:
         payload = {
             "documents": documents,
@@ -198,4 +208,5 @@ TOKENIZER = Stage(
     run=make_tokenizer,
     externals=source_files,
     libraries=("tokenizers",),
+    stands=lambda sliced: sliced.pipeline is not None,
 )
