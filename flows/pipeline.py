@@ -19,7 +19,8 @@ from tasks.engine.lease import this_process
 from tasks.engine.progress import Progress, default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
-from tasks.engine.store import open_store
+from tasks.engine.store import Store, open_store
+from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run
 from tasks.prefect_task import run_stage_as_task
@@ -38,23 +39,54 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
             saved first, so `status` shows how far it got.
     """
     store = open_store(config.store)
-    progress: Progress = default_progress()
     record = _new_record(config)
     write_run(store, record)
-    made: dict[str, Artifact] = {}
     start = time.monotonic()
+    try:
+        with Workforce(config.engine) as workforce:
+            made = _run_stages(config, store, record, workforce, until, force)
+    except BaseException as problem:
+        state = "failed" if isinstance(problem, Exception) else "stopped"
+        record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
+        with contextlib.suppress(RobertaError, OSError):
+            write_run(store, record)
+        raise
+    record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
+    if "publish" in made:
+        folder = made["publish"].folder
+        point_latest(store, folder)
+        record["model"] = store.url(f"{folder}/model")
+        record["report"] = store.url(f"{folder}/report.html")
+    write_run(store, record)
+    show_run(record)
+    return record
+
+
+def _run_stages(
+    config: Config,
+    store: Store,
+    record: dict[str, Any],
+    workforce: Workforce,
+    until: str | None,
+    force: str | None,
+) -> dict[str, Artifact]:
+    """The stages one after the other; the record on the disk grows with them."""
+    progress: Progress = default_progress()
+    made: dict[str, Artifact] = {}
     for name in stage_names(until):
         began = time.monotonic()
         try:
             outcome = run_stage_as_task(
-                name, config, store, made, force=name == force, progress=progress
+                name,
+                config,
+                store,
+                made,
+                force=name == force,
+                progress=progress,
+                workforce=workforce,
             )
         except BaseException as problem:
             record["stages"].append(_failed_entry(name, problem, began))
-            state = "failed" if isinstance(problem, Exception) else "stopped"
-            record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
-            with contextlib.suppress(RobertaError, OSError):
-                write_run(store, record)
             raise
         made[name] = outcome.artifact
         record["stages"].append(
@@ -66,18 +98,10 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
                 "path": store.url(outcome.artifact.folder),
             }
         )
-        record["seconds"] = round(time.monotonic() - start, 3)
+        record["seconds"] = round(sum(entry["seconds"] for entry in record["stages"]), 3)
         write_run(store, record)
         show_stage(name, outcome)
-    record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
-    if "publish" in made:
-        folder = made["publish"].folder
-        point_latest(store, folder)
-        record["model"] = store.url(f"{folder}/model")
-        record["report"] = store.url(f"{folder}/report.html")
-    write_run(store, record)
-    show_run(record)
-    return record
+    return made
 
 
 def _new_record(config: Config) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
+from tasks.engine.workforce import Workforce
 from tasks.stages import get_stage
 
 
@@ -34,9 +35,10 @@ class _Order:
         inputs: Mapping[str, Artifact],
         force: bool,
         progress: Progress,
+        workforce: Workforce,
     ) -> None:
         self.config, self.store, self.inputs = config, store, inputs
-        self.force, self.progress = force, progress
+        self.force, self.progress, self.workforce = force, progress, workforce
 
 
 @task(
@@ -49,7 +51,13 @@ class _Order:
 def _stage_task(stage_name: str, order: _Order) -> Any:
     stage, store = get_stage(stage_name), order.store
     outcome = run_stage(
-        stage, order.config, store, order.inputs, force=order.force, progress=order.progress
+        stage,
+        order.config,
+        store,
+        order.inputs,
+        force=order.force,
+        progress=order.progress,
+        workforce=order.workforce,
     )
     path = store.url(outcome.artifact.folder)
     if outcome.state == "cached":
@@ -72,6 +80,7 @@ def run_stage_as_task(
     *,
     force: bool,
     progress: Progress,
+    workforce: Workforce,
 ) -> Outcome:
     """Run one stage as a task of the current flow run.
 
@@ -81,7 +90,7 @@ def run_stage_as_task(
     Raises:
         UserError, StageError: as `run_stage`.
     """
-    order = _Order(config, store, inputs, force, progress)
+    order = _Order(config, store, inputs, force, progress, workforce)
     result = _stage_task(stage_name, order, return_state=True).result()
     assert isinstance(result, _Result)
     return result.outcome

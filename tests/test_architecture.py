@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.stages import STAGE_NAMES, get_stage, stage_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("roberta_model", "tasks", "flows")
 MODEL_MAY_IMPORT = {"torch", "numpy", "pyarrow", "safetensors", "accelerate", "roberta_model"}
@@ -92,3 +94,10 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     """A module docstring, everywhere."""
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_a_stage_keeps_the_number_that_its_artifacts_lie_under() -> None:
+    """The table and the stage say the same, and no two stages share a number."""
+    folders = {name: stage_folder(name) for name in STAGE_NAMES}
+    assert folders == {name: get_stage(name).folder for name in STAGE_NAMES}
+    assert len({folder.split("-")[0] for folder in folders.values()}) == len(folders)

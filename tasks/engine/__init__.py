@@ -6,8 +6,8 @@
     patience copies
     lease attempt                   who may write: numbered leases, the fence before every word
     stage context catalog           what a stage is, is given, and has done so far
-    computing executors pools       how a unit is computed; what waits, repeats and calls off
-    dask_pool                       and where
+    computing executors             how a unit is computed; what waits, repeats and calls off
+    pools dask_pool workforce       and where; the workers of a whole run
     runner                          one stage from its key to its manifest
     progress provenance             bars; who computed what, when, with what
 

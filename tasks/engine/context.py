@@ -10,23 +10,17 @@ from typing import Any
 from tasks.config import EngineConfig
 from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
-from tasks.engine.computing import (
-    ComputedUnit,
-    Work,
-    compute_unit,
-    describe_files,
-    flush_units,
-    hand_over,
-)
-from tasks.engine.executors import Call, Workers, default_workers
+from tasks.engine.computing import ComputedUnit, Work, compute_unit, describe_files, hand_over
+from tasks.engine.executors import Call
 from tasks.engine.files import disk_problem
 from tasks.engine.lease import LeaseLostError
-from tasks.engine.pools import InlinePool, WorkerDiedError, make_pool
+from tasks.engine.pools import WorkerDiedError
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.records import Artifact, UnitRecord
 from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
@@ -44,21 +38,19 @@ class Context:
         stage: Stage[Any],
         config: Any,
         engine: EngineConfig,
+        workforce: Workforce,
         attempt: Attempt,
         catalog: Catalog,
         externals: Mapping[str, StoredFile],
         inputs: Mapping[str, Artifact],
         progress: Progress,
     ) -> None:
-        self.stage, self.config, self.engine = stage, config, engine
+        self.stage, self.config, self.engine, self.workforce = stage, config, engine, workforce
         self.attempt, self.catalog = attempt, catalog
         self.externals, self.inputs, self.progress = externals, inputs, progress
-        self._pools: dict[int, Workers] = {}
 
     def close(self) -> None:
-        """End the worker processes and remove what running units left behind."""
-        for workers in self._pools.values():
-            workers.close()
+        """Remove what running units left behind."""
         self.attempt.close()
 
     def input(self, stage: str) -> Artifact:
@@ -122,7 +114,7 @@ class Context:
             for key, unit in waiting.items()
         )
         failure: BaseException | None = None
-        for group in self._workers(workers, len(waiting)).run(calls):
+        for group in self.workforce.workers(workers, len(waiting)).run(calls):
             ready: dict[str, Any] = {}
             for ended in group:
                 if ended.problem is None:
@@ -153,23 +145,6 @@ class Context:
     def _work(self, function: UnitFunction, unit: Unit, key: str) -> Work:
         place, libraries = self.attempt.place_for(key), self.catalog.libraries
         return Work(function, unit.label, unit.payload, place, libraries)
-
-    def _workers(self, wanted: int | None, num_units: int) -> Workers:
-        """One pool for all maps of a stage that want the same.
-
-        `wanted: 1` asks for this process, whatever the engine: it has all of the machine's cores.
-        """
-        if self.engine.kind == "dask":
-            count = wanted or 0
-            if count not in self._pools:
-                pool = InlinePool() if count == 1 else make_pool(self.engine, count)
-                self._pools[count] = Workers(pool, wanted, flush_units)
-            return self._pools[count]
-        count = wanted or self.engine.workers or default_workers()
-        count = count if num_units > 1 else 1
-        if count not in self._pools:
-            self._pools[count] = Workers(make_pool(self.engine, count), finish=flush_units)
-        return self._pools[count]
 
     def _explain(self, problem: BaseException, label: str) -> BaseException:
         """A paragraph for a failed unit; our own errors pass as they are."""

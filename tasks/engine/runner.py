@@ -11,6 +11,7 @@ A failure leaves every finished unit behind; the same call goes on from there.
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ from tasks.engine.records import (
 from tasks.engine.stage import Stage, StageReport
 from tasks.engine.store import Store
 from tasks.engine.units import StoredFile
+from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
@@ -106,8 +108,11 @@ def run_stage(
     *,
     force: bool = False,
     progress: Progress | None = None,
+    workforce: Workforce | None = None,
 ) -> Outcome:
     """Bring one stage's artifact into being, reusing every sound unit there is.
+
+    `workforce` is the run's; without one the stage has workers of its own, ended with it.
 
     Raises:
         UserError: the config or the data as configured is wrong.
@@ -124,7 +129,10 @@ def run_stage(
             if not force and (found := sound_artifact(store, folder)) is not None:
                 return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
             attempt = Attempt(lease, folder)
-            artifact = _compute(stage, config, attempt, identity, force, progress or Progress())
+            with nullcontext(workforce) if workforce else Workforce(config.engine) as workers:
+                artifact = _compute(
+                    stage, config, attempt, identity, workers, force, progress or Progress()
+                )
     except OSError as problem:
         reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
         raise StageError(f"{stage.name}: {reason}") from problem
@@ -158,6 +166,7 @@ def _compute(
     config: Config,
     attempt: Attempt,
     identity: StageIdentity,
+    workforce: Workforce,
     force: bool,
     progress: Progress,
 ) -> Artifact:
@@ -170,6 +179,7 @@ def _compute(
         stage=stage,
         config=stage.config(config),
         engine=config.engine,
+        workforce=workforce,
         attempt=attempt,
         catalog=catalog,
         externals=identity.externals,
@@ -262,6 +272,8 @@ def _finish(
         "output_digest": output_digest(outputs),
         "ledger": report.ledger.to_json(),
         "summary": canonical(dict(report.summary), "summary"),
+        "headline": report.headline,
+        "figures": [list(figure) for figure in report.figures.items()],
         "provenance": merged([dict(unit.provenance) for unit in units]),
         "units": [unit.to_json() for unit in units],
     }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
+NOTHING = {"seconds": 0.0, "disk_bytes": 0, "memory_bytes": 0}
+
 UnitFunction = Callable[..., UnitReport]
 
 
@@ -30,11 +32,15 @@ class StageReport:
     """What a stage says when all its units are done.
 
     `ledger` is the stage's own balance, from what its input kept to what it keeps. `summary`
-    holds plain JSON figures for people and for later stages; no times, no hosts.
+    holds plain JSON figures for people and for later stages; no times, no hosts. `headline` is
+    the one line of it that a run ends with; `figures` are the few values, by their labels, that
+    a report puts first.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     summary: Mapping[str, Any] = field(default_factory=dict)
+    headline: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict)
 
 
 class StageContext(Protocol[C]):
@@ -110,6 +116,7 @@ class Stage(Generic[C]):
     the files a stage reads from outside the store, each by content; labels are part of the
     identity, paths are not. `libraries` are those whose version decides what the stage writes,
     see `library_versions`: it is part of the identity of the stage and of its units.
+    `estimate` says what it will cost, from the config and the corpus's documents and bytes.
     `input_digest` says what the key knows of an input: its outputs' bytes, unless the stage
     also tells how they came about. `stands` says whether the artifact of a config, once it is
     made, stays whatever becomes of its inputs: then its key knows nothing of them.
@@ -121,6 +128,7 @@ class Stage(Generic[C]):
     needs: tuple[str, ...]
     config: "Callable[[Config], C]"
     run: Callable[[StageContext[C]], StageReport]
+    estimate: "Callable[[Config, Mapping[str, int]], dict[str, Any]]" = lambda *_: dict(NOTHING)
     externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
     libraries: tuple[str, ...] = ()
     input_digest: Callable[[Artifact], str] = lambda artifact: artifact.digest

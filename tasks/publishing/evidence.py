@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.engine.identity import digest_of
 
-_PARTS = ("stage", "key", "config", "output_digest", "ledger")
+_PARTS = ("stage", "key", "config", "output_digest", "ledger", "figures")
 _FIGURES_OF_FILES = ("files",)
 
 

@@ -82,21 +82,12 @@ def _example_text(evaluation: Mapping[str, Any]) -> str:
 
 
 def _cards(evidence: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    evaluation = evidence["evaluate"]["summary"]
-    training = evidence["pretrain"]["summary"]
-    cards = [
-        ("training documents", f"{evidence['clean']['summary']['train']['documents']:,}"),
-        ("tokens in a pass", f"{evidence['pack']['summary']['train']['tokens']:,}"),
-        ("steps", f"{training['steps']:,}"),
-        ("training loss at the end", f"{training['final_loss']:.3f}"),
+    """The figures that the stages bring, in their order."""
+    return [
+        {"label": label, "value": value}
+        for part in evidence.values()
+        for label, value in part["figures"]
     ]
-    if evaluation.get("held_out"):
-        cards.append(("held-out perplexity", f"{evaluation['held_out']['perplexity']:.1f}"))
-        at_masks = _shown_scores(evaluation["held_out"]["by_kind"]["mask"])["accuracy"]
-        cards.append(("held-out accuracy at <mask>", at_masks))
-    if evaluation.get("blimp"):
-        cards.append(("BLiMP", f"{evaluation['blimp']['accuracy']:.1%}"))
-    return [{"label": label, "value": value} for label, value in cards]
 
 
 def _ledger(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from typing import Any
 from tasks.engine.stage import Stage
 from tasks.errors import UserError
 
-# Imported on demand: each brings the libraries of its own work with it.
+# Each stage's number in the store, which it keeps wherever it stands, and where it is. They are
+# imported on demand: each brings the libraries of its own work with it.
 _PLACES = {
-    "download": ("download_corpus", "DOWNLOAD"),
-    "clean": ("clean_text", "CLEAN"),
-    "tokenizer": ("train_tokenizer", "TOKENIZER"),
-    "pack": ("pack_rows", "PACK"),
-    "pretrain": ("pretrain_model", "PRETRAIN"),
-    "evaluate": ("evaluate_model", "EVALUATE"),
-    "publish": ("publish_model", "PUBLISH"),
+    "download": (1, "download_corpus", "DOWNLOAD"),
+    "clean": (2, "clean_text", "CLEAN"),
+    "tokenizer": (3, "train_tokenizer", "TOKENIZER"),
+    "pack": (4, "pack_rows", "PACK"),
+    "pretrain": (5, "pretrain_model", "PRETRAIN"),
+    "evaluate": (6, "evaluate_model", "EVALUATE"),
+    "publish": (7, "publish_model", "PUBLISH"),
 }
 
 STAGE_NAMES = tuple(_PLACES)
@@ -35,7 +36,7 @@ def get_stage(name: str) -> Stage[Any]:
         UserError: there is no such stage.
     """
     _check(name)
-    module, constant = _PLACES[name]
+    _, module, constant = _PLACES[name]
     stage = getattr(import_module(f"tasks.stages.{module}"), constant)
     assert isinstance(stage, Stage)
     return stage
@@ -60,7 +61,7 @@ def stage_folder(name: str) -> str:
         UserError: there is no such stage.
     """
     _check(name)
-    return f"{STAGE_NAMES.index(name) + 1}-{name}"
+    return f"{_PLACES[name][0]}-{name}"
 
 
 def all_stages(until: str | None = None) -> list[Stage[Any]]:

@@ -15,24 +15,19 @@ Only the two last kinds of units are handed on.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tasks.cleaning.accounts import SourceAccount
-from tasks.cleaning.cleaned import ARRAYS, CleanedArrays, Cleaner, joined, open_array
-from tasks.cleaning.minhash import band_keys, band_shape
-from tasks.cleaning.near_pairs import near_edges
-from tasks.cleaning.parting import RejectWriter, write_fated, write_rejects
-from tasks.cleaning.split import HELD_OUT, REASONS, TRAIN, CleanedDocuments, HoldingOut, decide
+from tasks.cleaning.minhash import band_shape
+from tasks.cleaning.parting import write_fated, write_rejects
+from tasks.cleaning.split import HELD_OUT, TRAIN, HoldingOut
+from tasks.cleaning.units import clean_file, decide_fates, find_edges
 from tasks.config import CleanConfig, Config, Section
-from tasks.config.clean import FilterConfig, UnicodeConfig
-from tasks.documents import DocumentWriter, read_documents
+from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitResult
 from tasks.errors import UserError
 from tasks.sources.summaries import DocumentsFile, SourceSummary, documents_files
 
@@ -87,7 +82,18 @@ def clean(context: Context) -> StageReport:
         _write_rejects(context, cleaned, fates)
     if not summary["train"]["documents"]:
         raise UserError(_nothing_left(ledger))
-    return StageReport(ledger, summary)
+    train, held_out = (f"{summary[split]['documents']:,}" for split in ("train", "held_out"))
+    return StageReport(
+        ledger,
+        summary,
+        headline=f"{train} to train on, {held_out} held out",
+        figures={"training documents": train},
+    )
+
+
+def estimate(config: Config, size: CorpusSize) -> Estimate:
+    """Cleaned documents are written twice: before and after repeats are found."""
+    return cost_of_text(size, config, mb_per_second=3.0, disk_share=1.0)
 
 
 def _amounts(units: Iterable[UnitResult]) -> dict[str, int]:
@@ -136,47 +142,6 @@ def _clean_files(context: Context, files: Sequence[DocumentsFile]) -> list[Clean
     ]
 
 
-def clean_file(
-    work: UnitWork,
-    *,
-    documents: StoredFile,
-    unicode: UnicodeConfig,
-    filters: FilterConfig,
-    num_hashes: int | None,
-    keep_rejects: bool,
-) -> UnitReport:
-    """Put one file's documents right, drop what the filters refuse, sign what is left."""
-    cleaner, arrays, ledger = (
-        Cleaner(unicode, filters, num_hashes),
-        CleanedArrays(num_hashes),
-        Ledger(),
-    )
-    ledger.take(documents=0, bytes=0)
-    with (
-        DocumentWriter(work.path(".arrow")) as writer,
-        RejectWriter(work.path(".rejects.arrow")) if keep_rejects else nullcontext() as rejects,
-    ):
-        for document in read_documents(documents.local()):
-            before = len(document.text.encode())
-            ledger.take(documents=1, bytes=before)
-            judged = cleaner.judge(document.text)
-            if judged.reason is not None:
-                ledger.drop(judged.reason, documents=1, bytes=before)
-                if rejects is not None:
-                    rejects.add(document, judged.reason)
-                continue
-            for span, signature in judged.spans:
-                size = writer.add(document.record, span)
-                arrays.add(span, signature)
-                ledger.keep(documents=1, bytes=size)
-                before -= size
-            ledger.drop("cut_into_spans", documents=1 - len(judged.spans))
-            ledger.drop("rewritten", bytes=before)
-    arrays.save({name: work.path(f".{name}.npy") for name in ARRAYS})
-    rows = {".arrow": writer.num_documents}
-    return UnitReport(ledger, rows, {"documents": writer.num_documents})
-
-
 def _arrays(cleaned: Sequence[CleanedFile], name: str) -> list[StoredFile]:
     return [file.unit.files[f".{name}.npy"] for file in cleaned]
 
@@ -217,60 +182,6 @@ def _find_near(context: Context, cleaned: Sequence[CleanedFile]) -> list[StoredF
     ]
     results = context.map(find_edges, units, outputs=False)
     return [result.files[".npy"] for result in results]
-
-
-def find_edges(
-    work: UnitWork,
-    *,
-    signatures: Sequence[StoredFile],
-    width: int,
-    threshold: float,
-    bands: Sequence[int],
-) -> UnitReport:
-    """Pairs of documents that meet in one of some bands and whose signatures agree enough."""
-    mapped = [open_array(file) for file in signatures]
-    found = [np.zeros((0, 2), dtype=np.int64)]
-    for band in bands:
-        keys = np.concatenate([band_keys(part, band, width) for part in mapped])
-        found.append(near_edges(keys, mapped, threshold))
-    edges = np.unique(np.concatenate(found), axis=0)
-    np.save(work.path(".npy"), edges, allow_pickle=False)
-    return UnitReport(rows={".npy": len(edges)})
-
-
-def decide_fates(
-    work: UnitWork,
-    *,
-    ids: Sequence[StoredFile],
-    sizes: Sequence[StoredFile],
-    sources: Sequence[int],
-    edges: Sequence[StoredFile],
-    exact: bool,
-    near: bool,
-    shares: Sequence[float],
-    seed: int,
-) -> UnitReport:
-    """Decide for all documents, numbered over all files; a file of fates for each cleaned one."""
-    counts = [len(open_array(file)) for file in sizes]
-    no_edges = np.zeros((0, 2), dtype=np.int64)
-    documents = CleanedDocuments(
-        ids=joined(ids),
-        sizes=joined(sizes),
-        sources=np.repeat(np.array(sources, dtype=np.int64), counts),
-        edges=np.unique(joined(edges), axis=0) if edges else no_edges,
-    )
-    fates, holding_out = decide(documents, shares, seed, exact=exact, near=near)
-    ends = np.cumsum(counts)
-    for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
-        np.save(work.path(f".{number:05}.npy"), fates[end - count : end], allow_pickle=False)
-    repeats = {
-        reason: {
-            "documents": int((fates == fate).sum()),
-            "bytes": int(documents.sizes[fates == fate].sum()),
-        }
-        for fate, reason in REASONS.items()
-    }
-    return UnitReport(summary={"repeats": repeats, "sources": [vars(each) for each in holding_out]})
 
 
 def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> None:
@@ -330,5 +241,6 @@ CLEAN = Stage(
     needs=("download",),
     config=clean_slice,
     run=clean,
+    estimate=estimate,
     libraries=("ftfy", "regex", "unicode", "pyarrow"),
 )

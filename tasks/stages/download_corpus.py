@@ -17,6 +17,7 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource, source_names
+from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.identity import digest_of
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
@@ -111,7 +112,16 @@ def run(context: StageContext[CorpusSlice]) -> StageReport:
             f"the corpus is empty: {total['documents'].taken:,} records were found and none "
             "holds text. Check the sources' `paths`, `text_field` and `separator`."
         )
-    return StageReport(total, {"sources": described, "files": files})
+    return StageReport(total, {"sources": described, "files": files}, headline=_headline(total))
+
+
+def _headline(ledger: Ledger) -> str:
+    return f"{ledger['documents'].kept:,} documents, {ledger['bytes'].kept:,} bytes"
+
+
+def estimate(config: Config, size: CorpusSize) -> Estimate:
+    """Documents are kept compressed."""
+    return cost_of_text(size, config, mb_per_second=8.0, disk_share=0.45)
 
 
 def _read_source(
@@ -218,5 +228,6 @@ DOWNLOAD = Stage(
     config=corpus_slice,
     run=run,
     externals=outside_files,
+    estimate=estimate,
     libraries=("charset-normalizer", "unicode", "pyarrow"),
 )

@@ -21,6 +21,7 @@ from roberta_model.held_out_score import HeldOutScore, MaskedScore
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 from roberta_model.threads import one_thread
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
+from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.digests import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
@@ -31,9 +32,11 @@ from tasks.evaluation.blimp import (
     paradigm_name,
     read_pairs,
 )
+from tasks.evaluation.told import figures, headline
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder
 from tasks.tokenizing.specials import leave_out_specials
+from tasks.training.costs import planned_model
 
 HELD_OUT_ROWS_A_UNIT = 512
 
@@ -82,7 +85,17 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
         unit = Unit("examples", {**payload, "texts": settings.examples})
         (examples,) = context.map(fill_examples, [unit])
         summary["examples"] = examples.summary["examples"]
-    return StageReport(summary=summary)
+    return StageReport(summary=summary, headline=headline(summary), figures=figures(summary))
+
+
+def estimate(config: Config, _size: CorpusSize) -> Estimate:
+    """By the model's size, and much more where pairs of sentences are scored."""
+    parameters = planned_model(config).num_parameters
+    return {
+        "disk_bytes": 1_000_000,
+        "memory_bytes": num_workers(config) * (600_000_000 + 4 * parameters),
+        "seconds": round(10 + parameters / 1e6 * (8 if config.evaluate.blimp else 1), 1),
+    }
 
 
 def _model_files(context: StageContext[EvaluateSlice]) -> ModelFiles:
@@ -259,4 +272,5 @@ EVALUATE = Stage(
     config=evaluate_slice,
     run=evaluate,
     externals=blimp_files,
+    estimate=estimate,
 )

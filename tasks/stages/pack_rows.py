@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.config import Config, PackConfig
+from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
@@ -83,15 +84,21 @@ def pack(context: Context) -> StageReport:
     everything = [file for split in SPLITS for file in encoded[split]]
     files = [{"digest": file.digest, "name": file.name} for file in everything]
     context.map(tabulate_files, [Unit("files", {"files": files})])
-    train = [unit.files[".arrow"] for unit in written if unit.label.startswith("train/")]
+    rows = [unit.files[".arrow"] for unit in written if unit.label.startswith("train/")]
     vocab_size = context.input("tokenizer").summary["vocab_size"]
-    counts = Unit("token_counts", {"shards": train, "vocab_size": vocab_size})
+    counts = Unit("token_counts", {"shards": rows, "vocab_size": vocab_size})
     context.map(write_token_counts, [counts])
     ledger = Ledger()
     summary: dict[str, Any] = {"row_tokens": layout.row_tokens}
     for split in SPLITS:
         summary[split] = _account(split, encoded[split], written, ledger)
-    return StageReport(ledger, summary)
+    train = summary["train"]
+    return StageReport(
+        ledger,
+        summary,
+        headline=f"{train['rows']:,} rows, {train['tokens']:,} tokens",
+        figures={"tokens in a pass": f"{train['tokens']:,}"},
+    )
 
 
 def _encode(context: Context) -> dict[str, list[EncodedFile]]:
@@ -262,6 +269,11 @@ def _too_small(layout: Layout, encoded: Sequence[EncodedFile]) -> str:
     )
 
 
+def estimate(config: Config, size: CorpusSize) -> Estimate:
+    """Tokens of two bytes are written twice: as encoded, and in rows."""
+    return cost_of_text(size, config, mb_per_second=3.0, disk_share=1.0)
+
+
 PACK = Stage(
     name="pack",
     number=4,
@@ -269,5 +281,6 @@ PACK = Stage(
     needs=("clean", "tokenizer"),
     config=pack_slice,
     run=pack,
+    estimate=estimate,
     libraries=("tokenizers", "pyarrow"),
 )

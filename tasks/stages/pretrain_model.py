@@ -25,6 +25,7 @@ from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import StageError
 from tasks.training.checkpoints import LOSSES, Checkpoints, step_number
+from tasks.training.costs import cost_of_training
 from tasks.training.launch import Trainer, launch_command, threads_per_process
 from tasks.training.resolved import Resolved
 from tasks.training.spec import initial_files, make_spec, training_identity, write_spec
@@ -82,7 +83,13 @@ def pretrain(context: Context) -> StageReport:
     context.map(finish_model, [Unit("model", {"files": files})], workers=1)
     losses = Unit("losses", {"losses": last.files[f"/{LOSSES}"]})
     (report,) = context.map(finish_losses, [losses], workers=1)
-    return StageReport(summary={**_summary(context, last, goals[-1]), **report.summary})
+    summary = {**_summary(context, last, goals[-1]), **report.summary}
+    steps, loss = f"{summary['steps']:,}", f"{summary['final_loss']:.3f}"
+    return StageReport(
+        summary=summary,
+        headline=f"{steps} steps, loss {loss}",
+        figures={"steps": steps, "training loss at the end": loss},
+    )
 
 
 def _goals(context: Context, checkpoints: Checkpoints) -> list[int]:
@@ -235,4 +242,5 @@ PRETRAIN = Stage(
     config=pretrain_slice,
     run=pretrain,
     externals=initial_model,
+    estimate=cost_of_training,
 )

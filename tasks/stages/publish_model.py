@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config, PublishConfig, Section
+from tasks.costs import CorpusSize, Estimate
 from tasks.engine.records import MANIFEST
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
@@ -30,6 +31,7 @@ from tasks.publishing.recipe import defaults_digest
 from tasks.publishing.render import render_card, render_report
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
+from tasks.training.costs import planned_model
 
 EVIDENCE = ("download", "clean", "tokenizer", "pack", "pretrain", "evaluate")
 
@@ -73,7 +75,21 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
         "losses": context.input("pretrain").file("losses.jsonl"),
     }
     context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
-    return StageReport(summary={**model.summary, "parameters": summary["parameters"]})
+    within = f"{model.summary['largest_difference']:.0e}"
+    return StageReport(
+        summary={**model.summary, "parameters": summary["parameters"]},
+        headline=f"stock transformers agrees within {within}",
+    )
+
+
+def estimate(config: Config, _size: CorpusSize) -> Estimate:
+    """A copy of the weights, and two libraries that load them."""
+    parameters = planned_model(config).num_parameters
+    return {
+        "disk_bytes": 4 * parameters + 5_000_000,
+        "memory_bytes": 1_200_000_000 + 8 * parameters,
+        "seconds": 12.0,
+    }
 
 
 def _model_files(context: StageContext[PublishSlice]) -> dict[str, StoredFile]:
@@ -152,5 +168,6 @@ PUBLISH = Stage(
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,
+    estimate=estimate,
     input_digest=lambda artifact: evidence_digest(artifact.manifest),
 )

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from roberta_model.data.masking import MaskingTables
 from tasks.config import Config, Section, TokenizerConfig
+from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.documents import read_documents
 from tasks.engine.digests import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
@@ -92,7 +93,16 @@ def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
     }
     (checked,) = context.map(examine, [Unit("check", check)], workers=1)
     context.map(tabulate, [Unit("masking_tables", {"tokenizer": tokenizer})], workers=1)
-    return StageReport(summary={**made.summary, **checked.summary})
+    summary = {**made.summary, **checked.summary}
+    tokens = f"{summary['vocab_size']:,} tokens"
+    return StageReport(
+        summary=summary, headline=f"{tokens}, {summary['tokens_per_word']:.2f} tokens a word"
+    )
+
+
+def estimate(config: Config, size: CorpusSize) -> Estimate:
+    """One process learns the merges."""
+    return cost_of_text(size, config, mb_per_second=3.0, disk_share=0.0, workers=1)
 
 
 def share_of(sample_bytes: int, num_bytes: int) -> float:
@@ -207,6 +217,7 @@ TOKENIZER = Stage(
     config=tokenizer_slice,
     run=make_tokenizer,
     externals=source_files,
+    estimate=estimate,
     libraries=("tokenizers",),
     stands=lambda sliced: sliced.pipeline is not None,
 )

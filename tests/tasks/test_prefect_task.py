@@ -10,6 +10,7 @@ from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
 from tasks.engine.store import open_store
+from tasks.engine.workforce import Workforce
 from tasks.prefect_task import _Order, _Result
 
 
@@ -20,7 +21,14 @@ def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
     config = Config.model_validate({"corpus": [{"type": "docs"}]})
     seen: list[Any] = []
     for handed in (
-        _Order(config, store, {"download": artifact}, force=False, progress=Progress()),
+        _Order(
+            config,
+            store,
+            {"download": artifact},
+            force=False,
+            progress=Progress(),
+            workforce=Workforce(config.engine),
+        ),
         _Result(Outcome(artifact, "done", 0.0)),
     ):
         visit_collection(handed, visit_fn=seen.append, return_data=False)

@@ -13,7 +13,7 @@ from roberta_model.training.flat import FlatWeights, group_of
 from roberta_model.training.optimizer import Optimizer
 from tasks.config import Config
 from tasks.errors import UserError
-from tasks.inspection.estimate import planned_model, training_disk_bytes
+from tasks.training.costs import planned_model, training_disk_bytes
 
 
 def config_with(**sections: Any) -> Config:

@@ -1,0 +1,99 @@
+"""What a training costs: parameters, disk for its checkpoints, memory, and time."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.config import Config
+from tasks.costs import CorpusSize, Estimate
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from roberta_model.config import ModelConfig
+
+_BYTES_PER_TOKEN = 4.2
+_TRAINING_SHARE = 0.5  # of the measured speed of matrix products that a training step reaches
+
+
+def planned_model(config: Config) -> "ModelConfig":
+    """The shape of the configured encoder, or of the model to continue from.
+
+    Raises:
+        UserError: `model.from` holds no model that can be read, or the sizes do not fit.
+    """
+    from roberta_model.config import ModelConfig
+
+    section = config.model
+    try:
+        if section.source_folder is not None:
+            from roberta_model.huggingface import load_config
+
+            return load_config(Path(section.source_folder).expanduser())
+        return ModelConfig(
+            vocab_size=config.tokenizer.vocab_size,
+            max_row_tokens=section.max_row_tokens or config.pack.row_tokens,
+            **vars(section.shape),
+        )
+    except ValueError as problem:
+        raise UserError(f"model: {problem}") from problem
+
+
+def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None) -> dict[str, int]:
+    """Bytes on the disk of a training: at its height, and of what stays in the end.
+
+    A checkpoint holds the fp32 weights and the optimiser's moments: two for each weight, one
+    where Muon is. While the next one is written, the newest `keep_checkpoints` are there; in
+    the end the last two, and a copy of the weights for the stages that follow.
+    """
+    recipe = config.pretrain
+    weights = 4 * model.num_parameters
+    moments = 2 * weights
+    if recipe.optimizer.kind == "muon":
+        moments -= 4 * model.num_matrix_parameters
+    every, checkpoint = recipe.checkpoint_steps, weights + moments
+    # `minutes` are not measured yet: assume that there are as many as are kept.
+    num_written = recipe.keep_checkpoints + 1 if steps is None else -(-steps // every)
+    at_once = min(recipe.keep_checkpoints + 1, num_written) * checkpoint
+    stays = min(2, num_written) * checkpoint + weights
+    counted = config.model.source_folder is None and config.model.first_weights.embeddings == "svd"
+    vectors = 4 * model.vocab_size * model.width if counted else 0
+    return {"disk_bytes": max(at_once, stays) + vectors, "kept_bytes": stays + vectors}
+
+
+def cost_of_training(config: Config, size: CorpusSize) -> Estimate:
+    """The cost of the configured steps or epochs, by this machine's matrix products."""
+    model = planned_model(config)
+    parameters = model.num_parameters
+    row_tokens = config.pack.row_tokens
+    rows = max(1, int(size["bytes"] / _BYTES_PER_TOKEN / row_tokens))
+    recipe = config.pretrain
+    steps = recipe.num_steps(rows)
+    tokens = (steps or 0) * recipe.batch_rows * row_tokens
+    seconds = 6 * parameters * tokens / (_matmul_flops(recipe.precision) * _TRAINING_SHARE)
+    if recipe.minutes is not None:
+        seconds = recipe.minutes * 60
+    return {
+        "steps": steps,
+        "tokens": tokens,
+        "parameters": parameters,
+        **training_disk_bytes(config, model, steps),
+        "memory_bytes": 18 * parameters + 1_000_000_000,
+        "seconds": round(5 + seconds, 1),
+    }
+
+
+def _matmul_flops(precision: str) -> float:
+    """Floating-point operations a second of this machine's matrix products, in half a second."""
+    import torch
+
+    from roberta_model.training.loop import compute_type
+
+    size, runs = 1024, 0
+    # In the type that training will use: where bf16 is emulated it is 200 times slower.
+    left, right = torch.randn(2, size, size).to(compute_type(precision, torch.device("cpu")))
+    left @ right
+    start = time.perf_counter()
+    while time.perf_counter() - start < 0.3:
+        left @ right
+        runs += 1
+    return 2 * size**3 * runs / (time.perf_counter() - start)
