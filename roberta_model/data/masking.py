@@ -24,13 +24,13 @@ from roberta_model.data.mask_selection import (
     choose_words,
     target_counts,
 )
-from roberta_model.data.randomness import mix_in, random_words, unit_interval
+from roberta_model.data.randomness import mix_in, random_bits, unit_interval
 from roberta_model.data.word_boundaries import SPECIAL_CODE, segment_starts, word_codes
 from roberta_model.recipe import MaskingRecipe
 
 Int64s = NDArray[np.int64]
 
-# Further draws from a row's or a token's random word; positions take the numbers below these.
+# Further draws from a row's or a token's random bits; positions take the numbers below these.
 _COUNT_DRAW, _ARC_DRAW, _FATE_DRAW, _TOKEN_DRAW = (MAX_ROW_TOKENS + i for i in range(4))
 
 
@@ -140,13 +140,13 @@ def mask_rows(
     maskable_BT = codes_BT != SPECIAL_CODE
     if lengths_B is not None:
         maskable_BT &= np.arange(num_columns) < np.asarray(lengths_B)[:, None]
-    row_words_B = random_words(seed, purpose, epochs_B, rows_B)
-    keys_BT = mix_in(row_words_B[:, None], np.arange(num_columns))
+    row_bits_B = random_bits(seed, purpose, epochs_B, rows_B)
+    keys_BT = mix_in(row_bits_B[:, None], np.arange(num_columns))
     sizes_B = maskable_BT.sum(axis=1)
-    counts_B = target_counts(sizes_B, rate, mix_in(row_words_B, _COUNT_DRAW))
+    counts_B = target_counts(sizes_B, rate, mix_in(row_bits_B, _COUNT_DRAW))
     if recipe.whole_word:
         starts_BT = segment_starts(codes_BT, maskable_BT)
-        arcs_B = mix_in(row_words_B, _ARC_DRAW)
+        arcs_B = mix_in(row_bits_B, _ARC_DRAW)
         positions_M, words_M = choose_words(
             starts_BT, maskable_BT, counts_B, keys_BT, arcs_B, recipe.max_word_tokens
         )

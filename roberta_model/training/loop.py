@@ -25,7 +25,7 @@ from torch import Tensor
 from roberta_model.data.batches import MaskedBatch, MaskedBatches
 from roberta_model.data.masking import MaskingTables
 from roberta_model.data.ordering import SampleOrder
-from roberta_model.data.randomness import random_words
+from roberta_model.data.randomness import random_bits
 from roberta_model.data.rows import PackedRows
 from roberta_model.encoder import SelfAttention
 from roberta_model.huggingface import load_model
@@ -239,8 +239,8 @@ class Training:
         if self.spec.dropout > 0:
             # Dropout depends on where in the training we are, never on how we came here.
             rank = self.accelerator.process_index
-            (word,) = random_words(self.spec.seed, "dropout", self.step, rank, number)
-            torch.manual_seed(int(word) & (2**63 - 1))
+            (bits,) = random_bits(self.spec.seed, "dropout", self.step, rank, number)
+            torch.manual_seed(int(bits) & (2**63 - 1))
         hidden_MD = self.model.encode_at(
             batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
         )
