@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from roberta_model.data.batches import MaskedBatch, MaskedBatches
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.randomness import random_bits
 from roberta_model.data.rows import PackedRows
@@ -138,7 +138,9 @@ class Training:
         self.optimizer = Optimizer(self.flat, spec.optimizer)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.order = order
-        self.batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, self.steps)
+        self.batches = MaskedBatches(
+            rows, order, Masking(tables, spec.masking, spec.seed), self.steps
+        )
         self.step = 0
         if before is not None:
             weights, state, record = before

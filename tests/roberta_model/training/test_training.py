@@ -13,7 +13,7 @@ from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.huggingface import load_model, save_model
@@ -55,7 +55,7 @@ def plain_loop(stock: nn.Module, spec: TrainingSpec) -> Iterator[float]:
     """Train stock's model as anybody would: mean loss, AdamW, clipping, warm-up and decay."""
     rows, tables = PackedRows(spec.rows), MaskingTables.load(spec.tables)
     order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
-    batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, spec.steps)
+    batches = MaskedBatches(rows, order, Masking(tables, spec.masking, spec.seed), spec.steps)
     recipe = spec.optimizer
     matrices = [p for p in stock.parameters() if p.dim() > 1]
     others = [p for p in stock.parameters() if p.dim() == 1]
