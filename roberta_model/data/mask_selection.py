@@ -24,13 +24,27 @@ def target_counts(sizes_B: Int64s, rate: float, bits_B: Bits) -> Int64s:
 
     Randomised rounding (as in fairseq) keeps the mean at rate x n; the minimum of one, for rows
     that have a maskable token at all, keeps very short rows from teaching nothing.
+
+    15 % of 10 tokens are 1.5: with u = 1/4 that is 1 token, with u = 3/4 it is 2.
+
+    >>> quarters_B = np.array([1, 3, 3], dtype=np.uint64) << np.uint64(62)
+    >>> target_counts(np.array([10, 10, 0]), 0.15, quarters_B)
+    array([1, 2, 0])
     """
     counts_B = np.floor(rate * sizes_B + unit_interval(bits_B)).astype(np.int64)
     return np.clip(counts_B, np.minimum(sizes_B, 1), sizes_B)
 
 
 def choose_tokens(maskable_BT: Bools, counts_B: Int64s, keys_BT: Bits) -> Int64s:
-    """Return the positions of exactly counts_B tokens of each row, ascending, each as likely."""
+    """Return the positions of exactly counts_B tokens of each row, ascending, each as likely.
+
+    Of <s> a b c d </s> the two with the smallest keys that are no special tokens:
+
+    >>> maskable_BT = np.array([[False, True, True, True, True, False]])
+    >>> keys_BT = np.array([[9, 50, 20, 40, 10, 1]], dtype=np.uint64) << np.uint64(32)
+    >>> choose_tokens(maskable_BT, np.array([2]), keys_BT)
+    array([2, 4])
+    """
     ranked_BT = _rank(maskable_BT, keys_BT)
     most = max(int(counts_B.max(initial=0)), 1)
     first_BK = ranked_BT[:, :most]
@@ -55,6 +69,17 @@ def choose_words(
     that start inside an arc of counts_B tokens at a random place. Any word is inside with
     chance counts_B / n, whatever its length, so the mean is exact. Where none starts there
     (one long word, a short arc) the first in the order is taken.
+
+    Two words of two tokens each, `a b` and `c d` in <s> a b c d </s>. The key of c is smaller,
+    so they lie as c d a b; an arc of two tokens that begins a quarter of the way, at d, holds
+    the start of a:
+
+    >>> maskable_BT = np.array([[False, True, True, True, True, False]])
+    >>> starts_BT = np.array([[True, True, False, True, False, True]])
+    >>> keys_BT = np.array([[9, 50, 20, 40, 10, 1]], dtype=np.uint64) << np.uint64(32)
+    >>> quarter_B = np.array([1 << 62], dtype=np.uint64)
+    >>> choose_words(starts_BT, maskable_BT, np.array([2]), keys_BT, quarter_B, 8)
+    (array([1, 2]), array([1, 1]))
 
     Args:
         starts_BT: Where words begin; tokens that are not maskable stand alone.
