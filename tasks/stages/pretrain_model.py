@@ -24,11 +24,11 @@ from tasks.engine.identity import digest_of
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import StageError
-from tasks.training.checkpoints import LOSSES, Checkpoints, step_number
+from tasks.training.checkpoint_units import LOSSES, Checkpoints, step_number
+from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
 from tasks.training.launch import Trainer, launch_command, threads_per_process
 from tasks.training.resolved import Resolved
-from tasks.training.spec import initial_files, make_spec, training_identity, write_spec
-from tasks.training.start import Start, prepare_start
+from tasks.training.start_files import Start, prepare_start
 
 log = logging.getLogger(__name__)
 

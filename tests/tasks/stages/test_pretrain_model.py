@@ -18,7 +18,7 @@ from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
 from tasks.inspection.estimate import planned_model, training_disk_bytes
 from tasks.training import launch
-from tasks.training.checkpoints import Checkpoints
+from tasks.training.checkpoint_units import Checkpoints
 from tasks.training.resolved import Resolved
 
 TRAINING = {"steps": 14, "checkpoint_steps": 2}

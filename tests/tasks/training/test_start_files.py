@@ -22,7 +22,7 @@ from tasks.config.load import load_config
 from tasks.engine.runner import Outcome
 from tasks.errors import UserError
 from tasks.stages import pretrain_model
-from tasks.training.start import Start, prepare_start
+from tasks.training.start_files import Start, prepare_start
 
 # One step that moves nothing: what is handed on are the first weights.
 STANDING = {"steps": 1, "optimizer": {"learning_rate": 1e-30}}
