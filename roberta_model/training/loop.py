@@ -28,8 +28,7 @@ from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.randomness import random_bits
 from roberta_model.data.rows import PackedRows
 from roberta_model.encoder import SelfAttention
-from roberta_model.huggingface import load_model
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.training.checkpoint import read_checkpoint, write_checkpoint
 from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loss import masked_lm_loss_sum
@@ -155,7 +154,7 @@ class Training:
 
     def _make_model(self, row_tokens: int, tables: MaskingTables) -> RobertaMaskedLM:
         if self.spec.initial is not None:
-            model = load_model(Path(self.spec.initial)).requires_grad_(True)
+            model = load_masked_lm(Path(self.spec.initial)).requires_grad_(True)
         else:
             assert self.spec.model is not None
             model = RobertaMaskedLM(self.spec.model)
@@ -284,5 +283,5 @@ class Training:
             "precision": self.precision,
         }
         weights, state = self.flat.weights(), self.optimizer.state()
-        write_checkpoint(folder, weights, self.model.config, state, losses, facts)
+        write_checkpoint(folder, self.model, weights, state, losses, facts)
         return folder

@@ -121,6 +121,12 @@ def planned_model(config: Config) -> "ModelConfig":
         raise UserError(f"model: {problem}") from problem
 
 
+def num_trained_parameters(model: "ModelConfig") -> int:
+    """Weights of what is pretrained: the encoder and a masked-LM head, whose decoder is tied."""
+    head = model.width**2 + 3 * model.width + model.vocab_size
+    return model.num_parameters + head
+
+
 def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None) -> dict[str, int]:
     """Bytes on the disk of a training: at its height, and of what stays in the end.
 
@@ -129,7 +135,7 @@ def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None)
     the end the last two, and a copy of the weights for the stages that follow.
     """
     recipe = config.pretrain
-    weights = 4 * model.num_parameters
+    weights = 4 * num_trained_parameters(model)
     moments = 2 * weights
     if recipe.optimizer.kind == "muon":
         moments -= 4 * model.num_matrix_parameters
@@ -145,7 +151,7 @@ def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None)
 
 def _pretrain(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
     model = planned_model(config)
-    parameters = model.num_parameters
+    parameters = num_trained_parameters(model)
     row_tokens = config.pack.row_tokens
     rows = max(1, int(size["bytes"] / _BYTES_PER_TOKEN / row_tokens))
     recipe = config.pretrain
@@ -183,7 +189,7 @@ def _matmul_flops(precision: str) -> float:
 
 def _evaluate(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
     workers = config.engine.workers or default_workers()
-    parameters = planned_model(config).num_parameters
+    parameters = num_trained_parameters(planned_model(config))
     return {
         "disk_bytes": 1_000_000,
         "memory_bytes": workers * (600_000_000 + 4 * parameters),
@@ -192,7 +198,7 @@ def _evaluate(name: str, size: Mapping[str, int], config: Config) -> dict[str, A
 
 
 def _publish(name: str, size: Mapping[str, int], config: Config) -> dict[str, Any]:
-    parameters = planned_model(config).num_parameters
+    parameters = num_trained_parameters(planned_model(config))
     return {
         "disk_bytes": 4 * parameters + 5_000_000,
         "memory_bytes": 1_200_000_000 + 8 * parameters,

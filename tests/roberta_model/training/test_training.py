@@ -16,8 +16,8 @@ from roberta_model.data.batches import MaskedBatches
 from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
-from roberta_model.huggingface import load_model, save_model
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.huggingface import save_model
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
 from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loop import StepResult, Training
@@ -173,7 +173,7 @@ def test_a_checkpoint_is_a_model_folder(packed: Any, tmp_path: Path) -> None:
     training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=3)
     folder = training.save("")
     assert folder == tmp_path / "00000003"
-    named = dict(load_model(folder).named_parameters())
+    named = dict(load_masked_lm(folder).named_parameters())
     for name, value in training.flat.weights().items():
         assert torch.equal(named[name], value), name
     record = json.loads((folder / "checkpoint.json").read_text())

@@ -13,7 +13,7 @@ from roberta_model.training.flat import FlatWeights, group_of
 from roberta_model.training.optimizer import Optimizer
 from tasks.config import Config
 from tasks.errors import UserError
-from tasks.inspection.estimate import planned_model, training_disk_bytes
+from tasks.inspection.estimate import num_trained_parameters, planned_model, training_disk_bytes
 
 
 def config_with(**sections: Any) -> Config:
@@ -26,7 +26,9 @@ def test_the_number_of_parameters_is_the_models(preset: Any) -> None:
     config = ModelConfig(1000, max_row_tokens=64, **vars(PRESETS[preset]))
     with torch.device("meta"):
         named = list(RobertaMaskedLM(config).named_parameters())
-    assert config.num_parameters == sum(p.numel() for _, p in named)
+    assert num_trained_parameters(config) == sum(p.numel() for _, p in named)
+    encoder = [p.numel() for name, p in named if not name.startswith("lm_head.")]
+    assert config.num_parameters == sum(encoder)
     matrices = sum(p.numel() for name, p in named if group_of(name, p) == "matrices")
     assert config.num_matrix_parameters == matrices
 
@@ -48,7 +50,7 @@ def test_a_checkpoint_is_weights_and_moments(kind: str) -> None:
     found = training_disk_bytes(config, model, steps=5000)
     assert found["disk_bytes"] == pytest.approx(3 * written + vectors, rel=0.001)
     assert found["kept_bytes"] == pytest.approx(
-        2 * written + 4 * model.num_parameters + vectors, rel=0.001
+        2 * written + 4 * num_trained_parameters(model) + vectors, rel=0.001
     )
 
 
@@ -59,7 +61,7 @@ def test_as_many_checkpoints_as_there_are_at_once(steps: int, num_kept: int, at_
     """The next one is written before an older one goes; a short training writes only a few."""
     config = config_with(model={"start": "plain"}, pretrain={"keep_checkpoints": num_kept})
     model = planned_model(config)
-    weights = 4 * model.num_parameters
+    weights = 4 * num_trained_parameters(model)
     found = training_disk_bytes(config, model, steps)
     assert found["disk_bytes"] == max(at_once * 3, 3 * min(2, at_once) + 1) * weights
 
