@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Context = StageContext["PretrainSlice"]
 
+TRAINING_MODULE = "roberta_model.training.process"
 MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
 EMULATED = (
     "pretrain: this training computes in bf16, as it began or as pretrain.precision says, and this "
@@ -116,7 +117,7 @@ def _train(context: Context, start: Start, checkpoints: Checkpoints, goal: int |
     )
     write_spec(folder / "spec.json", spec)
     launch = context.engine.launch
-    command = launch_command(launch, [str(folder / "spec.json")])
+    command = launch_command(launch, TRAINING_MODULE, [str(folder / "spec.json")])
     with Trainer(command, threads_per_process(launch)) as trainer:
         try:
             _follow(context, trainer, checkpoints, folder, newest)

@@ -41,9 +41,7 @@ def command_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
     """The stage's command line, with the training module that takes notes."""
     folder = Path(spec.folder)
     (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
-    command = launch_command(settings, [str(folder / "spec.json"), str(folder)])
-    command[command.index("roberta_model.training.process")] = "recorded_training"
-    return command
+    return launch_command(settings, "recorded_training", [str(folder / "spec.json"), str(folder)])
 
 
 def launch(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[Event]:
