@@ -35,6 +35,7 @@ from roberta_model.training.loss import masked_lm_loss_sum
 from roberta_model.training.optimizer import Optimizer
 from roberta_model.training.spec import TrainingSpec
 from roberta_model.training.start import initialise
+from roberta_model.training.step_sums import StepMeans, StepSums
 
 _CPU_MICRO_TOKENS = 4096
 _GPU_MICRO_TOKENS = 65_536
@@ -134,7 +135,8 @@ class Training:
         self.precision = "bf16" if dtype == torch.bfloat16 else "fp32"
         self.is_emulated = dtype == torch.bfloat16 and not has_native_bf16(self.device)
         self.flat = FlatWeights(self.model, dtype)
-        self.optimizer = Optimizer(self.flat, spec.optimizer)
+        self.sums = StepSums(self.flat, accelerator.num_processes)
+        self.optimizer = Optimizer(self.flat, self.sums.gradient, spec.optimizer)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.order = order
         self.batches = MaskedBatches(
@@ -198,30 +200,26 @@ class Training:
             prepared.close()  # type: ignore[attr-defined]
 
     def _train_step(self, micro: list[MaskedBatch], stop: bool) -> StepResult:
-        flat, spec = self.flat, self.spec
+        self.sums.begin()
         loss_sum = torch.zeros((), device=self.device)
         count = sum(batch.num_masked for batch in micro)
         candidates_C = self._candidates(micro)
         for number, batch in enumerate(micro):
             loss_sum += self._backward(batch.to(self.device), number, candidates_C)
-        if not micro:
-            flat.zero()
-        extras = torch.tensor([0.0, count, float(stop)], device=self.device)
-        extras[0] = loss_sum
-        flat.gradient[-flat.num_extras :] = extras
-        if self.accelerator.num_processes > 1:
-            torch.distributed.all_reduce(flat.gradient)
-        total, masked, stops = flat.gradient[-flat.num_extras :].tolist()
-        loss = total / max(1.0, masked)
-        norm = flat.scale_gradient(1.0 / max(1.0, masked))
-        self._check(loss, norm)
-        factor = spec.schedule.factor(self.step, self.steps)
-        self.optimizer.step(norm, factor)
+        means = self.sums.average(loss_sum, count, stop)
+        self._check(means)
+        factor = self.spec.schedule.factor(self.step, self.steps)
+        self.optimizer.step(means.gradient_norm, factor)
         epochs, _ = self.order.rows_of(self.step, 0, 1)
         self.step += 1
-        rate = spec.optimizer.learning_rate * factor
         return StepResult(
-            self.step, loss, int(masked), rate, norm, int(epochs[0]), must_stop=stops > 0
+            self.step,
+            means.loss,
+            means.num_tokens,
+            self.spec.optimizer.learning_rate * factor,
+            means.gradient_norm,
+            int(epochs[0]),
+            means.must_stop,
         )
 
     def _candidates(self, micro: list[MaskedBatch]) -> Tensor | None:
@@ -247,12 +245,12 @@ class Training:
         )
         loss = masked_lm_loss_sum(self.model, hidden_MD, batch.targets_M, candidates_C)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.flat.collect()
+        self.sums.collect()
         return loss.detach()
 
-    def _check(self, loss: float, norm: float) -> None:
+    def _check(self, means: StepMeans) -> None:
         """Before the update: a step whose loss or gradient is no number must leave no trace."""
-        for name, value in (("loss", loss), ("gradient's norm", norm)):
+        for name, value in (("loss", means.loss), ("gradient's norm", means.gradient_norm)):
             if not math.isfinite(value):
                 raise ValueError(f"the {name} became {value} at step {self.step + 1}. {_ADVICE}")
 

@@ -19,10 +19,10 @@ from roberta_model.data.rows import PackedRows
 from roberta_model.huggingface import save_model
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
-from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.spec import EXECUTION, TrainingSpec
 from roberta_model.training.start import initialise
+from roberta_model.training.step_sums import StepSums
 
 NEVER = lambda: False  # noqa: E731
 
@@ -263,13 +263,13 @@ def test_a_gradient_that_is_no_number_stops_the_training_before_the_update(
 ) -> None:
     """A sound loss with a gradient of inf or nan used to be trained on, saved and called done."""
     training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=1)
-    before, collect = training.flat.master.clone(), FlatWeights.collect
+    before, collect = training.flat.master.clone(), StepSums.collect
 
-    def overflowing(flat: FlatWeights) -> None:
-        collect(flat)
-        flat.gradient[7] = float("inf")
+    def overflowing(sums: StepSums) -> None:
+        collect(sums)
+        sums.gradient[7] = float("inf")
 
-    monkeypatch.setattr(FlatWeights, "collect", overflowing)
+    monkeypatch.setattr(StepSums, "collect", overflowing)
     with pytest.raises(ValueError, match="gradient's norm became inf at step 2.*learning_rate"):
         list(training.run(5, NEVER))
     assert torch.equal(training.flat.master, before), "the update came before the check"

@@ -44,7 +44,7 @@ def test_a_checkpoint_is_weights_and_moments(kind: str) -> None:
     vectors = 4 * 400 * 64
     model = planned_model(config)
     flat = FlatWeights(RobertaMaskedLM(model), torch.float32)
-    state = Optimizer(flat, config.pretrain.optimizer.recipe()).state()
+    state = Optimizer(flat, flat.master, config.pretrain.optimizer.recipe()).state()
     tensors = [*flat.weights().values(), *state.values()]
     written = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     found = training_disk_bytes(config, model, steps=5000)
