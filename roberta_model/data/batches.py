@@ -11,7 +11,7 @@ parts are numpy and Arrow calls, so no second process and no pickling is needed.
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,7 @@ class MaskedBatches:
         rate = self.masking.recipe.rate_at(step, self.total_steps)
         return masked_batch(self.rows, numbers, epochs, self.masking, rate)
 
-    def iterate(self, spans: Iterable[Span], ahead: int = 4) -> Iterator[MaskedBatch]:
+    def iterate(self, spans: Iterable[Span], ahead: int = 4) -> Generator[MaskedBatch]:
         """Yield the batch of each (step, start, stop), preparing the next ones meanwhile.
 
         An error in the preparation is raised here, at its turn. The thread ends with the
@@ -147,7 +147,7 @@ def masked_batch(
 
 def _prepared(
     make: Callable[[int, int, int], MaskedBatch], spans: Iterable[Span], ahead: int
-) -> Iterator[MaskedBatch]:
+) -> Generator[MaskedBatch]:
     """Yield make(*span) for each span, made in a thread that stays at most `ahead` in front."""
     if ahead < 1:
         raise ValueError(f"at least one batch must be prepared ahead, not {ahead}")

@@ -102,12 +102,11 @@ def train(spec: TrainingSpec) -> None:
         "start",
         step=training.step,
         steps=training.steps,
-        precision=training.precision,
-        is_emulated=training.is_emulated,
+        precision=training.precision.name,
+        is_emulated=training.precision.is_emulated,
     )
     last = min(spec.stop_step or training.steps, training.steps)
-    row_tokens = training.batches.rows.row_tokens
-    clock = Clock(spec.batch_rows * row_tokens)
+    clock = Clock(training.objective.step_tokens)
     lines: list[str] = []
     finished = training.step >= last
     for result in training.run(last, stop):

@@ -174,7 +174,7 @@ def _matmul_flops(precision: str) -> float:
     """Floating-point operations a second of this machine's matrix products, in half a second."""
     import torch
 
-    from roberta_model.training.loop import compute_type
+    from roberta_model.training.precision import compute_type
 
     size, runs = 1024, 0
     # In the type that training will use: where bf16 is emulated it is 200 times slower.

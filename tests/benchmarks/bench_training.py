@@ -30,7 +30,8 @@ from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.recipe import MaskingRecipe
-from roberta_model.training.loop import Training, compute_type
+from roberta_model.training.loop import Training
+from roberta_model.training.precision import compute_type
 from roberta_model.training.spec import TrainingSpec
 
 SHAPES = {"tiny": (32, 128), "small": (16, 256)}  # rows in a step, tokens in a row

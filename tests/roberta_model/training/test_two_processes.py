@@ -93,7 +93,7 @@ def test_two_processes_share_the_samples_and_masks_of_one(pair: Pair) -> None:
     """Each sample of each step goes to exactly one process, hidden just as it is alone."""
     first, second = (notes_of(pair.folder, rank) for rank in (0, 1))
     assert len(first) == len(second) == 50 * 8
-    batches = pair.training.batches
+    batches = pair.training.objective.batches
     expected = [
         note for step in range(50) for note in samples_of(batches, batches.batch(step), step, 0)
     ]
