@@ -23,7 +23,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.randomness import uniform
@@ -74,18 +74,23 @@ def initialise(
 
 @torch.no_grad()
 def draw(model: Encoder, seed: int) -> None:
-    """Plain first weights: N(0, initializer_range), zero biases, unit norms, zero padding."""
+    """Plain first weights of an encoder and its head; padding has zeros."""
+    draw_weights(model, model.config.initializer_range, seed)
+    for table in (model.embeddings.word, model.embeddings.position):
+        table.weight[model.config.pad_id].zero_()
+
+
+@torch.no_grad()
+def draw_weights(module: nn.Module, std: float, seed: int) -> None:
+    """Plain first weights of any module, e.g. a new head: N(0, std), zero biases, unit norms."""
     generator = torch.Generator().manual_seed(seed)
-    std = model.config.initializer_range
-    for name, parameter in model.named_parameters():
+    for name, parameter in module.named_parameters():
         if name.endswith("norm.weight"):
             parameter.fill_(1.0)
         elif name.endswith("bias"):
             parameter.zero_()
         else:
             parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
-    for table in (model.embeddings.word, model.embeddings.position):
-        table.weight[model.config.pad_id].zero_()
 
 
 def position_width(config: ModelConfig) -> int:

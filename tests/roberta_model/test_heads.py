@@ -13,6 +13,7 @@ from roberta_model.architectures import HEADS, load_model
 from roberta_model.heads import RobertaWithHead, SequenceClassificationHead
 from roberta_model.huggingface import load_encoder, load_under_head, save_model
 from roberta_model.masked_lm import MaskedLMHead, load_masked_lm
+from roberta_model.training.start import draw_weights as draw_plainly
 
 LABELS = ("bad", "so so", "good")
 CONFIG = small_config()
@@ -84,10 +85,13 @@ def test_the_encoder_is_read_from_the_folder_of_any_roberta(tmp_path: Path) -> N
 
 
 def test_a_new_head_goes_on_a_pretrained_encoder(tmp_path: Path) -> None:
-    """Fine-tuning begins with the encoder's weights and the head's own."""
+    """Fine-tuning begins with the encoder's weights and the head's own, drawn as stock does."""
     pretrained = our_model(CONFIG, seed=3)
     save_model(pretrained, tmp_path)
     head = SequenceClassificationHead(CONFIG, LABELS)
+    draw_plainly(head, CONFIG.initializer_range, seed=1)
+    assert not head.out.bias.any()
+    assert head.dense.weight.std().item() == pytest.approx(0.02, rel=0.1)
     drawn = {name: value.clone() for name, value in head.state_dict().items()}
     model = load_under_head(tmp_path, head)
     assert model.head_module is head
