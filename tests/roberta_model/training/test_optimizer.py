@@ -1,4 +1,4 @@
-"""The optimisers against torch's own AdamW and Muon, step by step; and the learning rate."""
+"""The optimisers against torch's own AdamW and Muon, step by step."""
 
 import copy
 from typing import NamedTuple
@@ -8,9 +8,8 @@ import torch
 from small_models import our_model, small_config
 
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.recipe import OptimizerRecipe, Schedule
+from roberta_model.recipe import OptimizerRecipe
 from roberta_model.training.flat import FlatWeights, Span, group_of
-from roberta_model.training.muon import orthogonalise
 from roberta_model.training.optimizer import Optimizer
 from roberta_model.training.step_sums import StepSums
 
@@ -289,46 +288,3 @@ def test_muon_leaves_everything_else_to_adam() -> None:
         assert same == (group != "matrices"), name
         moved = (ends["adam"][name] - parameter.detach()).abs().mean().item()
         assert moved == pytest.approx(0.1 if group == "embeddings" else 0.02, rel=0.4), name
-
-
-def test_orthogonalised_matrices_keep_their_directions() -> None:
-    """Singular values come close to 1, wide or tall; the singular vectors stay; 0 stays 0."""
-    for shape in ((3, 16, 40), (3, 40, 16)):
-        drawn = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
-        made = orthogonalise(drawn)
-        values = torch.linalg.svdvals(made)
-        assert values.min() > 0.5
-        assert values.max() < 1.3
-        left, _, right = torch.linalg.svd(drawn, full_matrices=False)
-        core = left.transpose(1, 2) @ made @ right.transpose(1, 2)
-        off = core - torch.diag_embed(core.diagonal(dim1=1, dim2=2))
-        assert off.abs().max() < 1e-3
-    assert not orthogonalise(torch.zeros(1, 4, 4)).any()
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        (Schedule("linear", 0.1), {0: 0.1, 4: 0.5, 9: 1.0, 10: 1.0, 55: 0.5, 99: 1 / 90}),
-        (Schedule("linear", 0.0), {0: 1.0, 1: 1.0, 50: 50 / 99, 99: 1 / 99}),
-        (Schedule("constant", 0.1), {0: 0.1, 9: 1.0, 50: 1.0, 99: 1.0}),
-        (Schedule("wsd", 0.1, 0.2), {0: 0.1, 9: 1.0, 79: 1.0, 80: 1.0, 90: 0.5, 99: 0.05}),
-    ],
-)
-def test_the_rate_warms_up_and_decays(schedule: Schedule, expected: dict[int, float]) -> None:
-    """The end points a reader expects: 1/10 at once, the peak after warm-up, 0 behind the end."""
-    for step, factor in expected.items():
-        assert schedule.factor(step, 100) == pytest.approx(factor), step
-    factors = [schedule.factor(step, 100) for step in range(100)]
-    assert max(factors) == 1.0
-    assert min(factors) > 0
-    if schedule.type != "constant":
-        assert schedule.factor(100, 100) == 0
-
-
-@pytest.mark.parametrize("kind", ["linear", "constant", "wsd"])
-@pytest.mark.parametrize("total_steps", [1, 2, 3, 7])
-def test_a_very_short_training_has_a_rate_too(kind: str, total_steps: int) -> None:
-    """A trial run of a step or two neither divides by zero nor trains at rate 0."""
-    factors = [Schedule(kind).factor(step, total_steps) for step in range(total_steps)]
-    assert all(0 < factor <= 1 for factor in factors)
