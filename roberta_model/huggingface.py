@@ -140,11 +140,11 @@ def load_encoder(folder: Path) -> Encoder:
     return _filled(model, folder)
 
 
-def load_with_head(folder: Path, kind: type[Head]) -> RobertaWithHead:
-    """Read the encoder of a RoBERTa folder and its head of a kind, in fp32, for inference.
+def load_shape(folder: Path, kind: type[Head]) -> RobertaWithHead:
+    """The model that a folder's `config.json` describes with a head of a kind, without weights.
 
     Raises:
-        ValueError: Weights are missing, the head's too, of other shapes, or not in safetensors.
+        ValueError: There is no `config.json`, or it is not of a model we can compute.
     """
     config, values = load_config(folder), read_config(folder)
     with torch.device("meta"):
@@ -152,8 +152,16 @@ def load_with_head(folder: Path, kind: type[Head]) -> RobertaWithHead:
             head = kind.from_huggingface(config, values)
         except ValueError as problem:
             raise ValueError(f"{folder / 'config.json'}: {problem}") from problem
-        model = head.on_encoder(config)
-    return _filled(model, folder)
+        return head.on_encoder(config)
+
+
+def load_with_head(folder: Path, kind: type[Head]) -> RobertaWithHead:
+    """Read the encoder of a RoBERTa folder and its head of a kind, in fp32, for inference.
+
+    Raises:
+        ValueError: Weights are missing, the head's too, of other shapes, or not in safetensors.
+    """
+    return _filled(load_shape(folder, kind), folder)
 
 
 def load_under_head(folder: Path, head: Head) -> RobertaWithHead:
@@ -210,8 +218,8 @@ def _read_safetensors(folder: Path) -> dict[str, Tensor]:
     elif any(folder.glob("*.bin")):
         raise ValueError(
             f"{folder}: the weights are a pickle (.bin), which can run code when it is read. "
-            "Convert them once with stock transformers: "
-            "RobertaForMaskedLM.from_pretrained(folder).save_pretrained(new_folder)"
+            "Convert them once with stock transformers: load the folder with its own class, then "
+            "model.save_pretrained(new_folder)"
         )
     else:
         raise ValueError(f"{folder}: there is no model.safetensors")

@@ -109,9 +109,10 @@ def planned_model(config: Config) -> "ModelConfig":
     section = config.model
     try:
         if section.source_folder is not None:
-            from roberta_model.huggingface import load_config
+            from roberta_model.huggingface import load_shape
+            from roberta_model.masked_lm import MaskedLMHead
 
-            return load_config(Path(section.source_folder).expanduser())
+            return load_shape(Path(section.source_folder).expanduser(), MaskedLMHead).config
         return ModelConfig(
             vocab_size=config.tokenizer.vocab_size,
             max_row_tokens=section.max_row_tokens or config.pack.row_tokens,

@@ -1,5 +1,6 @@
 """What `roberta plan` says of a training's disk and size, held against real ones."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,4 +74,13 @@ def test_a_model_to_continue_from_has_its_own_size(tmp_path: Path) -> None:
     config = config_with(model={"from": str(tmp_path / "given")})
     assert planned_model(config).num_parameters == shape.num_parameters
     with pytest.raises(UserError, match="no config.json"):
+        planned_model(config_with(model={"from": str(tmp_path)}))
+
+
+def test_a_decoder_of_its_own_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """Masked-LM training ties it to the embeddings: the plan says so, not the training process."""
+    save_model(RobertaMaskedLM(ModelConfig(300, 1, 16, 2, 24, max_row_tokens=16)), tmp_path)
+    place = tmp_path / "config.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "tie_word_embeddings": False}))
+    with pytest.raises(UserError, match="tie_word_embeddings: False"):
         planned_model(config_with(model={"from": str(tmp_path)}))
