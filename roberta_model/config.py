@@ -29,7 +29,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A RoBERTa encoder with a masked-LM head.
+    """The shape of a RoBERTa encoder, whatever head stands on it.
 
     Attributes:
         max_row_tokens: Longest input; positions padding_idx + 1 ... padding_idx + this.
@@ -61,13 +61,12 @@ class ModelConfig:
 
     @property
     def num_parameters(self) -> int:
-        """Weights of the encoder and its head, the tied decoder counted once."""
+        """Weights of the encoder."""
         D, inner = self.width, self.feedforward_width
         # Matrices with their biases; a LayerNorm has 2 D weights.
         layer = 4 * (D * D + D) + (D * inner + inner) + (inner * D + D) + 4 * D
         embeddings = (self.vocab_size + self.max_row_tokens + self.pad_id + 1) * D + D + 2 * D
-        head = D * D + D + 2 * D + self.vocab_size
-        return embeddings + self.num_layers * layer + head
+        return embeddings + self.num_layers * layer
 
     @property
     def num_matrix_parameters(self) -> int:
@@ -79,9 +78,8 @@ class ModelConfig:
         return asdict(self)
 
     def to_huggingface(self) -> dict[str, Any]:
-        """The `config.json` of a stock `RobertaForMaskedLM`."""
+        """What a stock `config.json` says of the encoder."""
         return {
-            "architectures": ["RobertaForMaskedLM"],
             "model_type": "roberta",
             "vocab_size": self.vocab_size,
             "hidden_size": self.width,
@@ -99,7 +97,6 @@ class ModelConfig:
             "bos_token_id": self.bos_id,
             "pad_token_id": self.pad_id,
             "eos_token_id": self.eos_id,
-            "tie_word_embeddings": True,
             "torch_dtype": "float32",
         }
 
@@ -116,7 +113,6 @@ class ModelConfig:
             "position_embedding_type": "absolute",
             "type_vocab_size": 1,
             "is_decoder": False,
-            "tie_word_embeddings": True,
         }
         for name, value in expected.items():
             found = values.get(name, value if name != "model_type" else None)

@@ -1,4 +1,4 @@
-"""RoBERTa's encoder (Liu et al. 2019) in plain torch: post-norm, learned positions.
+"""RoBERTa's encoder (Liu et al. 2019) in plain torch: post-norm, learned positions; no head.
 
     ids ──▶ embeddings ──▶ [attention ──▶ + ──▶ norm ──▶ MLP ──▶ + ──▶ norm] x layers
 
@@ -11,6 +11,7 @@ Shape letters: B rows, T tokens in a row, D width, H heads, K width of one head.
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -191,3 +192,61 @@ def padding_bias(
     bias_BT = torch.zeros(mask_BT.shape, dtype=like, device=mask_BT.device)
     bias_BT.masked_fill_(~mask_BT.bool(), torch.finfo(like).min)
     return bias_BT[:, None, None, :]
+
+
+class Encoder(nn.Module):
+    """Embeddings and layers. What stands on it is none of its business, see `heads`.
+
+    forward(input_ids_BT, attention_mask_BT=None) -> BTD, the last layer's hidden states
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+
+    def encode(
+        self,
+        input_ids_BT: Tensor,
+        lengths_B: Tensor | None = None,
+        attention_mask_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states BTD. Padding is hidden by lengths or by a mask (1 = read)."""
+        x_BTD, bias, last = self._to_last_layer(input_ids_BT, lengths_B, attention_mask_BT)
+        hidden: Tensor = last(x_BTD, bias)
+        return hidden
+
+    def encode_at(
+        self,
+        input_ids_BT: Tensor,
+        positions_M: Tensor,
+        lengths_B: Tensor | None = None,
+        most_in_row: int | None = None,
+    ) -> Tensor:
+        """Hidden states MD at some positions: the last layer is computed for these alone.
+
+        Args:
+            input_ids_BT: Token ids.
+            positions_M: Ascending indices into the flattened B x T.
+            lengths_B: Real tokens of each row; None when all are.
+            most_in_row: The most positions that one row has, if known.
+        """
+        x_BTD, bias, last = self._to_last_layer(input_ids_BT, lengths_B, None)
+        places = Places.of(positions_M, input_ids_BT.shape[1], most_in_row)
+        return last.at(x_BTD, places, bias)
+
+    def _to_last_layer(
+        self, input_ids_BT: Tensor, lengths_B: Tensor | None, attention_mask_BT: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Layer]:
+        """The hidden states before the last layer, the attention bias, and that layer."""
+        x_BTD: Tensor = self.embeddings(input_ids_BT)
+        T = input_ids_BT.shape[1]
+        bias = padding_bias(T, lengths_B, attention_mask_BT, x_BTD.dtype)
+        for layer in self.layers[:-1]:
+            x_BTD = layer(x_BTD, bias)
+        return x_BTD, bias, cast(Layer, self.layers[-1])
+
+    def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> Tensor:
+        """Hidden states BTD, as stock `RobertaModel` gives them."""
+        return self.encode(input_ids_BT, attention_mask_BT=attention_mask_BT)

@@ -1,22 +1,35 @@
-"""The encoder with its masked-LM head: the head runs on chosen positions only.
+"""The masked LM: an encoder with its head, which runs on chosen positions only.
 
-The decoder's weights are the word embeddings themselves (tied), so they are one parameter.
+The decoder's weights are the word embeddings themselves (tied), so they are one parameter, and
+a folder does not hold them a second time.
 
 Shape letters: B rows, T tokens in a row, D width, N positions, V vocabulary.
 """
 
-from typing import cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig
-from roberta_model.encoder import Embeddings, Layer, Places, padding_bias
+from roberta_model.heads import Head, RobertaWithHead
+from roberta_model.huggingface import load_with_head
 
 
-class Head(nn.Module):
-    """RoBERTa's LM head: dense, gelu, norm, then the (tied) decoder with a bias."""
+class MaskedLMHead(Head):
+    """RoBERTa's LM head: dense, gelu, norm, then the encoder's word embeddings and a bias."""
+
+    architecture = "RobertaForMaskedLM"
+    name = "lm_head"
+    stock_names: ClassVar[Mapping[str, str]] = {
+        "dense.": "lm_head.dense.",
+        "norm.": "lm_head.layer_norm.",
+        "bias": "lm_head.bias",
+    }
+    other_names: ClassVar[Mapping[str, str]] = {"lm_head.bias": "lm_head.decoder.bias"}
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -24,74 +37,61 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
+    @classmethod
+    def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
+        """The head of a masked LM.
+
+        Raises:
+            ValueError: It has a decoder of its own.
+        """
+        tied = values.get("tie_word_embeddings")
+        if tied not in (None, True):
+            raise ValueError(
+                f"config.json says tie_word_embeddings: {tied!r}; only True is supported"
+            )
+        return cls(config)
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """That the decoder is the word embeddings."""
+        return {**super().to_huggingface(), "tie_word_embeddings": True}
+
+    def on_encoder(self, config: ModelConfig) -> "RobertaMaskedLM":
+        """A new encoder with this head on it, its decoder the encoder's word embeddings."""
+        return RobertaMaskedLM(config, self)
+
     def transform(self, hidden_ND: Tensor) -> Tensor:
         """What the decoder is applied to, ND."""
         transformed: Tensor = self.norm(F.gelu(self.dense(hidden_ND)))
         return transformed
 
 
-class RobertaMaskedLM(nn.Module):
+class RobertaMaskedLM(RobertaWithHead):
     """RoBERTa for masked language modelling.
 
-    forward(input_ids_BT, attention_mask_BT=None) -> logits_BTV, as stock
+    forward(input_ids_BT, attention_mask_BT=None) -> logits_BTV, as stock; training and scoring
+    ask for `encode_at` and `head` instead.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
-        self.lm_head = Head(config)
+    lm_head: MaskedLMHead
 
-    def encode(
-        self,
-        input_ids_BT: Tensor,
-        lengths_B: Tensor | None = None,
-        attention_mask_BT: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states BTD. Padding is hidden by lengths or by a mask (1 = read)."""
-        x_BTD, bias, last = self._to_last_layer(input_ids_BT, lengths_B, attention_mask_BT)
-        hidden: Tensor = last(x_BTD, bias)
-        return hidden
+    def __init__(self, config: ModelConfig, head: MaskedLMHead | None = None) -> None:
+        super().__init__(config, head or MaskedLMHead(config))
 
-    def encode_at(
-        self,
-        input_ids_BT: Tensor,
-        positions_M: Tensor,
-        lengths_B: Tensor | None = None,
-        most_in_row: int | None = None,
-    ) -> Tensor:
-        """Hidden states MD at some positions: the last layer is computed for these alone.
-
-        Args:
-            input_ids_BT: Token ids.
-            positions_M: Ascending indices into the flattened B x T.
-            lengths_B: Real tokens of each row; None when all are.
-            most_in_row: The most positions that one row has, if known.
-        """
-        x_BTD, bias, last = self._to_last_layer(input_ids_BT, lengths_B, None)
-        places = Places.of(positions_M, input_ids_BT.shape[1], most_in_row)
-        return last.at(x_BTD, places, bias)
-
-    def _to_last_layer(
-        self, input_ids_BT: Tensor, lengths_B: Tensor | None, attention_mask_BT: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Layer]:
-        """The hidden states before the last layer, the attention bias, and that layer."""
-        x_BTD: Tensor = self.embeddings(input_ids_BT)
-        T = input_ids_BT.shape[1]
-        bias = padding_bias(T, lengths_B, attention_mask_BT, x_BTD.dtype)
-        for layer in self.layers[:-1]:
-            x_BTD = layer(x_BTD, bias)
-        return x_BTD, bias, cast(Layer, self.layers[-1])
-
-    def head(self, hidden_ND: Tensor) -> Tensor:
-        """Logits NV of some hidden states."""
-        return self.decode(self.lm_head.transform(hidden_ND))
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits NV of some hidden states ND."""
+        return self.decode(self.lm_head.transform(hidden))
 
     def decode(self, transformed_ND: Tensor) -> Tensor:
         """The tied decoder: logits NV."""
         return F.linear(transformed_ND, self.embeddings.word.weight, self.lm_head.bias)
 
-    def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> Tensor:
-        """Logits of every position; training asks for `encode` and `head` instead."""
-        return self.head(self.encode(input_ids_BT, attention_mask_BT=attention_mask_BT))
+
+def load_masked_lm(folder: Path) -> RobertaMaskedLM:
+    """Read a Hugging Face RoBERTa folder as a masked LM, in fp32, ready for inference.
+
+    Raises:
+        ValueError: Weights are missing, the head's too, of other shapes, or not in safetensors.
+    """
+    model = load_with_head(folder, MaskedLMHead)
+    assert isinstance(model, RobertaMaskedLM)
+    return model

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from roberta_model.data.batches import masked_batch
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kinds_of
 from roberta_model.recipe import MaskingRecipe
@@ -72,7 +72,7 @@ def masked_loss(
     Returns:
         Sums in float64 by kind of position; the same on every call with the same number of threads.
     """
-    recipe = recipe or MaskingRecipe()
+    masking = Masking(tables, recipe or MaskingRecipe(), seed=0, purpose=_HELD_OUT)
     num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
     numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
     numbers = numbers[num_rows * part[0] // part[1] : num_rows * (part[0] + 1) // part[1]]
@@ -82,9 +82,7 @@ def masked_loss(
     with _scoring(model) as (encoder, device):
         for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
-            batch = masked_batch(
-                rows, chosen, np.zeros_like(chosen), 0, recipe, tables, recipe.rate, _HELD_OUT
-            ).to(device)
+            batch = masked_batch(rows, chosen, np.zeros_like(chosen), masking).to(device)
             hidden_MD = encoder.encode_at(
                 batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
             )

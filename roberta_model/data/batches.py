@@ -1,6 +1,6 @@
 """Masked batches of a run: which rows a step sees, hidden how, as tensors.
 
-    SampleOrder ──(epochs, rows)──▶ PackedRows ──tokens──▶ mask_rows ──▶ MaskedBatch
+    SampleOrder ──(epochs, rows)──▶ PackedRows ──tokens──▶ Masking ──▶ MaskedBatch
 
 A batch is a pure function of (step, start, stop), so each process and each accumulation step
 asks for its own span of the global batch and nothing is skipped or replayed on resume. The
@@ -11,7 +11,7 @@ parts are numpy and Arrow calls, so no second process and no pickling is needed.
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.data.masking import Masking
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
-from roberta_model.recipe import MaskingRecipe
 
 Span = tuple[int, int, int]  # step, start, stop
 
@@ -71,9 +70,7 @@ class MaskedBatches:
     Args:
         rows: The packed data.
         order: Which rows each step sees.
-        tables: What masking knows of the vocabulary.
-        recipe: How much is hidden, and how.
-        seed: The run's seed.
+        masking: How they are hidden.
         total_steps: Steps of the whole run, over which the masking rate moves.
     """
 
@@ -81,9 +78,7 @@ class MaskedBatches:
         self,
         rows: PackedRows,
         order: SampleOrder,
-        tables: MaskingTables,
-        recipe: MaskingRecipe,
-        seed: int,
+        masking: Masking,
         total_steps: int,
     ) -> None:
         if order.num_rows != rows.num_rows:
@@ -92,20 +87,16 @@ class MaskedBatches:
             )
         self.rows = rows
         self.order = order
-        self.tables = tables
-        self.recipe = recipe
-        self.seed = seed
+        self.masking = masking
         self.total_steps = total_steps
 
     def batch(self, step: int, start: int = 0, stop: int | None = None) -> MaskedBatch:
         """Return samples start..stop of the global batch of a step."""
         epochs, numbers = self.order.rows_of(step, start, stop)
-        rate = self.recipe.rate_at(step, self.total_steps)
-        return masked_batch(
-            self.rows, numbers, epochs, self.seed, self.recipe, self.tables, rate, "masking"
-        )
+        rate = self.masking.recipe.rate_at(step, self.total_steps)
+        return masked_batch(self.rows, numbers, epochs, self.masking, rate)
 
-    def iterate(self, spans: Iterable[Span], ahead: int = 4) -> Iterator[MaskedBatch]:
+    def iterate(self, spans: Iterable[Span], ahead: int = 4) -> Generator[MaskedBatch]:
         """Yield the batch of each (step, start, stop), preparing the next ones meanwhile.
 
         An error in the preparation is raised here, at its turn. The thread ends with the
@@ -122,11 +113,8 @@ def masked_batch(
     rows: PackedRows,
     numbers_B: NDArray[np.int64],
     epochs_B: NDArray[np.int64],
-    seed: int,
-    recipe: MaskingRecipe,
-    tables: MaskingTables,
-    rate: float,
-    purpose: str,
+    masking: Masking,
+    rate: float | None = None,
 ) -> MaskedBatch:
     """Read rows, hide tokens, and drop the columns that are padding in every row.
 
@@ -134,11 +122,8 @@ def masked_batch(
         rows: The packed data.
         numbers_B: Which rows.
         epochs_B: The epoch of each, which its mask depends on.
-        seed: The run's seed.
-        recipe: Shares and word masking.
-        tables: What masking knows of the vocabulary.
-        rate: Share of the maskable tokens to choose.
-        purpose: Keeps training and held-out masks apart.
+        masking: How they are hidden.
+        rate: Share of the maskable tokens to choose, where it is not the recipe's first one.
 
     Returns:
         The batch on the CPU; the width is a multiple of 8 or the full row.
@@ -148,29 +133,21 @@ def masked_batch(
     longest = int(lengths_B.max(initial=0))
     is_full = bool((lengths_B == rows.row_tokens).all())
     width = min(-(-max(longest, 1) // _TRIM_MULTIPLE) * _TRIM_MULTIPLE, rows.row_tokens)
-    input_ids_BT, positions_M, targets_M = mask_rows(
-        tokens_BT[:, :width],
-        None if is_full else lengths_B,
-        epochs_B,
-        numbers_B,
-        seed,
-        recipe,
-        tables,
-        rate,
-        purpose,
+    hidden = masking.hide(
+        tokens_BT[:, :width], None if is_full else lengths_B, epochs_B, numbers_B, rate
     )
     return MaskedBatch(
-        torch.from_numpy(input_ids_BT),
+        torch.from_numpy(hidden.input_ids_BT),
         None if is_full else torch.from_numpy(lengths_B.astype(np.int64)),
-        torch.from_numpy(positions_M),
-        torch.from_numpy(targets_M),
-        int(np.bincount(positions_M // width).max(initial=1)),
+        torch.from_numpy(hidden.positions_M),
+        torch.from_numpy(hidden.targets_M),
+        int(np.bincount(hidden.positions_M // width).max(initial=1)),
     )
 
 
 def _prepared(
     make: Callable[[int, int, int], MaskedBatch], spans: Iterable[Span], ahead: int
-) -> Iterator[MaskedBatch]:
+) -> Generator[MaskedBatch]:
     """Yield make(*span) for each span, made in a thread that stays at most `ahead` in front."""
     if ahead < 1:
         raise ValueError(f"at least one batch must be prepared ahead, not {ahead}")

@@ -10,7 +10,7 @@ Shapes: B rows, T tokens in a row, M chosen positions. Positions index the flatt
 import numpy as np
 from numpy.typing import NDArray
 
-from roberta_model.data.randomness import Words, unit_interval
+from roberta_model.data.randomness import Bits, unit_interval
 
 Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -19,18 +19,32 @@ MAX_ROW_TOKENS = 1 << 16
 _POSITION = np.uint64(MAX_ROW_TOKENS - 1)
 
 
-def target_counts(sizes_B: Int64s, rate: float, words_B: Words) -> Int64s:
+def target_counts(sizes_B: Int64s, rate: float, bits_B: Bits) -> Int64s:
     """Return how many of each row's maskable tokens to choose: floor(rate x n + u), at least 1.
 
     Randomised rounding (as in fairseq) keeps the mean at rate x n; the minimum of one, for rows
     that have a maskable token at all, keeps very short rows from teaching nothing.
+
+    15 % of 10 tokens are 1.5: with u = 1/4 that is 1 token, with u = 3/4 it is 2.
+
+    >>> quarters_B = np.array([1, 3, 3], dtype=np.uint64) << np.uint64(62)
+    >>> target_counts(np.array([10, 10, 0]), 0.15, quarters_B)
+    array([1, 2, 0])
     """
-    counts_B = np.floor(rate * sizes_B + unit_interval(words_B)).astype(np.int64)
+    counts_B = np.floor(rate * sizes_B + unit_interval(bits_B)).astype(np.int64)
     return np.clip(counts_B, np.minimum(sizes_B, 1), sizes_B)
 
 
-def choose_tokens(maskable_BT: Bools, counts_B: Int64s, keys_BT: Words) -> Int64s:
-    """Return the positions of exactly counts_B tokens of each row, ascending, each as likely."""
+def choose_tokens(maskable_BT: Bools, counts_B: Int64s, keys_BT: Bits) -> Int64s:
+    """Return the positions of exactly counts_B tokens of each row, ascending, each as likely.
+
+    Of <s> a b c d </s> the two with the smallest keys that are no special tokens:
+
+    >>> maskable_BT = np.array([[False, True, True, True, True, False]])
+    >>> keys_BT = np.array([[9, 50, 20, 40, 10, 1]], dtype=np.uint64) << np.uint64(32)
+    >>> choose_tokens(maskable_BT, np.array([2]), keys_BT)
+    array([2, 4])
+    """
     ranked_BT = _rank(maskable_BT, keys_BT)
     most = max(int(counts_B.max(initial=0)), 1)
     first_BK = ranked_BT[:, :most]
@@ -45,8 +59,8 @@ def choose_words(
     starts_BT: Bools,
     maskable_BT: Bools,
     counts_B: Int64s,
-    keys_BT: Words,
-    arcs_B: Words,
+    keys_BT: Bits,
+    arcs_B: Bits,
     max_word_tokens: int,
 ) -> tuple[Int64s, Int64s]:
     """Choose whole words of about counts_B tokens in all.
@@ -56,12 +70,23 @@ def choose_words(
     chance counts_B / n, whatever its length, so the mean is exact. Where none starts there
     (one long word, a short arc) the first in the order is taken.
 
+    Two words of two tokens each, `a b` and `c d` in <s> a b c d </s>. The key of c is smaller,
+    so they lie as c d a b; an arc of two tokens that begins a quarter of the way, at d, holds
+    the start of a:
+
+    >>> maskable_BT = np.array([[False, True, True, True, True, False]])
+    >>> starts_BT = np.array([[True, True, False, True, False, True]])
+    >>> keys_BT = np.array([[9, 50, 20, 40, 10, 1]], dtype=np.uint64) << np.uint64(32)
+    >>> quarter_B = np.array([1 << 62], dtype=np.uint64)
+    >>> choose_words(starts_BT, maskable_BT, np.array([2]), keys_BT, quarter_B, 8)
+    (array([1, 2]), array([1, 1]))
+
     Args:
         starts_BT: Where words begin; tokens that are not maskable stand alone.
         maskable_BT: Tokens that may be chosen.
         counts_B: Tokens to choose, at most n.
-        keys_BT: Random words; those of word starts order the words.
-        arcs_B: Random words that place the arcs.
+        keys_BT: Random bits; those of word starts order the words.
+        arcs_B: Random bits that place the arcs.
         max_word_tokens: Longer words are cut into consecutive pieces of this size.
 
     Returns:
@@ -80,7 +105,7 @@ def choose_words(
     return _spread(chosen, sizes_BT.take(chosen), sizes_BT.size)
 
 
-def _rank(candidates_BT: Bools, keys_BT: Words) -> Words:
+def _rank(candidates_BT: Bools, keys_BT: Bits) -> Bits:
     """Sort each row's candidates by their random bits; what is no candidate comes last."""
     ranked_BT = candidates_BT.astype(np.uint64)
     ranked_BT -= np.uint64(1)  # 0 for candidates, all bits set for the rest
@@ -91,7 +116,7 @@ def _rank(candidates_BT: Bools, keys_BT: Words) -> Words:
     return ranked_BT
 
 
-def _positions(ranked_BW: Words, num_columns: int) -> Int64s:
+def _positions(ranked_BW: Bits, num_columns: int) -> Int64s:
     """Return the flat position of each ranked key."""
     positions_BW = (ranked_BW & _POSITION).view(np.int64)
     positions_BW += np.arange(len(positions_BW))[:, None] * num_columns
@@ -135,7 +160,7 @@ def _in_arc(
     num_words_B: Int64s,
     totals_B: Int64s,
     counts_B: Int64s,
-    arcs_B: Words,
+    arcs_B: Bits,
 ) -> Bools:
     """Return which of the words, in their order around the circle, start within the arc."""
     is_word_BW = np.arange(sizes_BW.shape[1]) < num_words_B[:, None]

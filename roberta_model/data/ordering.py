@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from roberta_model.data.randomness import Indices, random_words
+from roberta_model.data.randomness import Indices, random_bits
 
 Int64s = NDArray[np.int64]
 
@@ -58,8 +58,8 @@ def _shuffle_cells(seed: int, epochs: NDArray[np.integer], cells: Int64s, num_ro
     for round_number in range(_NUM_ROUNDS):
         fixed, size = (down, width) if round_number % 2 == 0 else (across, height)
         # 32 bits modulo a grid side (below 2^31 for any corpus) is even enough, and int64-safe.
-        words = random_words(seed, "row order", epochs, round_number, fixed)
-        shift = (words >> np.uint64(32)).astype(np.int64)
+        bits = random_bits(seed, "row order", epochs, round_number, fixed)
+        shift = (bits >> np.uint64(32)).astype(np.int64)
         if round_number % 2 == 0:
             across = (across + shift) % size
         else:

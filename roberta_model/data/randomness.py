@@ -15,7 +15,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
+Bits = NDArray[np.uint64]  # 64 random ones in each element
 Indices = int | np.integer | NDArray[np.integer]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -31,22 +31,22 @@ def _stream_key(seed: int, purpose: str | int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def mix_in(state: Words, index: Indices) -> Words:
-    """Return new random words for the words of an earlier draw and one more index."""
+def mix_in(state: Bits, index: Indices) -> Bits:
+    """Return new random bits for the bits of an earlier draw and one more index."""
     with np.errstate(over="ignore"):
-        words = (np.atleast_1d(index).astype(np.uint64) + np.uint64(1)) * _GOLDEN + state
-    scratch = words >> _SHIFT_30
-    words ^= scratch
-    words *= _MIX_1
-    np.right_shift(words, _SHIFT_27, out=scratch)
-    words ^= scratch
-    words *= _MIX_2
-    np.right_shift(words, _SHIFT_31, out=scratch)
-    words ^= scratch
-    return words
+        bits = (np.atleast_1d(index).astype(np.uint64) + np.uint64(1)) * _GOLDEN + state
+    scratch = bits >> _SHIFT_30
+    bits ^= scratch
+    bits *= _MIX_1
+    np.right_shift(bits, _SHIFT_27, out=scratch)
+    bits ^= scratch
+    bits *= _MIX_2
+    np.right_shift(bits, _SHIFT_31, out=scratch)
+    bits ^= scratch
+    return bits
 
 
-def random_words(seed: int, purpose: str | int, *indices: Indices) -> Words:
+def random_bits(seed: int, purpose: str | int, *indices: Indices) -> Bits:
     """Return 64 random bits for every combination of the broadcast indices.
 
     Args:
@@ -66,9 +66,9 @@ def random_words(seed: int, purpose: str | int, *indices: Indices) -> Words:
 
 def uniform(seed: int, purpose: str | int, *indices: Indices) -> NDArray[np.float64]:
     """Return float64 in [0, 1) for every combination of the broadcast indices."""
-    return unit_interval(random_words(seed, purpose, *indices))
+    return unit_interval(random_bits(seed, purpose, *indices))
 
 
-def unit_interval(words: Words) -> NDArray[np.float64]:
-    """Turn random words into float64 in [0, 1), from their top 53 bits."""
-    return (words >> np.uint64(11)).astype(np.float64) * _TO_UNIT
+def unit_interval(bits: Bits) -> NDArray[np.float64]:
+    """Turn 64 random bits into float64 in [0, 1), by the top 53 of them."""
+    return (bits >> np.uint64(11)).astype(np.float64) * _TO_UNIT

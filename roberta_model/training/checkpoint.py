@@ -16,8 +16,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roberta_model.config import ModelConfig
-from roberta_model.huggingface import load_model, save_weights
+from roberta_model.architectures import load_model
+from roberta_model.encoder import Encoder
+from roberta_model.huggingface import save_weights
 
 RECORD = "checkpoint.json"
 LOSSES = "losses.jsonl"
@@ -25,8 +26,8 @@ LOSSES = "losses.jsonl"
 
 def write_checkpoint(
     folder: Path,
+    model: Encoder,
     weights: Mapping[str, Tensor],
-    config: ModelConfig,
     optimizer: Mapping[str, Tensor],
     losses: str,
     facts: Mapping[str, Any],
@@ -35,8 +36,8 @@ def write_checkpoint(
 
     Args:
         folder: Its final place; the parent exists.
+        model: What the weights are of; its own may be rounded.
         weights: fp32 weights by our names; written under stock names.
-        config: The model's shape.
         optimizer: The optimiser's state.
         losses: JSON lines of the steps since the last checkpoint.
         facts: The step and what else identifies the training's state.
@@ -46,7 +47,7 @@ def write_checkpoint(
     """
     hidden = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
-        save_weights(weights, config, hidden)
+        save_weights(model, weights, hidden)
         save_file(dict(optimizer), str(hidden / "optimizer.safetensors"))
         (hidden / LOSSES).write_text(losses, encoding="utf-8")
         files = {path.name: _flushed_digest(path) for path in sorted(hidden.iterdir())}

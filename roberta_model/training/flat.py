@@ -1,10 +1,10 @@
-"""All weights of a model as one vector, and the sum of their gradients as another.
+"""All weights of a model as one vector.
 
     parameters (views) ◀── compute, bf16 or fp32 ◀── master, fp32
-    gradients of each micro-batch ──▶ gradient, fp32 [ all weights | extras ]
 
-So an update is a few large vector operations, one all-reduce moves everything, and a checkpoint
-is a few arrays. What turns gradients into new weights is no business of this module.
+So an update is a few large vector operations, and a checkpoint is a few arrays. Gradients are
+summed in a vector of the same order, see `step_sums`; what turns them into new weights is an
+update of a span of both, see `optimizer`. Neither is any business of this module.
 """
 
 from collections.abc import Iterable
@@ -55,12 +55,8 @@ class FlatWeights:
 
     Attributes:
         master: fp32 weights, flat, group after group.
-        gradient: fp32 sum of gradients, flat, with `num_extras` more numbers at its end that
-            travel with the one all-reduce of a step.
         spans: The groups that the model has, in flat order.
     """
-
-    num_extras = 3
 
     def __init__(self, model: nn.Module, compute: torch.dtype) -> None:
         named = sorted(
@@ -72,59 +68,24 @@ class FlatWeights:
         self.spans = _spans(named)
         self.master = torch.cat([p.detach().float().flatten() for p in self.parameters])
         self.compute = self.master if compute == torch.float32 else self.master.to(compute)
-        for parameter, view in zip(self.parameters, self._views(self.compute), strict=True):
+        for parameter, view in zip(self.parameters, self.views(self.compute), strict=True):
             parameter.data = view
-        self.gradient = self.master.new_zeros(len(self.master) + self.num_extras)
-        self._sums = self._views(self.gradient[: len(self.master)])
-        self._is_empty = True
 
-    def _views(self, flat: Tensor) -> list[Tensor]:
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """A vector of all weights' order, cut into the parameters' shapes."""
         sizes = [shape.numel() for shape in self.shapes]
         parts = torch.split(flat, sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def collect(self) -> None:
-        """Add the gradients of one backward pass to the flat sum, and forget them."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        assert len(gradients) == len(self.parameters), "every weight takes part in the loss"
-        if self._is_empty:
-            torch._foreach_copy_(self._sums, gradients)
-        else:
-            torch._foreach_add_(self._sums, gradients)
-        self._is_empty = False
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def clear(self) -> None:
-        """Begin a new step: the next `collect` overwrites the sum."""
-        self._is_empty = True
-
-    def zero(self) -> None:
-        """An all-zero sum, for a process that has no rows in this step."""
-        self.gradient.zero_()
-        self._is_empty = False
-
-    def scale_gradient(self, scale: Tensor | float) -> float:
-        """Multiply the summed gradient, e.g. by one over its tokens; its norm after that."""
-        gradient = self.gradient[: len(self.master)]
-        gradient.mul_(scale)
-        return float(torch.linalg.vector_norm(gradient))
-
-    def clip_gradient(self, norm: float, limit: float | None) -> None:
-        """Shorten a gradient of that norm to the limit, if there is one."""
-        if limit is not None and norm > limit:
-            self.gradient[: len(self.master)].mul_(limit / norm)
-
     @torch.no_grad()
     def publish(self) -> None:
-        """Give the model the master's new values; a new step begins."""
+        """Give the model the master's new values."""
         if self.compute is not self.master:
             self.compute.copy_(self.master)
-        self.clear()
 
     def weights(self) -> dict[str, Tensor]:
         """The fp32 weights by our parameter names, as views of the master copy."""
-        return dict(zip(self.names, self._views(self.master), strict=True))
+        return dict(zip(self.names, self.views(self.master), strict=True))
 
     @torch.no_grad()
     def load(self, weights: dict[str, Tensor]) -> None:

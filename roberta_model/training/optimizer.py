@@ -1,9 +1,11 @@
-"""From the summed gradient to new weights: each group of parameters has its update and rate.
+"""From the mean gradient to new weights: each group of parameters has its update and rate.
 
     embeddings ──▶ Adam          matrices of the layers ──▶ Adam or Muon
     head       ──▶ Adam          biases and norms       ──▶ Adam, without weight decay
 
-A further kind of update is a class with `step`, `state` and `load`, and a line in `_make`.
+A further kind of update is a class with `step`, `state` and `load`, and a line in `make`. An
+update knows a span and its part of two vectors, never the whole: whoever splits spans between
+processes, or averages the weights after each step, leaves the updates as they are.
 """
 
 from typing import Protocol
@@ -93,17 +95,19 @@ class Optimizer:
     """The updates of all groups of a model's flat weights.
 
     Args:
-        flat: The weights and the gradient.
+        flat: The weights; its master copy is updated in place.
+        gradient: The mean gradient of a step, in the order of the weights.
         recipe: Which updates, and their numbers.
     """
 
-    def __init__(self, flat: FlatWeights, recipe: OptimizerRecipe) -> None:
-        self.flat, self.recipe = flat, recipe
-        self.updates: dict[str, Update] = {span.name: self._make(span) for span in flat.spans}
+    def __init__(self, flat: FlatWeights, gradient: Tensor, recipe: OptimizerRecipe) -> None:
+        self.flat, self.gradient, self.recipe = flat, gradient, recipe
+        self.updates: dict[str, Update] = {span.name: self.make(span) for span in flat.spans}
 
-    def _make(self, span: Span) -> Update:
+    def make(self, span: Span) -> Update:
+        """The update of a span: a group, or some of its parameters."""
         weights = self.flat.master[span.start : span.stop]
-        gradient = self.flat.gradient[span.start : span.stop]
+        gradient = self.gradient[span.start : span.stop]
         recipe = self.recipe
         if recipe.kind == "muon" and span.name == "matrices":
             return Muon(
@@ -118,13 +122,15 @@ class Optimizer:
         return Adam(span, weights, gradient, recipe)
 
     def step(self, norm: float, factor: float) -> None:
-        """Clip the gradient, which has this norm, and update the weights.
+        """Clip the gradient, and update the weights, the model's too.
 
         Args:
-            norm: From `FlatWeights.scale_gradient`.
+            norm: The gradient's.
             factor: Share of the peak learning rates.
         """
-        self.flat.clip_gradient(norm, self.recipe.clip_norm)
+        limit = self.recipe.clip_norm
+        if limit is not None and norm > limit:
+            self.gradient.mul_(limit / norm)
         for update in self.updates.values():
             update.step(factor)
         self.flat.publish()

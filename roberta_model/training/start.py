@@ -23,12 +23,12 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.randomness import uniform
-from roberta_model.encoder import Layer
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.encoder import Encoder, Layer
+from roberta_model.masked_lm import MaskedLMHead, RobertaMaskedLM
 from roberta_model.recipe import StartRecipe
 
 FIRST_LAYER_OFFSETS = (-1, 1, -2, 2)
@@ -68,23 +68,29 @@ def initialise(
     if recipe.token_vectors is not None:
         give_token_vectors(model, np.load(Path(recipe.token_vectors), allow_pickle=False))
     if recipe.token_counts is not None:
-        give_frequencies(model, np.load(Path(recipe.token_counts), allow_pickle=False), special_ids)
+        counts_V = np.load(Path(recipe.token_counts), allow_pickle=False)
+        give_frequencies(model.lm_head, counts_V, special_ids)
 
 
 @torch.no_grad()
-def draw(model: RobertaMaskedLM, seed: int) -> None:
-    """Plain first weights: N(0, initializer_range), zero biases, unit norms, zero padding."""
+def draw(model: Encoder, seed: int) -> None:
+    """Plain first weights of an encoder and its head; padding has zeros."""
+    draw_weights(model, model.config.initializer_range, seed)
+    for table in (model.embeddings.word, model.embeddings.position):
+        table.weight[model.config.pad_id].zero_()
+
+
+@torch.no_grad()
+def draw_weights(module: nn.Module, std: float, seed: int) -> None:
+    """Plain first weights of any module, e.g. a new head: N(0, std), zero biases, unit norms."""
     generator = torch.Generator().manual_seed(seed)
-    std = model.config.initializer_range
-    for name, parameter in model.named_parameters():
+    for name, parameter in module.named_parameters():
         if name.endswith("norm.weight"):
             parameter.fill_(1.0)
         elif name.endswith("bias"):
             parameter.zero_()
         else:
             parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
-    for table in (model.embeddings.word, model.embeddings.position):
-        table.weight[model.config.pad_id].zero_()
 
 
 def position_width(config: ModelConfig) -> int:
@@ -107,7 +113,7 @@ def position_frequencies(config: ModelConfig, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def give_positions(model: RobertaMaskedLM, frequencies_n: Tensor) -> None:
+def give_positions(model: Encoder, frequencies_n: Tensor) -> None:
     """Position rows std sqrt(2) (cos f t, sin f t) in the last P dimensions; nothing else there.
 
     The factor gives these dimensions the variance that drawn ones have, and the type row, which
@@ -155,7 +161,7 @@ def look_next_door(
 
 
 @torch.no_grad()
-def give_token_vectors(model: RobertaMaskedLM, vectors_Vn: NDArray[np.float32]) -> None:
+def give_token_vectors(model: Encoder, vectors_Vn: NDArray[np.float32]) -> None:
     """Replace the first dimensions of the word embeddings, scaled to the drawn ones' variance.
 
     Rows of zeros (<mask>, and whatever the rows do not hold) keep their drawn values.
@@ -175,7 +181,7 @@ def give_token_vectors(model: RobertaMaskedLM, vectors_Vn: NDArray[np.float32]) 
 
 @torch.no_grad()
 def give_frequencies(
-    model: RobertaMaskedLM,
+    head: MaskedLMHead,
     counts_V: NDArray[np.int64],
     special_ids: Sequence[int] | NDArray[np.int64],
 ) -> None:
@@ -187,7 +193,7 @@ def give_frequencies(
     Raises:
         ValueError: The counts are of another vocabulary.
     """
-    bias_V = model.lm_head.bias
+    bias_V = head.bias
     if counts_V.shape != tuple(bias_V.shape):
         raise ValueError(f"{len(counts_V)} token counts for a vocabulary of {len(bias_V)}")
     smoothed_V = counts_V.astype(np.float64)

@@ -1,6 +1,6 @@
 """A model folder, opened: weights in our model, and the tokenizer beside them.
 
-    config.json, model.safetensors ──▶ RobertaMaskedLM
+    config.json, model.safetensors ──▶ RobertaMaskedLM, or the model that it names
     tokenizer.json, or vocab.json with merges.txt ──▶ tokenizers.Tokenizer
 
 Only data formats are read (JSON, text, safetensors): opening a stranger's folder never runs
@@ -8,34 +8,52 @@ code from it, so pickled weights (pytorch_model.bin) are refused with the way to
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from roberta_model.heads import RobertaWithHead
     from roberta_model.masked_lm import RobertaMaskedLM
+
+Model = TypeVar("Model", bound="RobertaWithHead")
 
 MASK = "<mask>"
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def load_folder(folder: Path | str) -> tuple["RobertaMaskedLM", "Tokenizer"]:
-    """Return (model in evaluation mode, tokenizer) of a Hugging Face RoBERTa folder.
+    """Return (masked LM in evaluation mode, tokenizer) of a Hugging Face RoBERTa folder.
 
     Raises:
         UserError: The folder or a file is missing, is not a RoBERTa's, cannot be read, or the
             tokenizer does not fit the model.
     """
-    from roberta_model.huggingface import load_model
+    from roberta_model.masked_lm import load_masked_lm
 
-    place = Path(folder)
+    return _open(Path(folder), load_masked_lm)
+
+
+def load_folder_as_named(folder: Path | str) -> tuple["RobertaWithHead", "Tokenizer"]:
+    """Return (model with the head that its `config.json` names, tokenizer), as load_folder does.
+
+    Raises:
+        UserError: As load_folder; or the head is none that we know.
+    """
+    from roberta_model.architectures import load_model
+
+    return _open(Path(folder), load_model)
+
+
+def _open(place: Path, load: Callable[[Path], "Model"]) -> tuple["Model", "Tokenizer"]:
     _require_files(place)
     tokenizer = load_tokenizer(place)
     try:
-        model = load_model(place)
+        model = load(place)
     except (ValueError, OSError) as problem:
         raise UserError(f"{place}: the model cannot be loaded: {problem}") from problem
     known, sized = tokenizer.get_vocab_size(with_added_tokens=True), model.config.vocab_size

@@ -1,8 +1,8 @@
 """The export gate: stock `transformers`, in its own process, must agree with our model.
 
-The other process knows nothing of ours: it loads the folder with `RobertaForMaskedLM` and
-`AutoTokenizer` as any user would, and writes down logits and token ids. Here they are compared
-with what our own code computes from the same folder.
+The other process knows nothing of ours: it loads the folder with the class that its `config.json`
+names and `AutoTokenizer` as any user would, and writes down logits and token ids. Here they are
+compared with what our own code computes from the same folder, whatever head the model has.
 
 Run as a module, this file is that other process:
     python -m tasks.publishing.stock_check FOLDER REQUEST.json ANSWER.npz
@@ -34,9 +34,9 @@ def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = T
     """
     import torch
 
-    from tasks.inference.model_folder import load_folder
+    from tasks.inference.model_folder import load_folder_as_named
 
-    model, tokenizer = load_folder(folder)
+    model, tokenizer = load_folder_as_named(folder)
     limit = model.config.max_row_tokens
     tokenizer.enable_truncation(limit)
     rows = [tokenizer.encode(text).ids for text in texts]
@@ -81,20 +81,26 @@ def _ask_stock(
         with np.load(answer, allow_pickle=False) as arrays:
             lengths = arrays["lengths"]
             rows = [arrays["ids"][i, :n].tolist() for i, n in enumerate(lengths)]
-            logits = [arrays["logits"][i, :n] for i, n in enumerate(lengths)]
+            # Logits of each token, without the padded ones; or of the text as a whole.
+            is_of_tokens = arrays["logits"].ndim == 3
+            logits = [
+                row[:n] if is_of_tokens else row
+                for row, n in zip(arrays["logits"], lengths, strict=True)
+            ]
     return rows, logits
 
 
 def _answer(folder: str, request: str, answer: str) -> None:
     """The other process: what stock transformers says about a folder, and nothing of ours."""
     import torch
-    from transformers import AutoTokenizer, RobertaForMaskedLM
+    import transformers
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = RobertaForMaskedLM.from_pretrained(folder, local_files_only=True)
+    (named,) = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))["architectures"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = getattr(transformers, named).from_pretrained(folder, local_files_only=True)
     model.train(False)
     batch = tokenizer(
         asked["texts"],
@@ -104,7 +110,10 @@ def _answer(folder: str, request: str, answer: str) -> None:
         return_tensors="pt",
     )
     with torch.inference_mode():
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    answers = output.to_tuple()
+    # Question answering gives the starts' logits and the ends' apart; here they are columns.
+    logits = answers[0] if len(answers) == 1 else torch.stack(answers, dim=-1)
     np.savez(
         answer,
         ids=batch["input_ids"].numpy(),

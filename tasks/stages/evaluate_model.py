@@ -36,7 +36,7 @@ from tasks.evaluation.told import figures, headline
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder
 from tasks.tokenizing.specials import leave_out_specials
-from tasks.training.costs import planned_model
+from tasks.training.costs import num_trained_parameters, planned_model
 
 HELD_OUT_ROWS_A_UNIT = 512
 
@@ -90,7 +90,7 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
 
 def estimate(config: Config, _size: CorpusSize) -> Estimate:
     """By the model's size, and much more where pairs of sentences are scored."""
-    parameters = planned_model(config).num_parameters
+    parameters = num_trained_parameters(planned_model(config))
     return {
         "disk_bytes": 1_000_000,
         "memory_bytes": num_workers(config) * (600_000_000 + 4 * parameters),

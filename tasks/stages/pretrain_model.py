@@ -24,17 +24,18 @@ from tasks.engine.identity import digest_of
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import StageError
-from tasks.training.checkpoints import LOSSES, Checkpoints, step_number
+from tasks.training.checkpoint_units import LOSSES, Checkpoints, step_number
+from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
 from tasks.training.costs import cost_of_training
 from tasks.training.launch import Trainer, launch_command, threads_per_process
 from tasks.training.resolved import Resolved
-from tasks.training.spec import initial_files, make_spec, training_identity, write_spec
-from tasks.training.start import Start, prepare_start
+from tasks.training.start_files import Start, prepare_start
 
 log = logging.getLogger(__name__)
 
 Context = StageContext["PretrainSlice"]
 
+TRAINING_MODULE = "roberta_model.training.process"
 MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
 EMULATED = (
     "pretrain: this training computes in bf16, as it began or as pretrain.precision says, and this "
@@ -123,7 +124,7 @@ def _train(context: Context, start: Start, checkpoints: Checkpoints, goal: int |
     )
     write_spec(folder / "spec.json", spec)
     launch = context.engine.launch
-    command = launch_command(launch, [str(folder / "spec.json")])
+    command = launch_command(launch, TRAINING_MODULE, [str(folder / "spec.json")])
     with Trainer(command, threads_per_process(launch)) as trainer:
         try:
             _follow(context, trainer, checkpoints, folder, newest)

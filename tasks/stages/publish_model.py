@@ -31,7 +31,7 @@ from tasks.publishing.recipe import defaults_digest
 from tasks.publishing.render import render_card, render_report
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
-from tasks.training.costs import planned_model
+from tasks.training.costs import num_trained_parameters, planned_model
 
 EVIDENCE = ("download", "clean", "tokenizer", "pack", "pretrain", "evaluate")
 
@@ -84,7 +84,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
 
 def estimate(config: Config, _size: CorpusSize) -> Estimate:
     """A copy of the weights, and two libraries that load them."""
-    parameters = planned_model(config).num_parameters
+    parameters = num_trained_parameters(planned_model(config))
     return {
         "disk_bytes": 4 * parameters + 5_000_000,
         "memory_bytes": 1_200_000_000 + 8 * parameters,

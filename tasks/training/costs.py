@@ -26,9 +26,10 @@ def planned_model(config: Config) -> "ModelConfig":
     section = config.model
     try:
         if section.source_folder is not None:
-            from roberta_model.huggingface import load_config
+            from roberta_model.huggingface import load_shape
+            from roberta_model.masked_lm import MaskedLMHead
 
-            return load_config(Path(section.source_folder).expanduser())
+            return load_shape(Path(section.source_folder).expanduser(), MaskedLMHead).config
         return ModelConfig(
             vocab_size=config.tokenizer.vocab_size,
             max_row_tokens=section.max_row_tokens or config.pack.row_tokens,
@@ -36,6 +37,12 @@ def planned_model(config: Config) -> "ModelConfig":
         )
     except ValueError as problem:
         raise UserError(f"model: {problem}") from problem
+
+
+def num_trained_parameters(model: "ModelConfig") -> int:
+    """Weights of what is pretrained: the encoder and a masked-LM head, whose decoder is tied."""
+    head = model.width**2 + 3 * model.width + model.vocab_size
+    return model.num_parameters + head
 
 
 def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None) -> dict[str, int]:
@@ -46,7 +53,7 @@ def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None)
     the end the last two, and a copy of the weights for the stages that follow.
     """
     recipe = config.pretrain
-    weights = 4 * model.num_parameters
+    weights = 4 * num_trained_parameters(model)
     moments = 2 * weights
     if recipe.optimizer.kind == "muon":
         moments -= 4 * model.num_matrix_parameters
@@ -63,7 +70,7 @@ def training_disk_bytes(config: Config, model: "ModelConfig", steps: int | None)
 def cost_of_training(config: Config, size: CorpusSize) -> Estimate:
     """The cost of the configured steps or epochs, by this machine's matrix products."""
     model = planned_model(config)
-    parameters = model.num_parameters
+    parameters = num_trained_parameters(model)
     row_tokens = config.pack.row_tokens
     rows = max(1, int(size["bytes"] / _BYTES_PER_TOKEN / row_tokens))
     recipe = config.pretrain
@@ -86,7 +93,7 @@ def _matmul_flops(precision: str) -> float:
     """Floating-point operations a second of this machine's matrix products, in half a second."""
     import torch
 
-    from roberta_model.training.loop import compute_type
+    from roberta_model.training.precision import compute_type
 
     size, runs = 1024, 0
     # In the type that training will use: where bf16 is emulated it is 200 times slower.

@@ -25,25 +25,24 @@ from tasks.config import LaunchConfig
 from tasks.engine.executors import default_workers
 from tasks.errors import StageError
 
-TRAINING_MODULE = "roberta_model.training.process"
 GRACE_SECONDS = 25.0
 _LAST_LINES = 200  # of several processes, the launcher's own last words alone are 40
 
 
-def launch_command(launch: LaunchConfig, arguments: Sequence[str]) -> list[str]:
-    """The command line that starts the training processes.
+def launch_command(launch: LaunchConfig, module: str, arguments: Sequence[str]) -> list[str]:
+    """The command line that starts the training processes: this module of Python's, in each.
 
     One process is started as it is and several by torch's own launcher: `accelerate launch`
     would load torch once more only to do the same. It is for what a config of it describes.
     """
-    module = ["-m", TRAINING_MODULE, *arguments]
+    what = ["-m", module, *arguments]
     if launch.accelerate_config is not None:
         accelerate = ["-m", "accelerate.commands.launch", "--config_file", launch.accelerate_config]
-        return [sys.executable, *accelerate, *module]
+        return [sys.executable, *accelerate, *what]
     if launch.processes == 1:
-        return [sys.executable, *module]
+        return [sys.executable, *what]
     shared = ["--standalone", "--nnodes", "1", "--nproc_per_node", str(launch.processes)]
-    return [sys.executable, "-m", "torch.distributed.run", *shared, *module]
+    return [sys.executable, "-m", "torch.distributed.run", *shared, *what]
 
 
 def threads_per_process(launch: LaunchConfig) -> int:

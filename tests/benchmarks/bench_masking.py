@@ -21,7 +21,7 @@ from material import Material, material
 from paired import Comparison, Figures, parser
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.recipe import MaskingRecipe
@@ -80,7 +80,7 @@ def our_batches(found: Material, whole_word: bool) -> Step:
     order = SampleOrder(0, rows.num_rows, min(_BATCH_ROWS, rows.num_rows))
     tables = MaskingTables.load(found.tables)
     recipe = MaskingRecipe(whole_word=whole_word)
-    return MaskedBatches(rows, order, tables, recipe, 0, 1_000_000).batch
+    return MaskedBatches(rows, order, Masking(tables, recipe, 0), 1_000_000).batch
 
 
 def stock_collators(found: Material) -> tuple[Step, Step]:

@@ -26,11 +26,12 @@ from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from roberta_model.config import PRESETS, ModelConfig
 from roberta_model.data.batches import MaskedBatch, MaskedBatches
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 from roberta_model.recipe import MaskingRecipe
-from roberta_model.training.loop import Training, compute_type
+from roberta_model.training.loop import Training
+from roberta_model.training.precision import compute_type
 from roberta_model.training.spec import TrainingSpec
 
 SHAPES = {"tiny": (32, 128), "small": (16, 256)}  # rows in a step, tokens in a row
@@ -186,7 +187,7 @@ def stock_batches(found: Material, batch_rows: int) -> Iterator[dict[str, torch.
     rows = PackedRows(found.rows)
     order = SampleOrder(0, rows.num_rows, batch_rows)
     tables = MaskingTables.load(found.tables)
-    batches = MaskedBatches(rows, order, tables, MaskingRecipe(), 0, 100_000)
+    batches = MaskedBatches(rows, order, Masking(tables, MaskingRecipe(), 0), 100_000)
     ready = [_as_stock(batches.batch(step)) for step in range(8)]
     while True:
         yield from ready

@@ -19,8 +19,8 @@ from transformers import RobertaForMaskedLM
 
 from roberta_model.config import ModelConfig
 from roberta_model.encoder import position_ids
-from roberta_model.huggingface import load_config, load_model, save_model, to_stock
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.huggingface import load_config, save_model, to_stock
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.training.start import initialise
 
 TOLERANCE = 1e-4
@@ -61,7 +61,7 @@ def test_a_folder_stock_writes_gives_the_same_logits_here(shape: str, tmp_path: 
     config = small_config() if shape == "small" else preset_config(shape, 2000, 24)
     stock = stock_model(config, seed=3)
     stock.save_pretrained(tmp_path)
-    ours = load_model(tmp_path)
+    ours = load_masked_lm(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     ids_BT, mask_BT = random_ids((3, 24), config.vocab_size, [24, 9, 1])
 
@@ -82,7 +82,7 @@ def test_there_and_back_again_is_the_same_to_the_bit(tmp_path: Path) -> None:
     ours = our_model(small_config())
     stock_twin(ours, tmp_path / "ours").save_pretrained(tmp_path / "stock")
     for folder in ("ours", "stock"):
-        back = dict(load_model(tmp_path / folder).named_parameters())
+        back = dict(load_masked_lm(tmp_path / folder).named_parameters())
         assert back.keys() == dict(ours.named_parameters()).keys()
         for name, value in ours.named_parameters():
             assert torch.equal(back[name], value), (folder, name)
@@ -103,14 +103,14 @@ def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
     ids_BT, mask_BT = random_ids((2, 24), 160)
 
-    assert worst_difference(load_model(tmp_path), stock, ids_BT, mask_BT) < TOLERANCE
+    assert worst_difference(load_masked_lm(tmp_path), stock, ids_BT, mask_BT) < TOLERANCE
 
 
 def test_half_precision_weights_are_read_as_fp32(tmp_path: Path) -> None:
     """A checkpoint published in bf16 computes in fp32 here, from the very same numbers."""
     stock = stock_model(small_config()).to(torch.bfloat16)
     stock.save_pretrained(tmp_path)
-    ours = load_model(tmp_path)
+    ours = load_masked_lm(tmp_path)
 
     assert {parameter.dtype for parameter in ours.parameters()} == {torch.float32}
     weight = stock.get_input_embeddings().weight.float()
@@ -136,14 +136,14 @@ def test_a_model_we_cannot_compute_is_refused(
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ValueError, match=message):
-        load_model(tmp_path)
+        load_masked_lm(tmp_path)
 
 
 def test_an_encoder_without_its_head_is_refused(tmp_path: Path) -> None:
     """A folder of a bare encoder would fill masks with a head of random numbers."""
     stock_model(small_config()).roberta.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"lack lm_head\..*no whole masked LM"):
-        load_model(tmp_path)
+    with pytest.raises(ValueError, match=r"lack lm_head\..*no whole RobertaForMaskedLM"):
+        load_masked_lm(tmp_path)
 
 
 def test_positions_begin_behind_padding_and_skip_it() -> None:
@@ -180,7 +180,7 @@ def test_the_decoder_is_the_word_embedding() -> None:
     model = our_model(small_config())
     names = {name for name, _ in model.named_parameters()}
     assert not any(
-        "decoder" in name for name in names | to_stock(dict(model.named_parameters())).keys()
+        "decoder" in name for name in names | to_stock(model, dict(model.named_parameters())).keys()
     )
     hidden_ND = torch.randn(3, 32)
     with torch.no_grad():

@@ -20,6 +20,7 @@ from transformers import RobertaForMaskedLM
 
 from roberta_model import scoring
 from roberta_model.data.batches import MaskedBatch, masked_batch
+from roberta_model.data.masking import Masking
 from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, MaskedScore, ScoreByKind
 from roberta_model.masked_lm import RobertaMaskedLM
@@ -59,7 +60,8 @@ def constant_model() -> RobertaMaskedLM:
 def frozen_batch(rows: PackedRows) -> MaskedBatch:
     """All held-out rows in one batch, masked as every score of them is."""
     numbers = np.arange(rows.num_rows)
-    return masked_batch(rows, numbers, numbers * 0, 0, MaskingRecipe(), TABLES, 0.15, "held-out")
+    masking = Masking(TABLES, MaskingRecipe(), 0, "held-out")
+    return masked_batch(rows, numbers, numbers * 0, masking)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from roberta_model.training import loop, process
+from roberta_model.training import precision, process
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -14,5 +14,5 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 if __name__ == "__main__":
-    loop.has_native_bf16 = has_native_bf16
+    precision.has_native_bf16 = has_native_bf16
     sys.exit(process.main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import PAD, SPECIAL_IDS, byte_tables
 
-from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.recipe import MaskingRecipe
 
 TABLES = byte_tables(740)
@@ -42,9 +42,8 @@ def masked(
     numbers_B = np.arange(len(tokens_BT)) if rows is None else np.asarray(rows)
     epochs_B = np.broadcast_to(epochs, numbers_B.shape)
     lengths_B = None if lengths is None else np.asarray(lengths)
-    return mask_rows(
-        tokens_BT, lengths_B, epochs_B, numbers_B, seed, recipe, TABLES, recipe.rate, purpose
-    )
+    masking = Masking(TABLES, recipe, seed, purpose)
+    return masking.hide(tokens_BT, lengths_B, epochs_B, numbers_B)
 
 
 def by_row(result: Masked) -> list[tuple[list[int], list[int], list[int]]]:
@@ -191,14 +190,14 @@ def test_masks_are_fresh_each_epoch() -> None:
 SCRIPT = """
 import sys
 import numpy as np
-from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.recipe import MaskingRecipe
 tokens = np.load(sys.argv[1])
 tables = MaskingTables.load(sys.argv[2])
 rows = np.arange(len(tokens))
 for whole_word in (False, True):
     recipe = MaskingRecipe(whole_word=whole_word)
-    result = mask_rows(tokens, None, rows * 0, rows, 5, recipe, tables, recipe.rate)
+    result = Masking(tables, recipe, 5).hide(tokens, None, rows * 0, rows)
     np.savez(f"{sys.argv[3]}-{whole_word}.npz", *result)
 """
 

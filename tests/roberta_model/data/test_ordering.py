@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roberta_model.data.ordering import SampleOrder, row_at
-from roberta_model.training.loop import my_share
+from roberta_model.training.objective import my_share
 
 SEEDS = st.integers(0, 2**31)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
-from roberta_model.data.masking import MaskingTables, mask_rows
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.recipe import MaskingRecipe
 
 WHOLE = MaskingRecipe(whole_word=True)
@@ -19,7 +19,7 @@ FIRST, NEXT = 4, 5
 def hide(tokens_BT: np.ndarray, tables: MaskingTables, first_row: int = 0) -> tuple[Any, Any]:
     """Ids after masking, and the positions chosen."""
     rows = np.arange(len(tokens_BT)) + first_row
-    ids_BT, positions_M, _ = mask_rows(tokens_BT, None, rows * 0, rows, 0, WHOLE, tables, 0.15)
+    ids_BT, positions_M, _ = Masking(tables, WHOLE, 0).hide(tokens_BT, None, rows * 0, rows)
     return ids_BT, positions_M
 
 

@@ -19,9 +19,7 @@ def write_small(folder: Path, losses: str = '{"step": 1}\n') -> Path:
     """A checkpoint of random weights and moments."""
     model = our_model(small_config())
     moments = {"exp_avg": torch.arange(2000.0), "step": torch.ones(1)}
-    write_checkpoint(
-        folder, dict(model.named_parameters()), model.config, moments, losses, {"step": 1}
-    )
+    write_checkpoint(folder, model, dict(model.named_parameters()), moments, losses, {"step": 1})
     return folder
 
 

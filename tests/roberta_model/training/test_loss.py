@@ -18,6 +18,7 @@ from small_models import (
 from torch import Tensor
 
 from roberta_model.data.batches import MaskedBatches
+from roberta_model.data.masking import Masking
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.recipe import MaskingRecipe
@@ -121,7 +122,7 @@ def test_a_batch_costs_what_stock_says_it_costs(shortest: int | None, tmp_path: 
     stock = stock_twin(ours, tmp_path / "model")
     rows = write_random_rows(tmp_path / "rows.arrow", 20, 24, tables.vocab_size, shortest)
     order = SampleOrder(0, 20, 7)
-    batch = MaskedBatches(rows, order, tables, MaskingRecipe(), 0, 10).batch(3)
+    batch = MaskedBatches(rows, order, Masking(tables, MaskingRecipe(), 0), 10).batch(3)
     assert (batch.lengths_B is None) == (shortest is None)
     hidden_MD = ours.encode_at(
         batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row

@@ -1,16 +1,17 @@
-"""The optimisers against torch's own AdamW and Muon, step by step; and the learning rate."""
+"""The optimisers against torch's own AdamW and Muon, step by step."""
 
 import copy
+from typing import NamedTuple
 
 import pytest
 import torch
 from small_models import our_model, small_config
 
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.recipe import OptimizerRecipe, Schedule
-from roberta_model.training.flat import FlatWeights, group_of
-from roberta_model.training.muon import orthogonalise
+from roberta_model.recipe import OptimizerRecipe
+from roberta_model.training.flat import FlatWeights, Span, group_of
 from roberta_model.training.optimizer import Optimizer
+from roberta_model.training.step_sums import StepSums
 
 DECAYING = ("embeddings.word.weight", "layers.0.inner.weight", "lm_head.dense.weight")
 NOT_DECAYING = (
@@ -23,18 +24,27 @@ FP32 = torch.float32
 KINDS = ("adam", "muon")
 
 
-def flat_optimizer(
+class Trained(NamedTuple):
+    """What the training loop holds of one model."""
+
+    flat: FlatWeights
+    sums: StepSums
+    optimizer: Optimizer
+
+    def step(self, num_tokens: int = 1, factor: float = 1.0) -> float:
+        """What the loop does with a summed gradient; the norm of its mean over the tokens."""
+        norm = self.sums.average(torch.zeros(()), num_tokens, stop=False).gradient_norm
+        self.optimizer.step(norm, factor)
+        self.sums.begin()
+        return norm
+
+
+def trained(
     model: RobertaMaskedLM, recipe: OptimizerRecipe, compute: torch.dtype = FP32
-) -> tuple[FlatWeights, Optimizer]:
+) -> Trained:
     flat = FlatWeights(model, compute)
-    return flat, Optimizer(flat, recipe)
-
-
-def take_step(flat: FlatWeights, optimizer: Optimizer, scale: float, factor: float) -> float:
-    """What the training loop does with a summed gradient; its norm."""
-    norm = flat.scale_gradient(scale)
-    optimizer.step(norm, factor)
-    return norm
+    sums = StepSums(flat)
+    return Trained(flat, sums, Optimizer(flat, sums.gradient, recipe))
 
 
 def reference(model: RobertaMaskedLM, recipe: OptimizerRecipe) -> torch.optim.AdamW:
@@ -71,14 +81,14 @@ def test_every_step_is_torchs_adamw(
     recipe = OptimizerRecipe(learning_rate=1e-2, weight_decay=weight_decay, clip_norm=clip_norm)
     theirs = our_model(small_config()).requires_grad_(True)
     ours = copy.deepcopy(theirs)
-    torchs, (flat, optimizer) = reference(theirs, recipe), flat_optimizer(ours, recipe)
+    torchs, mine = reference(theirs, recipe), trained(ours, recipe)
     for step in range(8):
         factor = (step + 1) / 8
         total = [torch.zeros_like(p) for p in theirs.parameters()]
         for micro in range(num_micro):
             gradients = random_gradients(theirs, 10 * step + micro)
             give(ours, gradients)
-            flat.collect()
+            mine.sums.collect()
             total = [whole + part for whole, part in zip(total, gradients, strict=True)]
         give(theirs, total, 0.01)
         limit = float("inf") if clip_norm is None else clip_norm
@@ -87,13 +97,12 @@ def test_every_step_is_torchs_adamw(
         for group in torchs.param_groups:
             group["lr"] = recipe.learning_rate * factor
         torchs.step()
-        norm = take_step(flat, optimizer, 0.01, factor)
 
-        assert norm == pytest.approx(expected.item(), rel=1e-5)
-        for (name, mine), parameter in zip(
+        assert mine.step(100, factor) == pytest.approx(expected.item(), rel=1e-5)
+        for (name, value), parameter in zip(
             ours.named_parameters(), theirs.parameters(), strict=True
         ):
-            torch.testing.assert_close(mine, parameter, atol=2e-6, rtol=0, msg=name)
+            torch.testing.assert_close(value, parameter, atol=2e-6, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,11 +113,11 @@ def test_matrices_decay_and_nothing_else(kind: str) -> None:
     assert {group_of(name, named[name]) for name in NOT_DECAYING} == {"vectors"}
     model = our_model(small_config())
     recipe = OptimizerRecipe(kind, 0.1, matrix_learning_rate=0.1, weight_decay=0.5)
-    flat, optimizer = flat_optimizer(model, recipe)
+    flat, sums, _ = parts = trained(model, recipe)
     before = {name: value.clone() for name, value in flat.weights().items()}
     give(model, [torch.zeros_like(p) for p in model.parameters()])
-    flat.collect()
-    take_step(flat, optimizer, 1.0, 1.0)
+    sums.collect()
+    parts.step()
     for name, value in flat.weights().items():
         shrinks = 1.0 if group_of(name, value) == "vectors" else 0.95
         torch.testing.assert_close(value, before[name] * shrinks, atol=1e-6, rtol=0, msg=name)
@@ -118,15 +127,15 @@ def test_bf16_weights_follow_an_fp32_master() -> None:
     """Updates too small for bf16 add up in the master copy instead of getting lost."""
     recipe = OptimizerRecipe(learning_rate=1e-6, weight_decay=0.0)
     exact, rough = our_model(small_config()), our_model(small_config())
-    both = flat_optimizer(exact, recipe), flat_optimizer(rough, recipe, torch.bfloat16)
-    flats = both[0][0], both[1][0]
+    both = trained(exact, recipe), trained(rough, recipe, torch.bfloat16)
+    flats = both[0].flat, both[1].flat
     start = flats[1].master.clone()
     assert {p.dtype for p in rough.parameters()} == {torch.bfloat16}
     for _ in range(20):
-        for model, (flat, optimizer) in zip((exact, rough), both, strict=True):
+        for model, parts in zip((exact, rough), both, strict=True):
             give(model, [torch.ones_like(p) for p in model.parameters()])
-            flat.collect()
-            take_step(flat, optimizer, 1.0, 1.0)
+            parts.sums.collect()
+            parts.step()
     torch.testing.assert_close(flats[1].master, flats[0].master, atol=1e-7, rtol=0)
     assert (start - flats[1].master).min() > 1e-5
     for name, parameter in rough.named_parameters():
@@ -138,30 +147,28 @@ def test_the_state_goes_on_to_the_bit(kind: str) -> None:
     """Saved moments and step count, loaded elsewhere, give the same next steps."""
     recipe = OptimizerRecipe(kind, learning_rate=1e-2)
     one, other = our_model(small_config()), our_model(small_config(), seed=9)
-    flat, optimizer = flat_optimizer(one, recipe)
-    loaded, follower = flat_optimizer(other, recipe)
+    first, follower = trained(one, recipe), trained(other, recipe)
     for step in range(6):
         if step == 3:
-            loaded.load({name: value.clone() for name, value in flat.weights().items()})
-            follower.load({name: value.clone() for name, value in optimizer.state().items()})
-        for model, (weights, update) in (
-            (one, (flat, optimizer)),
-            (other, (loaded, follower)),
-        ):
+            follower.flat.load({n: value.clone() for n, value in first.flat.weights().items()})
+            state = first.optimizer.state()
+            follower.optimizer.load({name: value.clone() for name, value in state.items()})
+        for model, parts in ((one, first), (other, follower)):
             give(model, random_gradients(model, step))
-            weights.collect()
-            take_step(weights, update, 0.1, 1.0)
-    assert torch.equal(flat.master, loaded.master)
-    assert float(optimizer.state()["vectors.step"]) == 6
-    assert ("matrices.momentum" in optimizer.state()) == (kind == "muon")
-    for name, value in optimizer.state().items():
-        assert torch.equal(value, follower.state()[name]), name
+            parts.sums.collect()
+            parts.step(10)
+    assert torch.equal(first.flat.master, follower.flat.master)
+    state = first.optimizer.state()
+    assert float(state["vectors.step"]) == 6
+    assert ("matrices.momentum" in state) == (kind == "muon")
+    for name, value in state.items():
+        assert torch.equal(value, follower.optimizer.state()[name]), name
 
 
 def test_the_state_of_another_kind_is_refused() -> None:
     """Adam's moments are no momentum of Muon's: going on from them would train on noise."""
     adam, muon = (
-        flat_optimizer(our_model(small_config()), OptimizerRecipe(kind))[1] for kind in KINDS
+        trained(our_model(small_config()), OptimizerRecipe(kind)).optimizer for kind in KINDS
     )
     with pytest.raises(ValueError, match=r"another kind: matrices\.exp_avg.*matrices\.momentum"):
         muon.load(adam.state())
@@ -170,15 +177,56 @@ def test_the_state_of_another_kind_is_refused() -> None:
 def test_a_step_forgets_the_gradients_of_the_step_before() -> None:
     """The sum begins anew; a process without rows adds zeros, not its last gradients."""
     model = our_model(small_config())
-    flat, optimizer = flat_optimizer(model, OptimizerRecipe())
+    parts = trained(model, OptimizerRecipe())
     gradients = random_gradients(model, 0)
     for _ in range(2):
         give(model, gradients)
-        flat.collect()
+        parts.sums.collect()
         squares = sum(float(gradient.square().sum()) for gradient in gradients)
-        assert take_step(flat, optimizer, 1.0, 0.0) == pytest.approx(squares**0.5, rel=1e-4)
-    flat.zero()
-    assert take_step(flat, optimizer, 1.0, 0.0) == 0.0
+        assert parts.step(factor=0.0) == pytest.approx(squares**0.5, rel=1e-4)
+    assert parts.step(factor=0.0) == 0.0
+
+
+def test_loss_tokens_and_stop_leave_the_gradient_alone() -> None:
+    """They travel in its vector, behind it: large figures move no weight, nor the norm."""
+    model = our_model(small_config())
+    parts = trained(model, OptimizerRecipe())
+    for loss_sum, stop in ((0.0, False), (3e9, True)):
+        give(model, random_gradients(model, 0))
+        parts.sums.collect()
+        means = parts.sums.average(torch.tensor(loss_sum), 50, stop)
+        assert (means.loss, means.num_tokens, means.must_stop) == (loss_sum / 50, 50, stop)
+        assert means.gradient_norm == parts.sums.gradient.norm()
+        parts.sums.begin()
+    assert len(parts.sums.gradient) == len(parts.flat.master)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_of_parts_is_the_update_of_the_whole(kind: str) -> None:
+    """Each half of a group alone: processes may share the updates out, an average looks on."""
+    recipe = OptimizerRecipe(kind, 1e-2)
+    flat, _, whole = trained(our_model(small_config()), recipe)
+    halved, _, _ = trained(our_model(small_config()), recipe)
+    gradient = torch.randn(len(flat.master), generator=torch.Generator().manual_seed(2))
+    whole.gradient.copy_(gradient)
+    maker = Optimizer(halved, gradient.clone(), recipe)
+    updates = [maker.make(half) for span in halved.spans for half in halves(span)]
+    assert len(updates) == 2 * len(flat.spans)
+    for _ in range(3):
+        whole.step(1.0, 1.0)
+        for update in updates:
+            update.step(1.0)
+    torch.testing.assert_close(halved.master, flat.master, atol=1e-5, rtol=0)
+
+
+def halves(span: Span) -> list[Span]:
+    """The first parameters of a group, and the others."""
+    first = span.parameters[: len(span.parameters) // 2]
+    middle = span.start + sum(shape.numel() for _, shape in first)
+    return [
+        Span(span.name, span.start, middle, first),
+        Span(span.name, middle, span.stop, span.parameters[len(first) :]),
+    ]
 
 
 def parts_of(parameter: torch.Tensor, name: str) -> list[torch.Tensor]:
@@ -193,7 +241,7 @@ def test_every_step_of_the_layers_matrices_is_torchs_muon() -> None:
     """
     recipe = OptimizerRecipe("muon", matrix_learning_rate=0.02, weight_decay=0.1)
     model = our_model(small_config()).requires_grad_(True)
-    flat, optimizer = flat_optimizer(model, recipe)
+    flat, sums, _ = parts = trained(model, recipe)
     names = [n for n, p in model.named_parameters() if group_of(n, p) == "matrices"]
     assert len(names) == 8, "qkv, out, inner and outer of two layers"
     twins = [
@@ -207,14 +255,14 @@ def test_every_step_of_the_layers_matrices_is_torchs_muon() -> None:
             zip(dict(model.named_parameters()), random_gradients(model, step), strict=True)
         )
         give(model, list(gradients.values()))
-        flat.collect()
+        sums.collect()
         given = [part for name in names for part in parts_of(gradients[name], name)]
         before = [twin.detach().clone() for twin in twins]
         for twin, gradient in zip(twins, given, strict=True):
             twin.grad = gradient.clone()
         ours = [p.clone() for n in names for p in parts_of(flat.weights()[n], n)]
         torchs.step()
-        take_step(flat, optimizer, 1.0, 1.0)
+        parts.step()
         mine = [part for name in names for part in parts_of(flat.weights()[name], name)]
         for was, now, old, twin in zip(ours, mine, before, twins, strict=True):
             expected = twin.detach() - old
@@ -227,11 +275,11 @@ def test_muon_leaves_everything_else_to_adam() -> None:
     for kind in KINDS:
         model = our_model(small_config())
         recipe = OptimizerRecipe(kind, 1e-2, embedding_learning_rate=5e-2)
-        flat, optimizer = flat_optimizer(model, recipe)
+        flat, sums, _ = parts = trained(model, recipe)
         for step in range(3):
             give(model, random_gradients(model, step))
-            flat.collect()
-            take_step(flat, optimizer, 1.0, 1.0)
+            sums.collect()
+            parts.step()
         ends[kind] = {name: value.clone() for name, value in flat.weights().items()}
     start = our_model(small_config())
     for name, parameter in start.named_parameters():
@@ -240,46 +288,3 @@ def test_muon_leaves_everything_else_to_adam() -> None:
         assert same == (group != "matrices"), name
         moved = (ends["adam"][name] - parameter.detach()).abs().mean().item()
         assert moved == pytest.approx(0.1 if group == "embeddings" else 0.02, rel=0.4), name
-
-
-def test_orthogonalised_matrices_keep_their_directions() -> None:
-    """Singular values come close to 1, wide or tall; the singular vectors stay; 0 stays 0."""
-    for shape in ((3, 16, 40), (3, 40, 16)):
-        drawn = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
-        made = orthogonalise(drawn)
-        values = torch.linalg.svdvals(made)
-        assert values.min() > 0.5
-        assert values.max() < 1.3
-        left, _, right = torch.linalg.svd(drawn, full_matrices=False)
-        core = left.transpose(1, 2) @ made @ right.transpose(1, 2)
-        off = core - torch.diag_embed(core.diagonal(dim1=1, dim2=2))
-        assert off.abs().max() < 1e-3
-    assert not orthogonalise(torch.zeros(1, 4, 4)).any()
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        (Schedule("linear", 0.1), {0: 0.1, 4: 0.5, 9: 1.0, 10: 1.0, 55: 0.5, 99: 1 / 90}),
-        (Schedule("linear", 0.0), {0: 1.0, 1: 1.0, 50: 50 / 99, 99: 1 / 99}),
-        (Schedule("constant", 0.1), {0: 0.1, 9: 1.0, 50: 1.0, 99: 1.0}),
-        (Schedule("wsd", 0.1, 0.2), {0: 0.1, 9: 1.0, 79: 1.0, 80: 1.0, 90: 0.5, 99: 0.05}),
-    ],
-)
-def test_the_rate_warms_up_and_decays(schedule: Schedule, expected: dict[int, float]) -> None:
-    """The end points a reader expects: 1/10 at once, the peak after warm-up, 0 behind the end."""
-    for step, factor in expected.items():
-        assert schedule.factor(step, 100) == pytest.approx(factor), step
-    factors = [schedule.factor(step, 100) for step in range(100)]
-    assert max(factors) == 1.0
-    assert min(factors) > 0
-    if schedule.type != "constant":
-        assert schedule.factor(100, 100) == 0
-
-
-@pytest.mark.parametrize("kind", ["linear", "constant", "wsd"])
-@pytest.mark.parametrize("total_steps", [1, 2, 3, 7])
-def test_a_very_short_training_has_a_rate_too(kind: str, total_steps: int) -> None:
-    """A trial run of a step or two neither divides by zero nor trains at rate 0."""
-    factors = [Schedule(kind).factor(step, total_steps) for step in range(total_steps)]
-    assert all(0 < factor <= 1 for factor in factors)

@@ -13,16 +13,16 @@ from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
 
 from roberta_model.data.batches import MaskedBatches
-from roberta_model.data.masking import MaskingTables
+from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
-from roberta_model.huggingface import load_model, save_model
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.huggingface import save_model
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
-from roberta_model.training.flat import FlatWeights
 from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.spec import EXECUTION, TrainingSpec
 from roberta_model.training.start import initialise
+from roberta_model.training.step_sums import StepSums
 
 NEVER = lambda: False  # noqa: E731
 
@@ -55,7 +55,7 @@ def plain_loop(stock: nn.Module, spec: TrainingSpec) -> Iterator[float]:
     """Train stock's model as anybody would: mean loss, AdamW, clipping, warm-up and decay."""
     rows, tables = PackedRows(spec.rows), MaskingTables.load(spec.tables)
     order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
-    batches = MaskedBatches(rows, order, tables, spec.masking, spec.seed, spec.steps)
+    batches = MaskedBatches(rows, order, Masking(tables, spec.masking, spec.seed), spec.steps)
     recipe = spec.optimizer
     matrices = [p for p in stock.parameters() if p.dim() > 1]
     others = [p for p in stock.parameters() if p.dim() == 1]
@@ -173,7 +173,7 @@ def test_a_checkpoint_is_a_model_folder(packed: Any, tmp_path: Path) -> None:
     training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=3)
     folder = training.save("")
     assert folder == tmp_path / "00000003"
-    named = dict(load_model(folder).named_parameters())
+    named = dict(load_masked_lm(folder).named_parameters())
     for name, value in training.flat.weights().items():
         assert torch.equal(named[name], value), name
     record = json.loads((folder / "checkpoint.json").read_text())
@@ -200,7 +200,7 @@ def test_precision_auto_is_that_of_the_checkpoint(packed: Any, tmp_path: Path) -
         spec = packed.spec(tmp_path / precision, steps=5, precision=precision)
         folder = train_in_process(spec, last=1)[0].save("")
         resumed, _ = train_in_process(replace(spec, resume=str(folder), precision="auto"), last=2)
-        assert resumed.precision == precision
+        assert resumed.precision.name == precision
 
 
 def test_what_places_a_training_is_no_part_of_its_identity(packed: Any, tmp_path: Path) -> None:
@@ -263,13 +263,13 @@ def test_a_gradient_that_is_no_number_stops_the_training_before_the_update(
 ) -> None:
     """A sound loss with a gradient of inf or nan used to be trained on, saved and called done."""
     training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=1)
-    before, collect = training.flat.master.clone(), FlatWeights.collect
+    before, collect = training.flat.master.clone(), StepSums.collect
 
-    def overflowing(flat: FlatWeights) -> None:
-        collect(flat)
-        flat.gradient[7] = float("inf")
+    def overflowing(sums: StepSums) -> None:
+        collect(sums)
+        sums.gradient[7] = float("inf")
 
-    monkeypatch.setattr(FlatWeights, "collect", overflowing)
+    monkeypatch.setattr(StepSums, "collect", overflowing)
     with pytest.raises(ValueError, match="gradient's norm became inf at step 2.*learning_rate"):
         list(training.run(5, NEVER))
     assert torch.equal(training.flat.master, before), "the update came before the check"

@@ -41,9 +41,7 @@ def command_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
     """The stage's command line, with the training module that takes notes."""
     folder = Path(spec.folder)
     (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
-    command = launch_command(settings, [str(folder / "spec.json"), str(folder)])
-    command[command.index("roberta_model.training.process")] = "recorded_training"
-    return command
+    return launch_command(settings, "recorded_training", [str(folder / "spec.json"), str(folder)])
 
 
 def launch(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[Event]:
@@ -95,7 +93,7 @@ def test_two_processes_share_the_samples_and_masks_of_one(pair: Pair) -> None:
     """Each sample of each step goes to exactly one process, hidden just as it is alone."""
     first, second = (notes_of(pair.folder, rank) for rank in (0, 1))
     assert len(first) == len(second) == 50 * 8
-    batches = pair.training.batches
+    batches = pair.training.objective.batches
     expected = [
         note for step in range(50) for note in samples_of(batches, batches.batch(step), step, 0)
     ]

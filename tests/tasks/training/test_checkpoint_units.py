@@ -9,7 +9,7 @@ import torch
 from tiny_pipeline import run_all, write_config
 
 from tasks.config.load import load_config
-from tasks.training.checkpoints import Checkpoints
+from tasks.training.checkpoint_units import Checkpoints
 
 
 @pytest.mark.parametrize("moment", ["before the commit", "after the commit"])

@@ -13,8 +13,8 @@ from tiny_pipeline import run_all, write_config
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.masking import MaskingTables
-from roberta_model.huggingface import load_model, save_model
-from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.huggingface import save_model
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.recipe import StartRecipe
 from roberta_model.training.start import initialise, position_width
 from tasks.config import Config
@@ -22,7 +22,8 @@ from tasks.config.load import load_config
 from tasks.engine.runner import Outcome
 from tasks.errors import UserError
 from tasks.stages import pretrain_model
-from tasks.training.start import Start, prepare_start
+from tasks.training.costs import num_trained_parameters
+from tasks.training.start_files import Start, prepare_start
 
 # One step that moves nothing: what is handed on are the first weights.
 STANDING = {"steps": 1, "optimizer": {"learning_rate": 1e-30}}
@@ -55,7 +56,7 @@ def started(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Start, Map
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(load_model(folder).named_parameters())
+    return dict(load_masked_lm(folder).named_parameters())
 
 
 def assert_same_weights(found: Mapping[str, torch.Tensor], expected: Any) -> None:
@@ -85,7 +86,7 @@ def test_a_training_begins_with_the_weights_that_the_config_names(
     prepared, outcomes = started(config, monkeypatch)
     made = outcomes["pretrain"].artifact
     found_folder = Path(made.store.url(f"{made.folder}/model"))
-    shape: ModelConfig = load_model(found_folder).config
+    shape: ModelConfig = load_masked_lm(found_folder).config
 
     assert prepared.kind == start
     assert set(prepared.files) == files
@@ -120,8 +121,8 @@ def test_a_training_goes_on_from_the_model_that_from_names(
     folder = Path(made.store.url(f"{made.folder}/model"))
 
     assert prepared == Start()
-    assert made.summary["parameters"] == shape.num_parameters
-    assert load_model(folder).config == shape
+    assert made.summary["parameters"] == num_trained_parameters(shape)
+    assert load_masked_lm(folder).config == shape
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "given").items())
     assert set(made.manifest["externals"]) == {"config.json", "model.safetensors"}
 

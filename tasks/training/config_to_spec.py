@@ -19,7 +19,7 @@ from tasks.errors import UserError
 from tasks.training.launch import threads_per_process
 from tasks.training.resolved import Resolved
 from tasks.training.shape import model_config
-from tasks.training.start import Start
+from tasks.training.start_files import Start
 
 
 def initial_files(model: ModelSection) -> dict[str, StoredFile]:

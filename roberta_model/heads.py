@@ -1,0 +1,149 @@
+"""What stands on an encoder: a head, and models made of both.
+
+    input ids ──▶ Encoder ──▶ hidden states BTD ──▶ Head ──▶ logits
+
+A head is a module of its own. It says what Hugging Face calls a model with it, under which name
+its parameters stand in such a model and in a folder's weights, and what of the folder's
+`config.json` is its. A further one is a class like SequenceClassificationHead and a line in
+`architectures.HEADS`; the masked LM's, which shares weights with the encoder, is in `masked_lm`.
+
+Shape letters: B rows, T tokens in a row, D width, C classes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from roberta_model.config import ModelConfig
+from roberta_model.encoder import Encoder
+
+
+class Head(nn.Module):
+    """A head: hidden states in, logits out.
+
+    Attributes:
+        architecture: What a `config.json` calls an encoder with this head.
+        name: What its parameters' names begin with in a model, before a dot.
+        stock_names: Beginnings of its parameters' own names, and what a folder has instead.
+        other_names: Further names in folders, by the usual one.
+    """
+
+    architecture: ClassVar[str]
+    name: ClassVar[str]
+    stock_names: ClassVar[Mapping[str, str]]
+    other_names: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
+        """The head of a `config.json`, its weights yet to be filled.
+
+        Raises:
+            ValueError: It differs from what we compute.
+        """
+        raise NotImplementedError
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """What `config.json` says of it, beside the encoder's shape."""
+        return {"architectures": [self.architecture]}
+
+    def stock_name(self, name: str) -> str:
+        """What a folder calls one of its parameters."""
+        for ours, theirs in self.stock_names.items():
+            if name.startswith(ours):
+                return theirs + name.removeprefix(ours)
+        raise AssertionError(f"{self.name}.{name} has no stock name")
+
+    def on_encoder(self, config: ModelConfig) -> "RobertaWithHead":
+        """A new encoder with this head on it."""
+        return RobertaWithHead(config, self)
+
+
+class RobertaWithHead(Encoder):
+    """An encoder with a head on it.
+
+    It is an encoder itself, so that parameters have one name with any head or none.
+
+    forward(input_ids_BT, attention_mask_BT=None) -> logits, as stock
+
+    Args:
+        config: The encoder's shape.
+        head: Becomes a part of the model, under its name.
+    """
+
+    def __init__(self, config: ModelConfig, head: Head) -> None:
+        super().__init__(config)
+        self.head_name = head.name
+        self.add_module(head.name, head)
+
+    @property
+    def head_module(self) -> Head:
+        """The head itself."""
+        return cast(Head, self.get_submodule(self.head_name))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """The head's logits of hidden states."""
+        logits: Tensor = self.head_module(hidden)
+        return logits
+
+    def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> Tensor:
+        """The logits of whole rows; padding is where the mask is 0."""
+        return self.head(self.encode(input_ids_BT, attention_mask_BT=attention_mask_BT))
+
+
+class SequenceClassificationHead(Head):
+    """One of some classes for a whole row, from its <s>: stock's RobertaClassificationHead.
+
+    forward(hidden_BTD) -> logits_BC
+
+    Args:
+        config: The encoder's shape.
+        labels: The names of the classes, in the order of the logits.
+        dropout: Before both products; None is the encoder's.
+    """
+
+    architecture = "RobertaForSequenceClassification"
+    name = "classifier"
+    stock_names: ClassVar[Mapping[str, str]] = {
+        "dense.": "classifier.dense.",
+        "out.": "classifier.out_proj.",
+    }
+
+    def __init__(
+        self, config: ModelConfig, labels: tuple[str, ...], dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        self.labels = labels
+        self.dense = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, len(labels))
+        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
+
+    @classmethod
+    def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
+        """The classes are those of `id2label`; without it there are two, as in stock.
+
+        Raises:
+            ValueError: `id2label` does not number the classes from 0 on.
+        """
+        names = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        by_number = {int(number): str(name) for number, name in names.items()}
+        if sorted(by_number) != list(range(len(by_number))):
+            raise ValueError(f"id2label must number the classes from 0 on, not {names!r}")
+        labels = tuple(by_number[number] for number in range(len(by_number)))
+        return cls(config, labels, values.get("classifier_dropout"))
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """The names of the classes, and the dropout."""
+        return {
+            **super().to_huggingface(),
+            "id2label": {str(number): label for number, label in enumerate(self.labels)},
+            "label2id": {label: number for number, label in enumerate(self.labels)},
+            "classifier_dropout": self.dropout.p,
+        }
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        """The classes' logits, BC."""
+        pooled_BD = torch.tanh(self.dense(self.dropout(hidden_BTD[:, 0])))
+        logits_BC: Tensor = self.out(self.dropout(pooled_BD))
+        return logits_BC
