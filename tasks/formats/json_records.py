@@ -12,7 +12,7 @@ from typing import Any
 from tasks.config.corpus import Reading
 from tasks.errors import UserError
 from tasks.formats.records import missing_field, too_long
-from tasks.sources.splitting import JSON_LINE, TooLong, split_text
+from tasks.formats.splitting import JSON_LINE, TooLong, split_text
 
 _GAP = re.compile(r"[\s,]*")
 _NEAR_END = 64

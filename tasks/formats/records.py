@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from tasks.config.corpus import Reading, RegexSeparator
 from tasks.errors import UserError
-from tasks.sources.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
+from tasks.formats.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
 
 
 def text_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str]:
