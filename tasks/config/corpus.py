@@ -69,11 +69,18 @@ class RegexSeparator(Section):
 class Reading(Section):
     """How the bytes of a file become documents."""
 
-    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow"] = Field(
-        "auto", description="auto: by the file name's ending; endings not known are text."
+    format: Literal[
+        "auto", "text", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow"
+    ] = Field(
+        "auto",
+        description="auto: by the file name's ending; endings not known are text, and those of web "
+        "pages, office files, images and the like are refused.",
     )
     text_field: str = Field(
-        "text", min_length=1, description="Key or column that holds the text; a.b for nested JSON."
+        "text",
+        min_length=1,
+        description="Key or column that holds the text; a.b for nested JSON. Tables in text have "
+        "their columns' names in the first row.",
     )
     separator: Literal["line", "blank_line", "file"] | RegexSeparator = Field(
         "blank_line",

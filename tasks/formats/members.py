@@ -6,24 +6,19 @@ file ──▶ members (an archive has many, any other file is its own) ──�
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
 from tasks.errors import UserError
 from tasks.formats import archives
-from tasks.formats.columns import arrow_records, parquet_records
 from tasks.formats.compression import decompressed
-from tasks.formats.detection import format_by_name
 from tasks.formats.encodings import decode_stream, detect_encoding, encoding_for
-from tasks.formats.json_records import json_records, jsonl_records
-from tasks.formats.records import text_records
+from tasks.formats.table import FORMATS, BinaryFormat, format_by_name
 from tasks.sources.local_files import SourceFile
 
 _SPOOL_BYTES = 32 << 20
-_TEXT_READERS = {"text": text_records, "jsonl": jsonl_records, "json": json_records}
-_COLUMN_READERS = {"parquet": parquet_records, "arrow": arrow_records}
 
 
 class FileReader:
@@ -60,13 +55,13 @@ class FileReader:
 
     def _records(self, stream: io.BufferedReader, name: str, where: str) -> Iterator[str | None]:
         reading = self.reading
-        form = format_by_name(name) if reading.format == "auto" else reading.format
+        form = FORMATS[format_by_name(name, where) if reading.format == "auto" else reading.format]
         content = decompressed(stream)
         with ExitStack() as opened:
-            if form in _COLUMN_READERS:
+            if isinstance(form, BinaryFormat):
                 is_seekable = content is stream and self.file.container == "plain"
                 file = content if is_seekable else opened.enter_context(self._spool(content))
-                yield from _COLUMN_READERS[form](file, reading, where)
+                yield from form.records(file, reading, where)
                 return
             encoding = encoding_for(reading.encoding, name)
             source: io.BufferedIOBase = content
@@ -74,8 +69,7 @@ class FileReader:
                 source = opened.enter_context(self._spool(content))
                 encoding = self._guess_encoding(source, name, where)
             pieces = decode_stream(source, encoding, reading.errors, where)
-            reader = cast(Callable[..., Iterator[str | None]], _TEXT_READERS[form])
-            yield from reader(pieces, reading, where)
+            yield from form.records(pieces, reading, where)
 
     def _guess_encoding(self, content: io.BufferedIOBase, name: str, where: str) -> str:
         found = detect_encoding(content)

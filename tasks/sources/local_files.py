@@ -14,6 +14,7 @@ from tasks.errors import UserError
 from tasks.formats.archives import printable
 from tasks.formats.detection import Container, kind_of
 from tasks.formats.encodings import encoding_for
+from tasks.formats.table import endings_digest
 from tasks.sources.globs import find_real_files
 
 
@@ -31,8 +32,16 @@ class SourceFile:
     reading: Reading
 
     def identity(self) -> dict[str, object]:
-        """Content and way of reading."""
-        return {"file": self.file, "container": self.container, "reading": self.reading}
+        """Content and way of reading.
+
+        Members of archives are read by their own names, so by what endings mean.
+        """
+        how: dict[str, object] = {
+            "file": self.file,
+            "container": self.container,
+            "reading": self.reading,
+        }
+        return how if self.reading.format != "auto" else how | {"endings": endings_digest()}
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:
@@ -89,16 +98,20 @@ def _describe(path: Path, reading: Reading) -> SourceFile:
         ) from problem
 
 
-def describe(name: str, stored: StoredFile, reading: Reading) -> SourceFile:
+def describe(
+    name: str, stored: StoredFile, reading: Reading, path: str | None = None
+) -> SourceFile:
     """A file with its container, format and encoding resolved from bytes and name.
+
+    `path` is the part of the name that says what is in it, where that is not all of it.
 
     Raises:
         UserError: its name says that it is no text, or no glob of `encoding` fits it.
     """
     with stored.local().open("rb") as file:
         assert isinstance(file, io.BufferedReader)
-        container, form = kind_of(file, name, reading.format)
+        container, form = kind_of(file, path or name, reading.format, name)
     changes: dict[str, object] = {"format": form}
     if container == "plain":
-        changes["encoding"] = encoding_for(reading.encoding, Path(name).name)
+        changes["encoding"] = encoding_for(reading.encoding, Path(path or name).name)
     return SourceFile(name, stored, container, reading.model_copy(update=changes))

@@ -22,8 +22,9 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitResult
 from tasks.errors import UserError
+from tasks.formats.table import endings_digest, refuse_unread
 from tasks.sources.docstrings import plan_groups, read_docstrings
-from tasks.sources.fetching import RAW, Patience, fetch
+from tasks.sources.fetching import RAW, Patience, fetch, path_of
 from tasks.sources.grouping import group_files
 from tasks.sources.hub import describe_folder, num_parts, read_dataset
 from tasks.sources.installed_modules import installed_modules
@@ -74,11 +75,18 @@ def outside_files(corpus: CorpusSlice) -> dict[str, StoredFile]:
     found: dict[str, StoredFile] = {}
     for index, source in enumerate(corpus.sources):
         if isinstance(source, FilesSource):
-            for number, file in enumerate(describe_local(source, f"corpus.{index}")):
+            files = describe_local(source, f"corpus.{index}")
+            if any(file.reading.format == "auto" for file in files):
+                found |= _endings(index)
+            for number, file in enumerate(files):
                 how = f"{file.container}/{file.reading.format}"
                 if isinstance(file.reading.encoding, str):
                     how += f"/{file.reading.encoding}"
                 found[f"{index:02}-{number:05} {how}"] = file.file
+        elif isinstance(source, HttpSource) and source.format == "auto":
+            for remote in source.urls:
+                refuse_unread(path_of(remote.url), remote.url)
+            found |= _endings(index)
         elif isinstance(source, HubSource):
             folder = describe_folder(source)
             found |= {f"{index:02} {name}": file for name, file in folder.items()}
@@ -87,6 +95,11 @@ def outside_files(corpus: CorpusSlice) -> dict[str, StoredFile]:
             modules = [module for group in groups for module in group]
             found[f"{index:02} modules"] = StoredFile("", digest_of(modules), 0)
     return found
+
+
+def _endings(index: int) -> dict[str, StoredFile]:
+    """What names' endings mean, where files are read by names that are not known yet."""
+    return {f"{index:02} endings": StoredFile("", endings_digest(), 0)}
 
 
 def run(context: StageContext[CorpusSlice]) -> StageReport:
@@ -171,7 +184,7 @@ def _fetch_all(
     results = context.map(fetch, units, outputs=False)
     reading = reading_of(source)
     return in_order(
-        describe(remote.url, result.files[RAW], reading)
+        describe(remote.url, result.files[RAW], reading, path_of(remote.url))
         for remote, result in zip(source.urls, results, strict=True)
     )
 
