@@ -66,7 +66,7 @@ class RegexSeparator(Section):
     )
 
 
-class Reading(Section):
+class ReadingOptions(Section):
     """How the bytes of a file become documents."""
 
     format: Literal[
@@ -135,7 +135,7 @@ def _is_text_encoding(name: str) -> bool:
         return False
 
 
-class FilesSource(SourceBase, Reading):
+class FilesSource(SourceBase, ReadingOptions):
     """Files on this machine, plain, compressed or in archives."""
 
     type: Literal["files"] = "files"
@@ -165,7 +165,7 @@ class RemoteFile(Section):
     bytes: int | None = Field(None, ge=0, description="Size the file must have.")
 
 
-class HttpSource(SourceBase, Reading):
+class HttpSource(SourceBase, ReadingOptions):
     """Files fetched over http(s), resumed when cut off and checked when complete."""
 
     type: Literal["http"] = "http"

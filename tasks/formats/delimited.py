@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.records import missing_field
 
@@ -27,36 +27,36 @@ _Quoting = Literal[0, 3]  # QUOTE_MINIMAL, QUOTE_NONE
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
-def csv_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
+def csv_records(pieces: Iterable[str], options: ReadingOptions, where: str) -> Iterator[str | None]:
     """The text column of a table whose cells are parted by commas, semicolons or tabs."""
-    return _records(pieces, reading, where, _CSV_SEPARATORS, csv.QUOTE_MINIMAL)
+    return _records(pieces, options, where, _CSV_SEPARATORS, csv.QUOTE_MINIMAL)
 
 
-def tsv_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
+def tsv_records(pieces: Iterable[str], options: ReadingOptions, where: str) -> Iterator[str | None]:
     """The text column of a table whose cells are parted by tabs, and quoted as in CSV."""
-    return _records(pieces, reading, where, _TSV_SEPARATORS, csv.QUOTE_MINIMAL)
+    return _records(pieces, options, where, _TSV_SEPARATORS, csv.QUOTE_MINIMAL)
 
 
 def unquoted_tsv_records(
-    pieces: Iterable[str], reading: Reading, where: str
+    pieces: Iterable[str], options: ReadingOptions, where: str
 ) -> Iterator[str | None]:
     """The text column of a table parted by tabs in which quotes are plain characters."""
-    return _records(pieces, reading, where, _TSV_SEPARATORS, csv.QUOTE_NONE)
+    return _records(pieces, options, where, _TSV_SEPARATORS, csv.QUOTE_NONE)
 
 
 def _records(
     pieces: Iterable[str],
-    reading: Reading,
+    options: ReadingOptions,
     where: str,
     separators: tuple[str, ...],
     quoting: _Quoting,
 ) -> Iterator[str | None]:
     csv.field_size_limit(_NO_LIMIT)
-    lines = _RowLines(pieces, reading.max_document_bytes * _ROW_TO_DOCUMENT, where)
-    separator = _separator(lines.peek(), separators, reading.text_field)
+    lines = _RowLines(pieces, options.max_document_bytes * _ROW_TO_DOCUMENT, where)
+    separator = _separator(lines.peek(), separators, options.text_field)
     rows = _rows(lines, separator, quoting, where)
     _, header = next(rows, (1, []))
-    column = _column(header, reading.text_field, where) if header else 0
+    column = _column(header, options.text_field, where) if header else 0
     for start, row in rows:
         if len(row) == len(header):
             yield row[column]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.engine.identity import digest_of
 from tasks.errors import UserError
 from tasks.formats.columns import arrow_records, parquet_records
@@ -21,8 +21,8 @@ from tasks.formats.delimited import csv_records, tsv_records, unquoted_tsv_recor
 from tasks.formats.json_records import json_records, jsonl_records
 from tasks.formats.records import text_records
 
-TextReader = Callable[[Iterable[str], Reading, str], Iterator[str | None]]
-BinaryReader = Callable[[io.BufferedIOBase, Reading, str], Iterator[str | None]]
+TextReader = Callable[[Iterable[str], ReadingOptions, str], Iterator[str | None]]
+BinaryReader = Callable[[io.BufferedIOBase, ReadingOptions, str], Iterator[str | None]]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def group_files(files: Sequence[SourceFile]) -> list[Group]:
         if file.file.bytes > SMALL_BYTES or file.container != "plain":
             alone.append([file])
         else:
-            small[digest_of(file.reading)].append(file)
+            small[digest_of(file.options)].append(file)
     for same_reading in small.values():
         alone += _by_digest(same_reading)
     return sorted(alone, key=lambda group: group[0].file.sha256)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.config.corpus import FilesSource, Reading
+from tasks.config.corpus import FilesSource, ReadingOptions
 from tasks.engine.digests import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
@@ -22,14 +22,14 @@ from tasks.sources.globs import find_real_files
 class SourceFile:
     """One file to read: its bytes, how to read them, and what to call it when talking.
 
-    `reading` is resolved: its format is known unless the file is an archive, and so is the
+    `options` is resolved: its format is known unless the file is an archive, and so is the
     encoding. Neither name nor place is part of its identity.
     """
 
     name: str
     file: StoredFile
     container: Container
-    reading: Reading
+    options: ReadingOptions
 
     def identity(self) -> dict[str, object]:
         """Content and way of reading.
@@ -39,9 +39,9 @@ class SourceFile:
         how: dict[str, object] = {
             "file": self.file,
             "container": self.container,
-            "reading": self.reading,
+            "reading": self.options,
         }
-        return how if self.reading.format != "auto" else how | {"endings": endings_digest()}
+        return how if self.options.format != "auto" else how | {"endings": endings_digest()}
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:
@@ -71,26 +71,26 @@ def describe_local(source: FilesSource, where: str) -> list[SourceFile]:
         UserError: a glob matches nothing, or a file cannot be read or is of no known kind.
     """
     paths = find_files(source, where)
-    reading = reading_of(source)
+    options = reading_options(source)
     with ThreadPoolExecutor(max_workers=8) as threads:
-        files = list(threads.map(lambda path: _describe(path, reading), paths))
+        files = list(threads.map(lambda path: _describe(path, options), paths))
     return in_order(files)
 
 
 def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:
     """Ordered by content, so that renaming a file changes nothing."""
-    return sorted(files, key=lambda file: (file.file.sha256, file.container, file.reading.format))
+    return sorted(files, key=lambda file: (file.file.sha256, file.container, file.options.format))
 
 
-def reading_of(source: Reading) -> Reading:
+def reading_options(source: ReadingOptions) -> ReadingOptions:
     """The part of a source that says how its files are read."""
-    return Reading(**{name: getattr(source, name) for name in Reading.model_fields})
+    return ReadingOptions(**{name: getattr(source, name) for name in ReadingOptions.model_fields})
 
 
-def _describe(path: Path, reading: Reading) -> SourceFile:
+def _describe(path: Path, options: ReadingOptions) -> SourceFile:
     try:
         stored = outside_file(path)
-        return describe(printable(str(path)), stored, reading)
+        return describe(printable(str(path)), stored, options)
     except OSError as problem:
         raise UserError(
             f"{printable(str(path))}: cannot be read ({problem.strerror or problem}). Make it "
@@ -99,7 +99,7 @@ def _describe(path: Path, reading: Reading) -> SourceFile:
 
 
 def describe(
-    name: str, stored: StoredFile, reading: Reading, path: str | None = None
+    name: str, stored: StoredFile, options: ReadingOptions, path: str | None = None
 ) -> SourceFile:
     """A file with its container, format and encoding resolved from bytes and name.
 
@@ -110,8 +110,8 @@ def describe(
     """
     with stored.local().open("rb") as file:
         assert isinstance(file, io.BufferedReader)
-        container, form = kind_of(file, path or name, reading.format, name)
+        container, form = kind_of(file, path or name, options.format, name)
     changes: dict[str, object] = {"format": form}
     if container == "plain":
-        changes["encoding"] = encoding_for(reading.encoding, Path(path or name).name)
-    return SourceFile(name, stored, container, reading.model_copy(update=changes))
+        changes["encoding"] = encoding_for(options.encoding, Path(path or name).name)
+    return SourceFile(name, stored, container, options.model_copy(update=changes))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource
-from tasks.formats.members import FileReader
+from tasks.formats.members import MemberReader
 from tasks.sources.docstrings import plan_groups
 from tasks.sources.installed_modules import installed_modules
 from tasks.sources.local_files import SourceFile, describe_local
@@ -80,7 +80,7 @@ def _sample(file: SourceFile) -> tuple[float, int, int]:
     """Of one file: the stored bytes read, and the documents and bytes of text they gave."""
     documents = size = 0
     with tempfile.TemporaryDirectory() as scratch:
-        reader = FileReader(file, Path(scratch), Counter())
+        reader = MemberReader(file, Path(scratch), Counter())
         for _, _, records in reader.members():
             for text in records:
                 documents += 1

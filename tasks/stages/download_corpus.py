@@ -28,8 +28,14 @@ from tasks.sources.fetching import RAW, Patience, fetch, path_of
 from tasks.sources.grouping import group_files
 from tasks.sources.hub import describe_folder, num_parts, read_dataset
 from tasks.sources.installed_modules import installed_modules
-from tasks.sources.local_files import SourceFile, describe, describe_local, in_order, reading_of
-from tasks.sources.reading import read_files
+from tasks.sources.local_files import (
+    SourceFile,
+    describe,
+    describe_local,
+    in_order,
+    reading_options,
+)
+from tasks.sources.read_files import read_files
 from tasks.sources.summaries import SourceSummary
 
 log = logging.getLogger(__name__)
@@ -76,12 +82,12 @@ def outside_files(corpus: CorpusSlice) -> dict[str, StoredFile]:
     for index, source in enumerate(corpus.sources):
         if isinstance(source, FilesSource):
             files = describe_local(source, f"corpus.{index}")
-            if any(file.reading.format == "auto" for file in files):
+            if any(file.options.format == "auto" for file in files):
                 found |= _endings(index)
             for number, file in enumerate(files):
-                how = f"{file.container}/{file.reading.format}"
-                if isinstance(file.reading.encoding, str):
-                    how += f"/{file.reading.encoding}"
+                how = f"{file.container}/{file.options.format}"
+                if isinstance(file.options.encoding, str):
+                    how += f"/{file.options.encoding}"
                 found[f"{index:02}-{number:05} {how}"] = file.file
         elif isinstance(source, HttpSource) and source.format == "auto":
             for remote in source.urls:
@@ -182,9 +188,9 @@ def _fetch_all(
         for number, remote in enumerate(source.urls)
     ]
     results = context.map(fetch, units, outputs=False)
-    reading = reading_of(source)
+    options = reading_options(source)
     return in_order(
-        describe(remote.url, result.files[RAW], reading, path_of(remote.url))
+        describe(remote.url, result.files[RAW], options, path_of(remote.url))
         for remote, result in zip(source.urls, results, strict=True)
     )
 

@@ -13,7 +13,7 @@ from file_reading import read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.delimited import csv_records, tsv_records, unquoted_tsv_records
 
@@ -21,7 +21,7 @@ CELLS = st.text(st.sampled_from("ab ,;\t\"'\r\n\u2028\x0c\x00é"), max_size=8)
 
 
 def records(text: str, **options: Any) -> list[str | None]:
-    return list(csv_records([text], Reading(**options), "in.csv"))
+    return list(csv_records([text], ReadingOptions(**options), "in.csv"))
 
 
 def written(rows: Iterable[Iterable[str]], **dialect: Any) -> str:
@@ -45,7 +45,7 @@ def test_every_cell_comes_back_whatever_is_in_it(
         [("id", "text"), *rows], delimiter=separator, lineterminator=end, quoting=csv.QUOTE_ALL
     )
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    assert list(read_rows(pieces, Reading(), "x")) == [cell for _, cell in rows]
+    assert list(read_rows(pieces, ReadingOptions(), "x")) == [cell for _, cell in rows]
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "tab", "CSV", "csv.gz"])
@@ -113,8 +113,8 @@ def test_quotes_can_be_plain_characters() -> None:
     """Many tab-separated files quote nothing, by their own convention."""
     text = 'text\tlabel\n"Well," she said\t1\n"never closed\t0\n'
     with pytest.raises(UserError, match="tsv_unquoted"):
-        list(tsv_records([text], Reading(), "x"))
-    found = list(unquoted_tsv_records([text], Reading(), "x"))
+        list(tsv_records([text], ReadingOptions(), "x"))
+    found = list(unquoted_tsv_records([text], ReadingOptions(), "x"))
     assert found == ['"Well," she said', '"never closed']
 
 
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
             yield "1,a few words\n" * (1 << 15)
 
     tracemalloc.start()
-    num_records = sum(1 for _ in csv_records(pieces(), Reading(), "x"))
+    num_records = sum(1 for _ in csv_records(pieces(), ReadingOptions(), "x"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert num_records == 64 << 15
@@ -148,7 +148,7 @@ def test_an_open_quote_ends_at_the_limit() -> None:
     """Long before the end of the file, and with the line that it opens on."""
     pieces = ["id,text\n", '1,"open ', *["word " * 1000] * 100]
     with pytest.raises(UserError, match=r"x, line 2: .*more than 80,000 characters"):
-        list(csv_records(pieces, Reading(max_document_bytes=10_000), "x"))
+        list(csv_records(pieces, ReadingOptions(max_document_bytes=10_000), "x"))
 
 
 @pytest.mark.parametrize(("part", "records"), [("train", 67_349), ("dev", 872)])

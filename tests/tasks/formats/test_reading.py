@@ -21,7 +21,7 @@ from tasks.documents import read_documents
 from tasks.engine.identity import digest_of
 from tasks.engine.units import UnitWork
 from tasks.errors import UserError
-from tasks.sources.reading import read_files
+from tasks.sources.read_files import read_files
 
 TEXTS = ["The first document.", "Ein zweites, schöneres.", "三番目の文書。\nIt has two lines."]
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {

@@ -7,14 +7,14 @@ from typing import get_args
 import pytest
 from file_reading import describe, read
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.table import FORMATS, UNREAD, endings_digest, format_by_name
 
 
 def test_the_config_names_the_formats_of_the_table() -> None:
     """Neither offers what the other does not have, and no ending means two things."""
-    assert set(get_args(Reading.model_fields["format"].annotation)) == {"auto", *FORMATS}
+    assert set(get_args(ReadingOptions.model_fields["format"].annotation)) == {"auto", *FORMATS}
     endings = [ending for form in FORMATS.values() for ending in form.endings]
     assert len({*endings, *UNREAD}) == len(endings) + len(UNREAD)
 

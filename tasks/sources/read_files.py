@@ -15,7 +15,7 @@ from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.formats import archives
 from tasks.formats.compression import is_damage
-from tasks.formats.members import FileReader
+from tasks.formats.members import MemberReader
 from tasks.formats.records import too_long
 from tasks.sources.local_files import SourceFile
 from tasks.sources.sink import DOCUMENTS, DocumentSink
@@ -37,17 +37,17 @@ def read_files(work: UnitWork, *, files: Sequence[SourceFile]) -> UnitReport:
     encodings: Counter[str] = Counter()
     parts: list[list[list[Any]]] = []
     with DocumentWriter(work.path(DOCUMENTS)) as writer:
-        sink = DocumentSink(writer, files[0].reading.errors)
+        sink = DocumentSink(writer, files[0].options.errors)
         for file in files:
-            reader = FileReader(file, work.folder, encodings)
+            reader = MemberReader(file, work.folder, encodings)
             parts.append(_read_file(reader, sink))
     return sink.report(parts=parts, encodings=dict(encodings))
 
 
-def _read_file(reader: FileReader, sink: DocumentSink) -> list[list[Any]]:
+def _read_file(reader: MemberReader, sink: DocumentSink) -> list[list[Any]]:
     """Read one file; returns (first record in the unit, member name) of its members."""
     parts: list[list[Any]] = []
-    number, limit = 0, reader.file.reading.max_document_bytes
+    number, limit = 0, reader.file.options.max_document_bytes
     where = reader.file.name
     try:
         for where, member, records in reader.members():
