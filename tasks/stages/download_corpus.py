@@ -24,7 +24,7 @@ from tasks.engine.units import StoredFile, Unit, UnitResult
 from tasks.errors import UserError
 from tasks.formats.table import endings_digest, refuse_unread
 from tasks.sources.docstrings import plan_groups, read_docstrings
-from tasks.sources.fetching import RAW, Patience, fetch, path_of
+from tasks.sources.fetching import RAW, RetryPolicy, fetch, path_of
 from tasks.sources.grouping import group_files
 from tasks.sources.hub import describe_folder, num_parts, read_dataset
 from tasks.sources.installed_modules import installed_modules
@@ -181,10 +181,10 @@ def _origin(
 def _fetch_all(
     context: StageContext[CorpusSlice], index: int, source: HttpSource
 ) -> list[SourceFile]:
-    patience = Patience.of(source)
-    patience.headers()
+    policy = RetryPolicy.of(source)
+    policy.headers()
     units = [
-        Unit(f"fetched/{index:02}-{number:05}", {"remote": remote, "patience": patience})
+        Unit(f"fetched/{index:02}-{number:05}", {"remote": remote, "patience": policy})
         for number, remote in enumerate(source.urls)
     ]
     results = context.map(fetch, units, outputs=False)
