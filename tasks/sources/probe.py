@@ -14,7 +14,8 @@ from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource
 from tasks.formats.members import MemberReader
 from tasks.sources.docstrings import plan_groups
 from tasks.sources.installed_modules import installed_modules
-from tasks.sources.local_files import SourceFile, describe_local
+from tasks.sources.local_files import describe_local
+from tasks.sources.source_files import SourceFile
 
 _MOST_FILES = 4
 _SAMPLE_BYTES = 2 << 20

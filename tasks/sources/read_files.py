@@ -17,8 +17,8 @@ from tasks.formats import archives
 from tasks.formats.compression import is_damage
 from tasks.formats.members import MemberReader
 from tasks.formats.records import too_long
-from tasks.sources.local_files import SourceFile
 from tasks.sources.sink import DOCUMENTS, DocumentSink
+from tasks.sources.source_files import SourceFile
 
 MAX_NAMED_MEMBERS = 5000
 _BROKEN = (pa.ArrowException, *archives.DAMAGE)

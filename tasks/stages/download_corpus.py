@@ -28,14 +28,9 @@ from tasks.sources.fetching import RAW, RetryPolicy, fetch, path_of
 from tasks.sources.grouping import group_files
 from tasks.sources.hub import describe_folder, num_parts, read_dataset
 from tasks.sources.installed_modules import installed_modules
-from tasks.sources.local_files import (
-    SourceFile,
-    describe,
-    describe_local,
-    in_order,
-    reading_options,
-)
+from tasks.sources.local_files import describe_local
 from tasks.sources.read_files import read_files
+from tasks.sources.source_files import SourceFile, describe, in_order, reading_options
 from tasks.sources.summaries import SourceSummary
 
 log = logging.getLogger(__name__)
