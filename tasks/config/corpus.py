@@ -1,4 +1,4 @@
-"""`corpus:` the list of sources, each with a `type`: files, http, hub or docs.
+"""`corpus:` the list of sources, each with a `type`: files, http, hub or docstrings.
 
 A source says where text is and how to read it. Only that is the download stage's business:
 `held_out` and `licence` travel with the source but belong to later stages. Neither its name nor
@@ -9,7 +9,7 @@ import codecs
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -235,10 +235,10 @@ class HubSource(SourceBase):
         return self.dataset.rstrip("/").rpartition("/")[2]
 
 
-class DocsSource(SourceBase):
+class DocstringsSource(SourceBase):
     """Docstrings of the installed packages and of Python's own library; needs no network."""
 
-    type: Literal["docs"] = "docs"
+    type: Literal["docstrings", "docs"] = "docstrings"
     packages: tuple[str, ...] | None = Field(
         None, description="Distributions to read; default: all that are installed."
     )
@@ -251,12 +251,29 @@ class DocsSource(SourceBase):
     )
     max_bytes: int = Field(24 << 20, ge=1, description="At most so many bytes of text.")
 
+    @field_validator("type")
+    @classmethod
+    def _newer_spelling(cls, value: str) -> str:
+        return "docstrings"
+
+    def identity(self) -> dict[str, Any]:
+        """All fields; in keys the type has the older spelling, so that what exists is found."""
+        return super().identity() | {"type": "docs"}
+
     def told_apart_by(self) -> str:
         """The only package, or that they are docstrings."""
         return self.packages[0] if self.packages and len(self.packages) == 1 else "docstrings"
 
 
-Source = Annotated[FilesSource | HttpSource | HubSource | DocsSource, Field(discriminator="type")]
+AnySource = FilesSource | HttpSource | HubSource | DocstringsSource
+Source = Annotated[AnySource, Field(discriminator="type")]
+
+SOURCE_TYPES: dict[str, type[SourceBase]] = {
+    spelling: model
+    for model in get_args(AnySource)
+    for spelling in get_args(model.model_fields["type"].annotation)
+}
+"""What `type` stands for, older spellings included."""
 
 
 def source_names(corpus: Sequence[SourceBase]) -> list[str]:

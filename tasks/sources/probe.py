@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource
+from tasks.config.corpus import DocstringsSource, FilesSource, HttpSource, HubSource
 from tasks.formats.members import MemberReader
 from tasks.sources.docstrings import plan_groups
 from tasks.sources.installed_modules import installed_modules
@@ -27,7 +27,7 @@ Size = dict[str, int]  # documents, bytes
 
 
 def probe_corpus(
-    corpus: Sequence[FilesSource | HttpSource | HubSource | DocsSource],
+    corpus: Sequence[FilesSource | HttpSource | HubSource | DocstringsSource],
 ) -> Size:
     """Estimated documents and UTF-8 bytes of text of all sources together.
 
@@ -43,10 +43,10 @@ def probe_corpus(
     return total
 
 
-def _probe(source: FilesSource | HttpSource | HubSource | DocsSource, where: str) -> Size:
+def _probe(source: FilesSource | HttpSource | HubSource | DocstringsSource, where: str) -> Size:
     if isinstance(source, FilesSource):
         return _scale(describe_local(source, where))
-    if isinstance(source, DocsSource):
+    if isinstance(source, DocstringsSource):
         groups, _ = plan_groups(installed_modules(source), source.max_bytes)
         modules = [module for group in groups for module in group]
         code_bytes = sum(module.bytes for module in modules)

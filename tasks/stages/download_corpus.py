@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.config import Config
-from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource, source_names
+from tasks.config.corpus import DocstringsSource, FilesSource, HttpSource, HubSource, source_names
 from tasks.engine.identity import digest_of
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
@@ -35,7 +35,7 @@ from tasks.sources.summaries import SourceSummary
 
 log = logging.getLogger(__name__)
 
-AnySource = FilesSource | HttpSource | HubSource | DocsSource
+AnySource = FilesSource | HttpSource | HubSource | DocstringsSource
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def outside_files(corpus: CorpusSlice) -> dict[str, StoredFile]:
         elif isinstance(source, HubSource):
             folder = describe_folder(source)
             found |= {f"{index:02} {name}": file for name, file in folder.items()}
-        elif isinstance(source, DocsSource):
+        elif isinstance(source, DocstringsSource):
             groups, _ = plan_groups(installed_modules(source), source.max_bytes)
             modules = [module for group in groups for module in group]
             found[f"{index:02} modules"] = StoredFile("", digest_of(modules), 0)
@@ -206,7 +206,7 @@ def _without_later(source: HubSource) -> HubSource:
 
 
 def _read_docs(
-    context: StageContext[CorpusSlice], index: int, source: DocsSource
+    context: StageContext[CorpusSlice], index: int, source: DocstringsSource
 ) -> list[UnitResult]:
     groups, max_bytes = plan_groups(installed_modules(source), source.max_bytes)
     units = [
