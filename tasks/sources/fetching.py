@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from tasks.config.corpus import HttpSource, RemoteFile
 from tasks.engine.digests import cache_folder
@@ -81,11 +80,6 @@ class RetryPolicy:
         """How long to wait after that many failures in a row."""
         backoff = min(self.backoff_seconds * 2.0 ** (failures - 1), _LONGEST_WAIT_SECONDS)
         return max(backoff, min(retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
-
-
-def path_of(url: str) -> str:
-    """The path in an address, whose ending says what the file is: a query is no part of it."""
-    return unquote(urlsplit(url).path)
 
 
 def fetch(work: UnitWork, *, remote: RemoteFile, patience: RetryPolicy) -> UnitReport:

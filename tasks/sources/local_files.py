@@ -1,4 +1,4 @@
-"""The files a source of type `files` names: found, looked at, and known by content."""
+"""Sources of type `files`: files of this machine, found, looked at, and known by content."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -6,10 +6,47 @@ from pathlib import Path
 
 from tasks.config.corpus import FilesSource, ReadingOptions
 from tasks.engine.digests import outside_file
+from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.formats.archives import printable
 from tasks.sources.globs import find_real_files
-from tasks.sources.source_files import SourceFile, describe, in_order, reading_options
+from tasks.sources.read_files import read_in_units
+from tasks.sources.sizes import Size, sampled
+from tasks.sources.source import RunUnits, SourceResult, TextSource
+from tasks.sources.source_files import (
+    SourceFile,
+    describe,
+    endings_file,
+    in_order,
+    reading_options,
+)
+
+
+class LocalFiles(TextSource[FilesSource]):
+    """Files that globs match; their contents and how they are read are in the key."""
+
+    def externals(self) -> dict[str, StoredFile]:
+        """Every file, and what endings mean where archives have members to be named by them."""
+        found: dict[str, StoredFile] = {}
+        for number, file in enumerate(self._files()):
+            how = f"{file.container}/{file.options.format}"
+            if isinstance(file.options.encoding, str):
+                how += f"/{file.options.encoding}"
+            found[f"{self.prefix}-{number:05} {how}"] = file.file
+            if file.options.format == "auto":
+                found[f"{self.prefix} endings"] = endings_file()
+        return found
+
+    def read(self, run_units: RunUnits) -> SourceResult:
+        """Large files each in a unit of its own, small ones together."""
+        return read_in_units(self._files(), self.documents_label, run_units)
+
+    def estimate(self) -> Size:
+        """From a sample of the files."""
+        return sampled(self._files())
+
+    def _files(self) -> list[SourceFile]:
+        return describe_local(self.config, f"corpus.{self.index}")
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:

@@ -1,27 +1,59 @@
-"""The unit that turns source files into one documents file.
+"""Source files become documents files, in units of one large file or many small ones.
 
 Records are numbered over the whole unit, so that (unit, record) finds a document's origin.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tasks.documents import DocumentWriter
 from tasks.engine.digests import check_unchanged
-from tasks.engine.units import UnitReport, UnitWork
+from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import UserError
 from tasks.formats import archives
 from tasks.formats.compression import is_damage
 from tasks.formats.members import MemberReader
 from tasks.formats.records import too_long
+from tasks.sources.grouping import group_files
 from tasks.sources.sink import DOCUMENTS, DocumentSink
+from tasks.sources.source import RunUnits, SourceResult
 from tasks.sources.source_files import SourceFile
 
 MAX_NAMED_MEMBERS = 5000
 _BROKEN = (pa.ArrowException, *archives.DAMAGE)
+
+
+def read_in_units(
+    files: Sequence[SourceFile], label: Callable[[int], str], run_units: RunUnits
+) -> SourceResult:
+    """Read files of a source, in order of their contents; `label` names the unit of a number.
+
+    Which files share a unit follows from each one's own digest, so one more file leaves all
+    other units as they are.
+    """
+    groups = group_files(files)
+    units = [Unit(label(number), {"files": group}) for number, group in enumerate(groups)]
+    results = run_units(read_files, units)
+    origins = [
+        _origin(result, file, parts)
+        for result, group in zip(results, groups, strict=True)
+        for file, parts in zip(group, result.summary["parts"], strict=True)
+    ]
+    return SourceResult(results, origins)
+
+
+def _origin(result: UnitResult, file: SourceFile, parts: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Where a file's records are: they begin at `first_record` of the unit."""
+    return {
+        "label": result.label,
+        "name": file.name,
+        "sha256": file.file.sha256,
+        "bytes": file.file.bytes,
+        "first_record": parts[0][0] if parts else None,
+    }
 
 
 def read_files(work: UnitWork, *, files: Sequence[SourceFile]) -> UnitReport:

@@ -38,6 +38,11 @@ class SourceFile:
         return how if self.options.format != "auto" else how | {"endings": endings_digest()}
 
 
+def endings_file() -> StoredFile:
+    """What names' endings mean, as a file: for keys of files whose names are not known yet."""
+    return StoredFile("", endings_digest(), 0)
+
+
 def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:
     """Ordered by content, so that renaming a file changes nothing."""
     return sorted(files, key=lambda file: (file.file.sha256, file.container, file.options.format))
