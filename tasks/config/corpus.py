@@ -70,7 +70,15 @@ class ReadingOptions(Section):
     """How the bytes of a file become documents."""
 
     format: Literal[
-        "auto", "text", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow"
+        "auto",
+        "text",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "tsv_unquoted",
+        "parquet",
+        "arrow",
     ] = Field(
         "auto",
         description="auto: by the file name's ending; endings not known are text, and those of web "
