@@ -270,6 +270,7 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
         run(tmp_path / "store", *[{"type": "files", "paths": str(tmp_path / "in")}] * 2)
 
 
+WHOLE = {"separator": "file", "encoding": "auto"}
 REAL = [
     ("babylm_2024/*.jsonl.gz", {}, 987),
     ("babylm_2024/switchboard.train.gz", {"separator": "line"}, 18_000),
@@ -278,13 +279,9 @@ REAL = [
     ("novels/novels.jsonl.zst", {}, 81),
     ("novels/Dickens_Bleak_1853.txt.gz", {"separator": "line"}, 33_100),
     ("nltk/movie_reviews.zip", {"separator": "file", "exclude": ["*README"]}, 2_000),
-    ("nltk/state_union.zip", {"separator": "file", "encoding": "auto"}, 66),
+    ("nltk/state_union.zip", WHOLE, 66),
     ("wikitext2/*", {"separator": "line"}, 8_118),
-    (
-        "unicode/unicode_samples.zip",
-        {"separator": "file", "encoding": "auto", "format": "text"},
-        3,
-    ),
+    ("unicode/unicode_samples.zip", WHOLE | {"format": "text"}, 3),
     ("unicode/ftfy_in_the_wild.json", {"text_field": "original"}, 70),
     ("multilingual/udhr2.zip", {"separator": "file"}, 388),
 ]
