@@ -1,4 +1,4 @@
-"""`corpus:` the list of sources, each with a `type`: files, http, hub or docs.
+"""`corpus:` the list of sources, each with a `type`: files, http, hub or docstrings.
 
 A source says where text is and how to read it. Only that is the download stage's business:
 `held_out` and `licence` travel with the source but belong to later stages. Neither its name nor
@@ -9,7 +9,7 @@ import codecs
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -66,14 +66,29 @@ class RegexSeparator(Section):
     )
 
 
-class Reading(Section):
+class ReadingOptions(Section):
     """How the bytes of a file become documents."""
 
-    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow"] = Field(
-        "auto", description="auto: by the file name's ending; endings not known are text."
+    format: Literal[
+        "auto",
+        "text",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "tsv_unquoted",
+        "parquet",
+        "arrow",
+    ] = Field(
+        "auto",
+        description="auto: by the file name's ending; endings not known are text, and those of web "
+        "pages, office files, images and the like are refused.",
     )
     text_field: str = Field(
-        "text", min_length=1, description="Key or column that holds the text; a.b for nested JSON."
+        "text",
+        min_length=1,
+        description="Key or column that holds the text; a.b for nested JSON. Tables in text have "
+        "their columns' names in the first row.",
     )
     separator: Literal["line", "blank_line", "file"] | RegexSeparator = Field(
         "blank_line",
@@ -128,7 +143,7 @@ def _is_text_encoding(name: str) -> bool:
         return False
 
 
-class FilesSource(SourceBase, Reading):
+class FilesSource(SourceBase, ReadingOptions):
     """Files on this machine, plain, compressed or in archives."""
 
     type: Literal["files"] = "files"
@@ -158,7 +173,7 @@ class RemoteFile(Section):
     bytes: int | None = Field(None, ge=0, description="Size the file must have.")
 
 
-class HttpSource(SourceBase, Reading):
+class HttpSource(SourceBase, ReadingOptions):
     """Files fetched over http(s), resumed when cut off and checked when complete."""
 
     type: Literal["http"] = "http"
@@ -228,10 +243,10 @@ class HubSource(SourceBase):
         return self.dataset.rstrip("/").rpartition("/")[2]
 
 
-class DocsSource(SourceBase):
+class DocstringsSource(SourceBase):
     """Docstrings of the installed packages and of Python's own library; needs no network."""
 
-    type: Literal["docs"] = "docs"
+    type: Literal["docstrings", "docs"] = "docstrings"
     packages: tuple[str, ...] | None = Field(
         None, description="Distributions to read; default: all that are installed."
     )
@@ -244,12 +259,29 @@ class DocsSource(SourceBase):
     )
     max_bytes: int = Field(24 << 20, ge=1, description="At most so many bytes of text.")
 
+    @field_validator("type")
+    @classmethod
+    def _newer_spelling(cls, value: str) -> str:
+        return "docstrings"
+
+    def identity(self) -> dict[str, Any]:
+        """All fields; in keys the type has the older spelling, so that what exists is found."""
+        return super().identity() | {"type": "docs"}
+
     def told_apart_by(self) -> str:
         """The only package, or that they are docstrings."""
         return self.packages[0] if self.packages and len(self.packages) == 1 else "docstrings"
 
 
-Source = Annotated[FilesSource | HttpSource | HubSource | DocsSource, Field(discriminator="type")]
+AnySource = FilesSource | HttpSource | HubSource | DocstringsSource
+Source = Annotated[AnySource, Field(discriminator="type")]
+
+SOURCE_TYPES: dict[str, type[SourceBase]] = {
+    spelling: model
+    for model in get_args(AnySource)
+    for spelling in get_args(model.model_fields["type"].annotation)
+}
+"""What `type` stands for, older spellings included."""
 
 
 def source_names(corpus: Sequence[SourceBase]) -> list[str]:

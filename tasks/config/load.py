@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tasks.config.corpus import SOURCE_TYPES
 from tasks.config.root import Config
 from tasks.errors import UserError
 
@@ -121,7 +122,7 @@ def validate(values: dict[str, Any], where: str) -> Config:
 
 
 def _describe(error: Any) -> str:
-    place = [part for part in error["loc"] if part not in _SOURCE_TYPES]
+    place = [part for part in error["loc"] if part not in SOURCE_TYPES]
     dotted = ".".join(str(part) for part in place)
     if error["type"] == "extra_forbidden":
         known = list(_known_keys(error["loc"][:-1]))
@@ -136,17 +137,14 @@ def _describe(error: Any) -> str:
     return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
 
 
-_SOURCE_TYPES = {"files", "http", "hub", "docs"}
-
-
 def _known_keys(place: Sequence[Any]) -> Iterable[str]:
     """The keys allowed at a place in the tree, following its types."""
     models: list[type[BaseModel]] = [Config]
     for part in place:
         if isinstance(part, int):
             continue
-        if part in _SOURCE_TYPES:
-            models = [m for m in models if m.model_fields["type"].default == part] or models
+        if part in SOURCE_TYPES:
+            models = [model for model in models if model is SOURCE_TYPES[part]] or models
             continue
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.records import missing_field
 
@@ -13,25 +13,27 @@ _ROWS_AT_ONCE = 1024
 
 
 def parquet_records(
-    stream: io.BufferedIOBase, reading: Reading, where: str
+    stream: io.BufferedIOBase, options: ReadingOptions, where: str
 ) -> Iterator[str | None]:
     """The text column of a Parquet file, some rows in memory at a time."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(stream, pre_buffer=False) as file:
-        _check_column(file.schema_arrow, reading.text_field, where)
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[reading.text_field]):
+        _check_column(file.schema_arrow, options.text_field, where)
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[options.text_field]):
             yield from batch.column(0).to_pylist()
 
 
-def arrow_records(stream: io.BufferedIOBase, reading: Reading, where: str) -> Iterator[str | None]:
+def arrow_records(
+    stream: io.BufferedIOBase, options: ReadingOptions, where: str
+) -> Iterator[str | None]:
     """The text column of an Arrow IPC file or stream, one batch in memory at a time."""
     is_file = stream.read(6) == b"ARROW1"
     stream.seek(0)
     reader = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
     with reader:
-        _check_column(reader.schema, reading.text_field, where)
-        column = reader.schema.get_field_index(reading.text_field)
+        _check_column(reader.schema, options.text_field, where)
+        column = reader.schema.get_field_index(options.text_field)
         if is_file:
             batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
         else:

@@ -6,25 +6,13 @@ unit's payload, because the name itself is no part of a unit's identity.
 
 import io
 import zipfile
-from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from tasks.errors import UserError
 from tasks.formats.compression import decompressed, is_damage
+from tasks.formats.table import format_by_name, refuse_unread
 
 Container = Literal["plain", "zip", "tar"]
 
-_COMPRESSED = {".gz", ".zst", ".bz2", ".xz", ".zstd"}
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-}
-_NOT_TEXT = {".warc", ".wet", ".wat", ".pdf", ".docx", ".epub", ".doc", ".png", ".jpg", ".pkl"}
 _HEAD_BYTES = 512
 
 
@@ -35,15 +23,17 @@ class FileKind(NamedTuple):
     format: str
 
 
-def kind_of(stream: io.BufferedReader, name: str, wanted: str) -> FileKind:
-    """The kind of a file; `wanted` is the configured format or "auto".
+def kind_of(stream: io.BufferedReader, name: str, wanted: str, where: str) -> FileKind:
+    """The kind of a file; `wanted` is the configured format or "auto", `where` is for messages.
 
     The format of an archive's members stays "auto" unless it is configured: each member has
     its own name. Leaves the stream wherever it read to.
 
     Raises:
-        UserError: the name's ending is that of a format which is not read as text.
+        UserError: the name's ending is that of a kind of file which is not read.
     """
+    if wanted == "auto":
+        refuse_unread(name, where)  # before looking inside: office files are zip archives
     head = stream.peek(4)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and zipfile.is_zipfile(stream):
         return FileKind("zip", wanted)
@@ -56,7 +46,7 @@ def kind_of(stream: io.BufferedReader, name: str, wanted: str) -> FileKind:
         return FileKind("plain", "parquet")
     if head.startswith(b"ARRO"):
         return FileKind("plain", "arrow")
-    return FileKind("plain", format_by_name(name))
+    return FileKind("plain", format_by_name(name, where))
 
 
 def _inner_head(stream: io.BufferedReader) -> bytes:
@@ -71,21 +61,3 @@ def _inner_head(stream: io.BufferedReader) -> bytes:
 
 def _is_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar"
-
-
-def format_by_name(name: str) -> str:
-    """The format a name's ending stands for, compression aside; endings not known are text.
-
-    Raises:
-        UserError: the ending is that of a format which is not read as text.
-    """
-    endings = [ending.lower() for ending in PurePosixPath(name).suffixes]
-    while endings and endings[-1] in _COMPRESSED:
-        endings.pop()
-    ending = endings[-1] if endings else ""
-    if ending in _NOT_TEXT:
-        raise UserError(
-            f"{name}: files ending in {ending} hold no plain text. Extract their text first, leave "
-            "them out of the source, or set the source's `format` if the ending misleads."
-        )
-    return _FORMATS.get(ending, "text")

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tasks.config.corpus import Reading
+from tasks.config.corpus import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.records import missing_field, too_long
-from tasks.sources.splitting import JSON_LINE, TooLong, split_text
+from tasks.formats.splitting import JSON_LINE, TooLong, split_text
 
 _GAP = re.compile(r"[\s,]*")
 _NEAR_END = 64
@@ -20,9 +20,11 @@ _NEAR_END = 64
 _RECORD_TO_DOCUMENT = 8
 
 
-def jsonl_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
+def jsonl_records(
+    pieces: Iterable[str], options: ReadingOptions, where: str
+) -> Iterator[str | None]:
     """The text of one JSON object a line; blank lines are no records."""
-    limit = reading.max_document_bytes * _RECORD_TO_DOCUMENT
+    limit = options.max_document_bytes * _RECORD_TO_DOCUMENT
     try:
         lines = split_text(pieces, JSON_LINE, limit)
         for number, line in enumerate(lines, start=1):
@@ -35,16 +37,18 @@ def jsonl_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterat
                     f"{where}, line {number:,}: this is not JSON ({problem}). Each line must hold "
                     "one object; mend or remove the line, or set the source's `format`."
                 ) from None
-            yield text_of(value, reading.text_field, f"{where}, line {number:,}")
+            yield text_of(value, options.text_field, f"{where}, line {number:,}")
     except TooLong as problem:
         raise too_long(where, problem.args[0], limit) from None
 
 
-def json_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str | None]:
+def json_records(
+    pieces: Iterable[str], options: ReadingOptions, where: str
+) -> Iterator[str | None]:
     """The text of each object in a list, or of objects that follow one another."""
-    limit = reading.max_document_bytes * _RECORD_TO_DOCUMENT
+    limit = options.max_document_bytes * _RECORD_TO_DOCUMENT
     for record, value in enumerate(_json_values(pieces, limit, where)):
-        yield text_of(value, reading.text_field, f"{where}, record {record:,}")
+        yield text_of(value, options.text_field, f"{where}, record {record:,}")
 
 
 def _json_values(pieces: Iterable[str], limit: int, where: str) -> Iterator[Any]:

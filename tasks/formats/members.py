@@ -6,31 +6,26 @@ file ──▶ members (an archive has many, any other file is its own) ──�
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
 from tasks.errors import UserError
 from tasks.formats import archives
-from tasks.formats.columns import arrow_records, parquet_records
 from tasks.formats.compression import decompressed
-from tasks.formats.detection import format_by_name
 from tasks.formats.encodings import decode_stream, detect_encoding, encoding_for
-from tasks.formats.json_records import json_records, jsonl_records
-from tasks.formats.records import text_records
-from tasks.sources.local_files import SourceFile
+from tasks.formats.table import FORMATS, BinaryFormat, format_by_name
+from tasks.sources.source_files import SourceFile
 
 _SPOOL_BYTES = 32 << 20
-_TEXT_READERS = {"text": text_records, "jsonl": jsonl_records, "json": json_records}
-_COLUMN_READERS = {"parquet": parquet_records, "arrow": arrow_records}
 
 
-class FileReader:
+class MemberReader:
     """Opens one source file and gives the records of each of its members."""
 
     def __init__(self, file: SourceFile, scratch: Path, encodings: Counter[str]) -> None:
-        self.file, self.reading = file, file.reading
+        self.file, self.options = file, file.options
         self._scratch, self._encodings = scratch, encodings
         self._path = file.file.local()
         self._stream: io.BufferedReader | None = None
@@ -39,14 +34,14 @@ class FileReader:
         """(what to call it in messages, member name, records), one member open at a time."""
         with self._path.open("rb") as stream:
             self._stream = stream
-            name, reading = self.file.name, self.reading
+            name, options = self.file.name, self.options
             if self.file.container == "plain":
                 yield name, None, self._records(stream, name, name)
                 return
             if self.file.container == "zip":
-                found = archives.zip_members(stream, reading.include, reading.exclude, name)
+                found = archives.zip_members(stream, options.include, options.exclude, name)
             else:
-                found = archives.tar_members(stream, reading.include, reading.exclude)
+                found = archives.tar_members(stream, options.include, options.exclude)
             for member, content in found:
                 where = f"{name}, member {member}"
                 yield where, member, self._records(content, member, where)
@@ -59,27 +54,26 @@ class FileReader:
         return min(1.0, self._stream.tell() / max(1, self.file.file.bytes))
 
     def _records(self, stream: io.BufferedReader, name: str, where: str) -> Iterator[str | None]:
-        reading = self.reading
-        form = format_by_name(name) if reading.format == "auto" else reading.format
+        options = self.options
+        form = FORMATS[format_by_name(name, where) if options.format == "auto" else options.format]
         content = decompressed(stream)
         with ExitStack() as opened:
-            if form in _COLUMN_READERS:
+            if isinstance(form, BinaryFormat):
                 is_seekable = content is stream and self.file.container == "plain"
                 file = content if is_seekable else opened.enter_context(self._spool(content))
-                yield from _COLUMN_READERS[form](file, reading, where)
+                yield from form.records(file, options, where)
                 return
-            encoding = encoding_for(reading.encoding, name)
+            encoding = encoding_for(options.encoding, name)
             source: io.BufferedIOBase = content
             if encoding == "auto":
                 source = opened.enter_context(self._spool(content))
                 encoding = self._guess_encoding(source, name, where)
-            pieces = decode_stream(source, encoding, reading.errors, where)
-            reader = cast(Callable[..., Iterator[str | None]], _TEXT_READERS[form])
-            yield from reader(pieces, reading, where)
+            pieces = decode_stream(source, encoding, options.errors, where)
+            yield from form.records(pieces, options, where)
 
     def _guess_encoding(self, content: io.BufferedIOBase, name: str, where: str) -> str:
         found = detect_encoding(content)
-        if found is None and self.reading.errors == "refuse":
+        if found is None and self.options.errors == "refuse":
             glob = Path(name).name if self.file.container == "plain" else name
             raise UserError(
                 f"{where}: its encoding cannot be told from its bytes. Name it in the source's "

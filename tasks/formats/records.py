@@ -8,14 +8,14 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from tasks.config.corpus import Reading, RegexSeparator
+from tasks.config.corpus import ReadingOptions, RegexSeparator
 from tasks.errors import UserError
-from tasks.sources.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
+from tasks.formats.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
 
 
-def text_records(pieces: Iterable[str], reading: Reading, where: str) -> Iterator[str]:
+def text_records(pieces: Iterable[str], options: ReadingOptions, where: str) -> Iterator[str]:
     """The documents of a text file, parted by the configured separator."""
-    separator, limit = reading.separator, reading.max_document_bytes
+    separator, limit = options.separator, options.max_document_bytes
     if separator == "line":
         parts = split_text(pieces, LINE, limit)
     elif separator == "blank_line":

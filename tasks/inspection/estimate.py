@@ -59,13 +59,13 @@ def describe_estimate(plan: StagePlan) -> str:
 
 def _corpus_size(config: Config, store: Store) -> CorpusSize:
     """Documents and bytes of text: as downloaded before, else estimated from a sample."""
-    from tasks.sources.probe import probe_corpus
+    from tasks.sources.table import estimate_corpus
 
     earlier = newest_artifact(store, "download", config.name)
     if earlier is not None and earlier.config == _download_identity(config):
         balances = earlier.ledger.balances
         return {"documents": balances["documents"].kept, "bytes": balances["bytes"].kept}
-    return probe_corpus(config.corpus)
+    return estimate_corpus(config.corpus)
 
 
 def _download_identity(config: Config) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.identity import digest_of
+from tasks.engine.identity import canonical, digest_of
 from tasks.inspection.drift import flatten
 
 # Parts of the clean stage's slice that hold one value for each source.
@@ -53,8 +53,11 @@ def _fields(stage: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _defaults() -> tuple[dict[str, Any], dict[str, str]]:
     """Default values by field, and the names that users write where they are others."""
-    config = Config.model_validate({"corpus": [{"type": "docs"}]})
-    plain, told = (flatten(config.model_dump(mode="json", by_alias=user)) for user in (False, True))
+    config = Config.model_validate({"corpus": [{"type": "docstrings"}]})
+    corpus = {"corpus": canonical(config.corpus)}  # as keys know it
+    plain, told = (
+        flatten(config.model_dump(mode="json", by_alias=user) | corpus) for user in (False, True)
+    )
     return plain, dict(zip(plain, told, strict=True))
 
 

@@ -2,7 +2,7 @@
 
     files ──────────────▶ bytes ──▶ records (see tasks.formats) ──▶ documents file
     http ──▶ fetched ──▶
-    hub, docs ────────────────────▶ records ──▶
+    hub, docstrings ──────────────▶ records ──▶
 
 Everything streams: a unit holds one document and one Arrow batch, whatever a file's size.
 """

@@ -13,15 +13,52 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.engine.units import UnitReport, UnitWork
+from tasks.config.corpus import DocstringsSource
+from tasks.engine.identity import digest_of
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.sources.docstring_prose import prose
-from tasks.sources.installed_modules import ModuleFile
+from tasks.sources.installed_modules import ModuleFile, installed_modules
 from tasks.sources.parts import DocumentParts
 from tasks.sources.sink import DocumentSink
+from tasks.sources.sizes import Size
+from tasks.sources.source import RunUnits, SourceResult, TextSource
 
 GROUP_TEXT_BYTES = 512 << 10
 # Prose is about an eighth of the code; a quarter more code than that fills every group.
 GROUP_SOURCE_BYTES = 5 << 20
+
+
+class InstalledDocstrings(TextSource[DocstringsSource]):
+    """Docstrings of what is installed, known by the modules' contents."""
+
+    def externals(self) -> dict[str, StoredFile]:
+        """All modules that will be read, as one file."""
+        modules = [module for group in self._plan()[0] for module in group]
+        return {f"{self.prefix} modules": StoredFile("", digest_of(modules), 0)}
+
+    def read(self, run_units: RunUnits) -> SourceResult:
+        """One unit for each group of modules."""
+        groups, max_bytes = self._plan()
+        same = {
+            "as_prose": self.config.prose,
+            "min_characters": self.config.min_characters,
+            "max_bytes": max_bytes,
+        }
+        units = [
+            Unit(self.documents_label(number), same | {"modules": group})
+            for number, group in enumerate(groups)
+        ]
+        return SourceResult(run_units(read_docstrings, units))
+
+    def estimate(self) -> Size:
+        """By the size of the code: prose is about an eighth of it."""
+        modules = [module for group in self._plan()[0] for module in group]
+        code_bytes = sum(module.bytes for module in modules)
+        text = min(self.config.max_bytes, code_bytes // (8 if self.config.prose else 6))
+        return {"documents": len(modules), "bytes": text}
+
+    def _plan(self) -> tuple[list[list[ModuleFile]], int]:
+        return plan_groups(installed_modules(self.config), self.config.max_bytes)
 
 
 def plan_groups(

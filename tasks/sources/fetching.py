@@ -36,7 +36,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How to ask, and how long. Never part of a fetch's identity: it changes no byte.
 
     `headers_from_env` names environment variables; their values are looked up in the process
@@ -53,7 +53,7 @@ class Patience:
         return
 
     @classmethod
-    def of(cls, source: HttpSource) -> "Patience":
+    def of(cls, source: HttpSource) -> "RetryPolicy":
         """That of a source."""
         return cls(
             source.headers_from_env,
@@ -82,8 +82,8 @@ class Patience:
         return max(backoff, min(retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
 
 
-def fetch(work: UnitWork, *, remote: RemoteFile, patience: Patience) -> UnitReport:
-    """Fetch one file into `<label>.raw`.
+def fetch(work: UnitWork, *, remote: RemoteFile, patience: RetryPolicy) -> UnitReport:
+    """Fetch one file into `<label>.raw`; `patience` is called so in the keys of units.
 
     Raises:
         UserError: the server says that there is no such file or that we may not have it.
@@ -97,10 +97,10 @@ def fetch(work: UnitWork, *, remote: RemoteFile, patience: Patience) -> UnitRepo
     return UnitReport(summary={"url": remote.url, "bytes": size})
 
 
-def _complete(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+def _complete(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) -> None:
     """Fetch until the file is whole and right; a whole but wrong one is tried once more."""
     for is_last in (False, True):
-        _fetch_whole(partial, remote, patience)
+        _fetch_whole(partial, remote, policy)
         wrong = _what_is_wrong(partial, remote)
         if wrong is None:
             return
@@ -121,31 +121,31 @@ def _what_is_wrong(partial: "Partial", remote: RemoteFile) -> str | None:
     return None
 
 
-def _fetch_whole(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+def _fetch_whole(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) -> None:
     failures, furthest = 0, partial.size()
     while True:
         try:
-            _fetch_rest(partial, remote, patience)
+            _fetch_rest(partial, remote, policy)
             return
         except TryAgain as problem:
             # Getting further than ever is progress: a long file on a bad line does arrive.
             failures = 1 if partial.size() > furthest else failures + 1
             furthest = max(furthest, partial.size())
-            if failures >= patience.attempts:
+            if failures >= policy.attempts:
                 raise StageError(
                     f"{remote.url}: given up after {failures} attempts in a row without progress; "
                     f"the last one: {problem}. The {partial.size():,} bytes that arrived are kept; "
                     "run the same command again to go on from there."
                 ) from problem
-            wait = patience.wait_seconds(failures, problem.retry_after)
+            wait = policy.wait_seconds(failures, problem.retry_after)
             log.info("%s: %s; next attempt in %.1f s", remote.url, problem, wait)
             time.sleep(wait)
 
 
-def _fetch_rest(partial: "Partial", remote: RemoteFile, patience: Patience) -> None:
+def _fetch_rest(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) -> None:
     """One attempt to get what is missing; raises `TryAgain` if some still is."""
     offset, validator = partial.resume_point(digest_known=remote.sha256 is not None)
-    headers, timeout = patience.headers(), patience.timeout_seconds
+    headers, timeout = policy.headers(), policy.timeout_seconds
     try:
         with open_answer(remote.url, headers, offset, validator, timeout) as answer:
             if answer.is_complete:

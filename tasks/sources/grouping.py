@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tasks.engine.identity import digest_of
-from tasks.sources.local_files import SourceFile
+from tasks.sources.source_files import SourceFile
 
 SMALL_BYTES = 256 << 10
 MOST_ALONE = 64
@@ -28,7 +28,7 @@ def group_files(files: Sequence[SourceFile]) -> list[Group]:
         if file.file.bytes > SMALL_BYTES or file.container != "plain":
             alone.append([file])
         else:
-            small[digest_of(file.reading)].append(file)
+            small[digest_of(file.options)].append(file)
     for same_reading in small.values():
         alone += _by_digest(same_reading)
     return sorted(alone, key=lambda group: group[0].file.sha256)

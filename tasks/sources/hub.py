@@ -13,11 +13,38 @@ from typing import Any
 
 from tasks.config.corpus import HubSource
 from tasks.engine.digests import outside_file
-from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.formats.json_records import text_of
 from tasks.sources.parts import DocumentParts
 from tasks.sources.sink import DocumentSink
+from tasks.sources.sizes import INFLATION, Size, guessed
+from tasks.sources.source import RunUnits, SourceResult, TextSource
+
+
+class HubDataset(TextSource[HubSource]):
+    """A dataset, each of its files in a unit."""
+
+    def externals(self) -> dict[str, StoredFile]:
+        """The files of a local folder; those on the hub stay what was read first."""
+        folder = describe_folder(self.config)
+        return {f"{self.prefix} {name}": file for name, file in folder.items()}
+
+    def read(self, run_units: RunUnits) -> SourceResult:
+        """One unit for each part."""
+        total = num_parts(self.config)
+        # Units do not know what belongs to later stages: a new name must not read it again.
+        known = HubSource.model_validate(self.config.reading_identity())
+        same = {"hub": known, "folder": describe_folder(self.config), "num_parts": total}
+        units = [Unit(self.documents_label(part), same | {"part": part}) for part in range(total)]
+        return SourceResult(run_units(read_dataset, units))
+
+    def estimate(self) -> Size:
+        """By the folder's size, or by the limit; nothing is asked of the hub."""
+        folder = Path(self.config.dataset).expanduser()
+        if self.config.max_bytes is None and folder.is_dir():
+            return guessed(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        return guessed(int((self.config.max_bytes or 0) / INFLATION))
 
 
 def describe_folder(source: HubSource) -> dict[str, StoredFile]:

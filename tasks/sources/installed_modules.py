@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tasks.config.corpus import DocsSource
+from tasks.config.corpus import DocstringsSource
 from tasks.errors import UserError
 
 OWN_DISTRIBUTION = "roberta-pipeline"
@@ -46,7 +46,7 @@ class ModuleFile:
         return hashlib.sha256(f"{self.distribution}/{self.name}".encode()).hexdigest()
 
 
-def installed_modules(source: DocsSource) -> list[ModuleFile]:
+def installed_modules(source: DocstringsSource) -> list[ModuleFile]:
     """Every module a source may read, in order of rank.
 
     Raises:
@@ -73,7 +73,7 @@ def _distributions() -> dict[str, metadata.Distribution]:
     return found
 
 
-def _chosen(source: DocsSource, installed: list[str]) -> list[str]:
+def _chosen(source: DocstringsSource, installed: list[str]) -> list[str]:
     if source.packages is None:
         return installed
     chosen = [_normal(name) for name in source.packages]
@@ -82,7 +82,7 @@ def _chosen(source: DocsSource, installed: list[str]) -> list[str]:
             close = difflib.get_close_matches(name, installed, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise UserError(
-                f"corpus: the package {name!r} of a `docs` source is not installed.{hint} "
+                f"corpus: the package {name!r} of a `docstrings` source is not installed.{hint} "
                 "Install it, or correct the source's `packages`."
             )
     return chosen

@@ -1,38 +1,52 @@
-"""The files a source of type `files` names: found, looked at, and known by content."""
+"""Sources of type `files`: files of this machine, found, looked at, and known by content."""
 
-import io
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.config.corpus import FilesSource, Reading
+from tasks.config.corpus import FilesSource, ReadingOptions
 from tasks.engine.digests import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.formats.archives import printable
-from tasks.formats.detection import Container, kind_of
-from tasks.formats.encodings import encoding_for
 from tasks.sources.globs import find_real_files
+from tasks.sources.read_files import read_in_units
+from tasks.sources.sizes import Size, sampled
+from tasks.sources.source import RunUnits, SourceResult, TextSource
+from tasks.sources.source_files import (
+    SourceFile,
+    describe,
+    endings_file,
+    in_order,
+    reading_options,
+)
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """One file to read: its bytes, how to read them, and what to call it when talking.
+class LocalFiles(TextSource[FilesSource]):
+    """Files that globs match; their contents and how they are read are in the key."""
 
-    `reading` is resolved: its format is known unless the file is an archive, and so is the
-    encoding. Neither name nor place is part of its identity.
-    """
+    def externals(self) -> dict[str, StoredFile]:
+        """Every file, and what endings mean where archives have members to be named by them."""
+        found: dict[str, StoredFile] = {}
+        for number, file in enumerate(self._files()):
+            how = f"{file.container}/{file.options.format}"
+            if isinstance(file.options.encoding, str):
+                how += f"/{file.options.encoding}"
+            found[f"{self.prefix}-{number:05} {how}"] = file.file
+            if file.options.format == "auto":
+                found[f"{self.prefix} endings"] = endings_file()
+        return found
 
-    name: str
-    file: StoredFile
-    container: Container
-    reading: Reading
+    def read(self, run_units: RunUnits) -> SourceResult:
+        """Large files each in a unit of its own, small ones together."""
+        return read_in_units(self._files(), self.documents_label, run_units)
 
-    def identity(self) -> dict[str, object]:
-        """Content and way of reading."""
-        return {"file": self.file, "container": self.container, "reading": self.reading}
+    def estimate(self) -> Size:
+        """From a sample of the files."""
+        return sampled(self._files())
+
+    def _files(self) -> list[SourceFile]:
+        return describe_local(self.config, f"corpus.{self.index}")
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:
@@ -62,43 +76,18 @@ def describe_local(source: FilesSource, where: str) -> list[SourceFile]:
         UserError: a glob matches nothing, or a file cannot be read or is of no known kind.
     """
     paths = find_files(source, where)
-    reading = reading_of(source)
+    options = reading_options(source)
     with ThreadPoolExecutor(max_workers=8) as threads:
-        files = list(threads.map(lambda path: _describe(path, reading), paths))
+        files = list(threads.map(lambda path: _describe(path, options), paths))
     return in_order(files)
 
 
-def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:
-    """Ordered by content, so that renaming a file changes nothing."""
-    return sorted(files, key=lambda file: (file.file.sha256, file.container, file.reading.format))
-
-
-def reading_of(source: Reading) -> Reading:
-    """The part of a source that says how its files are read."""
-    return Reading(**{name: getattr(source, name) for name in Reading.model_fields})
-
-
-def _describe(path: Path, reading: Reading) -> SourceFile:
+def _describe(path: Path, options: ReadingOptions) -> SourceFile:
     try:
         stored = outside_file(path)
-        return describe(printable(str(path)), stored, reading)
+        return describe(printable(str(path)), stored, options)
     except OSError as problem:
         raise UserError(
             f"{printable(str(path))}: cannot be read ({problem.strerror or problem}). Make it "
             "readable, or leave it out of the source's `paths`."
         ) from problem
-
-
-def describe(name: str, stored: StoredFile, reading: Reading) -> SourceFile:
-    """A file with its container, format and encoding resolved from bytes and name.
-
-    Raises:
-        UserError: its name says that it is no text, or no glob of `encoding` fits it.
-    """
-    with stored.local().open("rb") as file:
-        assert isinstance(file, io.BufferedReader)
-        container, form = kind_of(file, name, reading.format)
-    changes: dict[str, object] = {"format": form}
-    if container == "plain":
-        changes["encoding"] = encoding_for(reading.encoding, Path(name).name)
-    return SourceFile(name, stored, container, reading.model_copy(update=changes))

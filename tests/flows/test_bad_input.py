@@ -90,6 +90,18 @@ def test_files_that_cannot_be_used(tmp_path: Path, roberta: Command) -> None:
     assert ledger["stages"][0]["documents"]["in"] == 400
 
 
+def test_files_that_are_no_text(tmp_path: Path, roberta: Command) -> None:
+    """A web page among the texts ends `plan` and `run` alike: what it is and what to do."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/page.html").write_text("<p>markup</p>")
+    (tmp_path / "in/rows.csv").write_text("id,body\n1,one\n")
+    config = with_source(tmp_path, {"type": "files", "paths": [str(tmp_path / "in")]})
+    for command in ("plan", "run"):
+        complain(roberta(command, config), 2, "page.html", "a web page", "`format: text`")
+    (tmp_path / "in/page.html").unlink()
+    complain(roberta("run", config), 2, "rows.csv", "'text'", "'id', 'body'", "`text_field`")
+
+
 def test_a_corpus_smaller_than_a_row(tmp_path: Path, roberta: Command) -> None:
     """The user learns that the text is too little, and where the limit comes from."""
     (tmp_path / "text.jsonl").write_bytes(jsonl(texts(2)))

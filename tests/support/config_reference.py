@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tasks.config import Config, Execution
-from tasks.config.corpus import DocsSource, FilesSource, HttpSource, HubSource
+from tasks.config.corpus import SOURCE_TYPES
 
 PLACE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
@@ -44,8 +44,6 @@ library reads `HF_TOKEN` itself, and object stores use their drivers' own variab
 
 This page is written by `make docs`.
 """
-
-SOURCES = {"files": FilesSource, "http": HttpSource, "hub": HubSource, "docs": DocsSource}
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -118,8 +116,10 @@ def reference() -> str:
             continue
         kind = "list of sources" if name == "corpus" else type_name(info.annotation)
         parts.append(f"| `{name}` | {kind} | {default_of(info)} | {info.description} |\n")
-    for kind, model in SOURCES.items():
-        parts.append(f"\n## `corpus`: `type: {kind}`\n\n{first_line(model)}\n\n")
+    for model in dict.fromkeys(SOURCE_TYPES.values()):
+        kind, *older = [name for name, found in SOURCE_TYPES.items() if found is model]
+        also = "".join(f" `type: {name}` is its older spelling." for name in older)
+        parts.append(f"\n## `corpus`: `type: {kind}`\n\n{first_line(model)}{also}\n\n")
         parts += table(model, "corpus", skip=("type",))
     for name, model in sections:
         parts.append(f"\n## `{name}`\n\n{first_line(model)}\n\n")

@@ -64,7 +64,7 @@ def test_a_source_without_a_name_is_called_after_what_it_reads() -> None:
             {"type": "http", "urls": "https://host/data/a%20b.jsonl?key=1"},
             {"type": "http", "urls": "https://host/"},
             {"type": "hub", "dataset": "owner/name"},
-            {"type": "docs"},
+            {"type": "docstrings"},
             {"type": "docs", "packages": ["click"]},
         ]
     )
@@ -82,6 +82,15 @@ def test_a_source_without_a_name_is_called_after_what_it_reads() -> None:
     assert first != second
     assert {name[:6] for name in (first, second)} == {"texts-"}
     assert source_names([*listed, *alike[::-1]])[-2:] == [second, first]
+
+
+def test_the_older_spelling_of_a_type_means_the_same() -> None:
+    """`docs` was what docstrings were called: the same source, and the keys of ever."""
+    older, newer = sources.validate_python([{"type": "docs"}, {"type": "docstrings"}])
+    assert older == newer
+    assert newer.type == "docstrings"
+    identity = digest_of(newer.reading_identity())
+    assert identity.startswith("690adcd636f1"), "artifacts made before would not be found"
 
 
 def test_how_a_file_is_fetched_is_no_part_of_what_it_is() -> None:

@@ -1,6 +1,7 @@
 """Reading files: every format, compression and archive gives the same documents."""
 
 import bz2
+import csv
 import gzip
 import io
 import json
@@ -9,20 +10,18 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 import zstandard
+from file_reading import describe, read
 from pyarrow import parquet
 
-from tasks.config.corpus import FilesSource
 from tasks.documents import read_documents
 from tasks.engine.identity import digest_of
-from tasks.engine.units import UnitReport, UnitWork
+from tasks.engine.units import UnitWork
 from tasks.errors import UserError
-from tasks.sources.local_files import SourceFile, describe_local
-from tasks.sources.reading import read_files
+from tasks.sources.read_files import read_files
 
 TEXTS = ["The first document.", "Ein zweites, schöneres.", "三番目の文書。\nIt has two lines."]
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
@@ -34,19 +33,6 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def describe(paths: Path | list[Path], **options: Any) -> list[SourceFile]:
-    names = [str(path) for path in (paths if isinstance(paths, list) else [paths])]
-    return describe_local(FilesSource(paths=tuple(names), **options), "corpus.0")
-
-
-def read(paths: Path | list[Path], out: Path, **options: Any) -> tuple[list[str], UnitReport]:
-    files = describe(paths, **options)
-    work = UnitWork("documents/00-00000", out / "unit")
-    report = read_files(work, files=files)
-    report.ledger.check("test")
-    return [document.text for document in read_documents(work.path(".arrow"))], report
-
-
 def as_bytes(kind: str) -> bytes:
     table = pa.table({"id": range(3), "text": TEXTS})
     sink = io.BytesIO()
@@ -56,6 +42,11 @@ def as_bytes(kind: str) -> bytes:
         return "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
     if kind == "json":
         return json.dumps([{"text": text} for text in TEXTS], indent=1).encode()
+    if kind in ("csv", "tsv"):
+        lines = io.StringIO()
+        rows = csv.writer(lines, "excel" if kind == "csv" else "excel-tab")
+        rows.writerows([("id", "text"), *enumerate(TEXTS)])
+        return lines.getvalue().encode()
     if kind == "parquet":
         parquet.write_table(table, sink, row_group_size=2)
     else:
@@ -66,7 +57,9 @@ def as_bytes(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("kind", ["txt", "jsonl", "json", "parquet", "arrow", "stream.arrow"])
+@pytest.mark.parametrize(
+    "kind", ["txt", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "stream.arrow"]
+)
 def test_every_format_and_compression_gives_the_same_documents(
     kind: str, compression: str, tmp_path: Path
 ) -> None:
@@ -124,15 +117,16 @@ def test_members_of_archives_are_read_where_they_lie(
         "../../escape.txt": b"outside",
         "b/data.jsonl.gz": gzip.compress(b'{"text": "packed"}\n'),
         "a/table.parquet": as_bytes("parquet"),
+        "c.csv": b'n,text\n1,"a cell,\nin two lines"\n',
         "README": b"not wanted",
         "__MACOSX/._x.txt": b"\xff\xfe\x00",
     }
     path = make(tmp_path / f"in.{ending}", members)
     before = sorted(tmp_path.parent.rglob("*"))
     texts, report = read(path, tmp_path, exclude=["README"])
-    assert texts == ["outside", "packed", *TEXTS]
+    assert texts == ["outside", "packed", *TEXTS, "a cell,\nin two lines"]
     assert report.summary["parts"] == [
-        [[0, "../../escape.txt"], [1, "b/data.jsonl.gz"], [2, "a/table.parquet"]]
+        [[0, "../../escape.txt"], [1, "b/data.jsonl.gz"], [2, "a/table.parquet"], [5, "c.csv"]]
     ]
     after = set(tmp_path.parent.rglob("*")) - set(before)
     assert {path.name for path in after} == {"unit", "documents", "00-00000.arrow"}
@@ -263,15 +257,6 @@ def test_a_document_beyond_the_limit_is_refused(kind: str, tmp_path: Path) -> No
     path.write_bytes(as_bytes(kind))
     with pytest.raises(UserError, match=r"record 2 is longer than 30 bytes.*max_document_bytes"):
         read(path, tmp_path, max_document_bytes=30)
-
-
-def test_files_that_hold_no_text_are_refused_by_name(tmp_path: Path) -> None:
-    """A web archive read as text would put headers into the corpus."""
-    path = tmp_path / "crawl.warc.gz"
-    path.write_bytes(gzip.compress(b"WARC/1.0\r\n"))
-    with pytest.raises(UserError, match=r"crawl.warc.gz: files ending in .warc hold no plain text"):
-        describe(path)
-    assert len(describe(path, format="text")) == 1
 
 
 def test_a_glob_without_files_is_refused(tmp_path: Path) -> None:

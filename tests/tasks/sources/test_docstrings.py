@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config.corpus import DocsSource
+from tasks.config.corpus import DocstringsSource
 from tasks.documents import read_documents
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
@@ -142,7 +142,7 @@ def test_groups_give_at_most_the_cap_and_a_higher_cap_only_adds() -> None:
 
 def test_installed_packages_are_listed_by_content() -> None:
     """Real packages: digests are those of the files, tests and our own code are left out."""
-    found = installed_modules(DocsSource(packages=("Click", "pyyaml"), standard_library=True))
+    found = installed_modules(DocstringsSource(packages=("Click", "pyyaml"), standard_library=True))
     assert {module.distribution for module in found} == {"click", "pyyaml", "python"}
     click = [module for module in found if module.distribution == "click"]
     for known in click:
@@ -154,12 +154,12 @@ def test_installed_packages_are_listed_by_content() -> None:
 def test_an_unknown_package_is_refused_with_the_nearest_name() -> None:
     """A typing mistake must not silently give a smaller corpus."""
     with pytest.raises(UserError, match=r"'clik' .* not installed. Did you mean 'click'"):
-        installed_modules(DocsSource(packages=("clik",)))
+        installed_modules(DocstringsSource(packages=("clik",)))
 
 
 def test_real_docstrings_become_real_prose(tmp_path: Path) -> None:
     """Click's own docstrings are there, as documents of some length, without their wrapping."""
-    modules = installed_modules(DocsSource(packages=("click",), standard_library=False))
+    modules = installed_modules(DocstringsSource(packages=("click",), standard_library=False))
     report = read(modules, tmp_path)
     texts = [document.text for document in read_documents(tmp_path / "u.arrow")]
     assert any("command line" in text for text in texts)

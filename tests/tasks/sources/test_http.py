@@ -18,7 +18,7 @@ import pytest
 from tasks.config.corpus import HttpSource, RemoteFile
 from tasks.engine.units import UnitWork
 from tasks.errors import StageError, UserError
-from tasks.sources.fetching import Patience, fetch
+from tasks.sources.fetching import RetryPolicy, fetch
 
 BODY = b"".join(b"line %d of the remote file\n" % n for n in range(40_000))
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -123,7 +123,7 @@ def get(url: str, tmp_path: Path, attempts: int = 4, **known: Any) -> bytes:
         urls=({"url": url, **known},), attempts=attempts, backoff_seconds=0.01, timeout_seconds=2
     )
     work = UnitWork("fetched", tmp_path / f"work-{time.monotonic_ns()}")
-    fetch(work, remote=source.urls[0], patience=Patience.of(source))
+    fetch(work, remote=source.urls[0], patience=RetryPolicy.of(source))
     return work.path(".raw").read_bytes()
 
 
@@ -257,12 +257,12 @@ def test_secrets_reach_their_host_only_and_are_shown_nowhere(
     server.script = [lambda handler: handler.send(302, Location=other), status(403)]
     source = HttpSource(urls=(server.url(),), headers_from_env={"X-Key": "MY_TOKEN"})
     with pytest.raises(UserError) as caught:
-        fetch(UnitWork("f", tmp_path / "w"), remote=source.urls[0], patience=Patience.of(source))
+        fetch(UnitWork("f", tmp_path / "w"), remote=source.urls[0], patience=RetryPolicy.of(source))
     assert [request.get("X-Key") for request in server.requests] == ["s3cret", None]
-    assert "s3cret" not in str(caught.value) + repr(Patience.of(source))
+    assert "s3cret" not in str(caught.value) + repr(RetryPolicy.of(source))
     monkeypatch.delenv("MY_TOKEN")
     with pytest.raises(UserError, match="environment variable MY_TOKEN is not set"):
-        Patience.of(source).headers()
+        RetryPolicy.of(source).headers()
 
 
 def test_redirects_to_other_schemes_are_refused(server: Server, tmp_path: Path) -> None:
@@ -284,9 +284,9 @@ import sys
 from pathlib import Path
 from tasks.config.corpus import HttpSource
 from tasks.engine.units import UnitWork
-from tasks.sources.fetching import Patience, fetch
+from tasks.sources.fetching import RetryPolicy, fetch
 source = HttpSource(urls=(sys.argv[1],))
-fetch(UnitWork("f", Path(sys.argv[2])), remote=source.urls[0], patience=Patience.of(source))
+fetch(UnitWork("f", Path(sys.argv[2])), remote=source.urls[0], patience=RetryPolicy.of(source))
 """
 
 

@@ -83,6 +83,21 @@ def test_files_and_http_give_one_artifact_that_says_where_all_came_from(
     assert all(len(file["sha256"]) == 64 for file in origins.values())
 
 
+def test_the_path_of_an_address_says_what_is_there(tmp_path: Path, web: tuple[Path, str]) -> None:
+    """A table behind a query is a table; a web page is refused before anything is fetched."""
+    (web[0] / "rows.csv").write_text('text,n\n"one, two",1\n')
+    table = {"type": "http", "urls": f"{web[1]}/rows.csv?token=.html"}
+    found = documents(run(tmp_path / "store", table).artifact)
+    assert [document.text for document in found] == ["one, two"]
+    (web[0] / "page.html").write_text("<p>markup</p>")
+    page = {"type": "http", "urls": [f"{web[1]}/rows.csv", f"{web[1]}/page.html?format=csv"]}
+    with pytest.raises(UserError, match=r"page.html\?format=csv: by its ending \(.html\)"):
+        run(tmp_path / "other", page)
+    assert not (tmp_path / "other").exists()
+    as_it_is = run(tmp_path / "other", page | {"urls": page["urls"][1], "format": "text"})
+    assert [document.text for document in documents(as_it_is.artifact)] == ["<p>markup</p>"]
+
+
 def test_a_second_run_asks_the_server_for_nothing(tmp_path: Path, web: tuple[Path, str]) -> None:
     """What was fetched stays, even when the server is gone; force asks again."""
     (web[0] / "a.txt").write_text("as it was")
@@ -255,6 +270,7 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
         run(tmp_path / "store", *[{"type": "files", "paths": str(tmp_path / "in")}] * 2)
 
 
+WHOLE = {"separator": "file", "encoding": "auto"}
 REAL = [
     ("babylm_2024/*.jsonl.gz", {}, 987),
     ("babylm_2024/switchboard.train.gz", {"separator": "line"}, 18_000),
@@ -263,9 +279,9 @@ REAL = [
     ("novels/novels.jsonl.zst", {}, 81),
     ("novels/Dickens_Bleak_1853.txt.gz", {"separator": "line"}, 33_100),
     ("nltk/movie_reviews.zip", {"separator": "file", "exclude": ["*README"]}, 2_000),
-    ("nltk/state_union.zip", {"separator": "file", "encoding": "auto"}, 66),
+    ("nltk/state_union.zip", WHOLE, 66),
     ("wikitext2/*", {"separator": "line"}, 8_118),
-    ("unicode/unicode_samples.zip", {"separator": "file", "encoding": "auto"}, 3),
+    ("unicode/unicode_samples.zip", WHOLE | {"format": "text"}, 3),
     ("unicode/ftfy_in_the_wild.json", {"text_field": "original"}, 70),
     ("multilingual/udhr2.zip", {"separator": "file"}, 388),
 ]

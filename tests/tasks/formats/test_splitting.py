@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.sources import splitting
-from tasks.sources.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
+from tasks.formats import splitting
+from tasks.formats.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
 
 HEADING = re.compile(r"^= .* =$", re.MULTILINE)
 BEFORE_HEADING = re.compile(r"(?=^= )", re.MULTILINE)
