@@ -10,15 +10,13 @@ in its own session: it ends when its stdin ends, however this process goes.
 
 import contextlib
 import os
-import select
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.errors import StageError, UserError
-from tasks.training.launch import last_words
+from tasks.processes import Child, ChildSilentError
 
 # What a run needs of Prefect without a configured server. Whatever the user has set wins.
 DEFAULTS = {
@@ -58,21 +56,14 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         yield lambda: _check_answers(str(settings.api.url))
         return
     _check_home(settings.home)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
-        )
+    own = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with Child(["-m", "flows.server_process"], own) as server:
         try:
-            yield lambda: _use(process, log)
+            yield lambda: _use(server)
         finally:
             # After Ctrl-C too: what is held back would be sent at exit, to a server that is gone.
             with contextlib.ExitStack() as ending:
-                ending.callback(_stop, process)
+                ending.callback(_stop, server)
                 _drain()
             os.environ.pop("PREFECT_API_URL", None)
 
@@ -101,18 +92,14 @@ def _check_home(home: Path) -> None:
         ) from problem
 
 
-def _use(process: "subprocess.Popen[bytes]", log: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+def _use(server: Child) -> None:
     """Wait until the server is ready and make it this process's Prefect API."""
     from prefect.context import refresh_global_settings_context
 
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-    port = process.stdout.readline().strip() if ready else b""
+    port = next(server.lines_within(START_SECONDS), "").strip()
     if not port:
-        log.seek(0)
-        told = last_words(log.read().decode(errors="replace").splitlines())
         raise StageError(
-            f"the embedded Prefect server did not start: {told} Check PREFECT_HOME "
+            f"the embedded Prefect server did not start: {server.last_words()} Check PREFECT_HOME "
             "(`~/.prefect`), or set PREFECT_API_URL to a server that runs."
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{int(port)}/api"
@@ -130,16 +117,8 @@ def _drain() -> None:
         service.drain_all(timeout=5)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(server: Child) -> None:
     """End the server: by itself when it can, so that it writes down what it has heard."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    try:
-        process.wait(_STOP_SECONDS)
-    except BaseException as problem:
-        process.kill()
-        process.wait()
-        if not isinstance(problem, subprocess.TimeoutExpired):
-            raise
-    process.stdout.close()
+    server.end_input()
+    with contextlib.suppress(ChildSilentError):  # then it is killed
+        server.wait(_STOP_SECONDS)

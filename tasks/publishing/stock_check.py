@@ -9,7 +9,6 @@ Run as a module, this file is that other process:
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.errors import StageError
+from tasks.processes import Child, ChildSilentError
 
 TOLERANCE = 1e-4
 _TIMEOUT_SECONDS = 600
@@ -67,17 +67,17 @@ def _ask_stock(
     with tempfile.TemporaryDirectory() as scratch:
         request, answer = Path(scratch, "request.json"), Path(scratch, "answer.npz")
         request.write_text(json.dumps({"texts": list(texts), "limit": limit}), encoding="utf-8")
-        command = [sys.executable, "-m", "tasks.publishing.stock_check"]
-        command += [str(folder), str(request), str(answer)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired as problem:
-            raise StageError(f"{folder}: stock transformers did not answer in time.") from problem
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise StageError(f"{folder}: stock transformers cannot load this folder: {last}")
+        arguments = ["-m", "tasks.publishing.stock_check", str(folder), str(request), str(answer)]
+        with Child(arguments) as child:
+            try:
+                code = child.wait(_TIMEOUT_SECONDS)
+            except ChildSilentError as problem:
+                raise StageError(
+                    f"{folder}: stock transformers did not answer in time."
+                ) from problem
+            if code != 0:
+                last = child.last_words()
+                raise StageError(f"{folder}: stock transformers cannot load this folder: {last}")
         with np.load(answer, allow_pickle=False) as arrays:
             lengths = arrays["lengths"]
             rows = [arrays["ids"][i, :n].tolist() for i, n in enumerate(lengths)]

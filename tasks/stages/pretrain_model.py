@@ -27,7 +27,7 @@ from tasks.errors import StageError
 from tasks.training.checkpoint_units import LOSSES, Checkpoints, step_number
 from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
 from tasks.training.costs import cost_of_training
-from tasks.training.launch import Trainer, launch_command, threads_per_process
+from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 from tasks.training.start_files import Start, prepare_start
 
@@ -124,8 +124,8 @@ def _train(context: Context, start: Start, checkpoints: Checkpoints, goal: int |
     )
     write_spec(folder / "spec.json", spec)
     launch = context.engine.launch
-    command = launch_command(launch, TRAINING_MODULE, [str(folder / "spec.json")])
-    with Trainer(command, threads_per_process(launch)) as trainer:
+    arguments = launch_arguments(launch, TRAINING_MODULE, [str(folder / "spec.json")])
+    with Trainer(arguments, threads_per_process(launch)) as trainer:
         try:
             _follow(context, trainer, checkpoints, folder, newest)
         except BaseException:

@@ -19,7 +19,7 @@ from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.spec import TrainingSpec
 from tasks.config import LaunchConfig
 from tasks.errors import StageError
-from tasks.training.launch import Trainer, launch_command
+from tasks.training.launch import Trainer, launch_arguments
 
 ROOT = Path(__file__).resolve().parents[3]
 Event = dict[str, Any]
@@ -37,16 +37,16 @@ def _import_paths() -> Any:
 TWO = LaunchConfig(processes=2, threads=1, device="cpu")
 
 
-def command_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
-    """The stage's command line, with the training module that takes notes."""
+def arguments_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
+    """What the stage gives Python, with the training module that takes notes."""
     folder = Path(spec.folder)
     (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
-    return launch_command(settings, "recorded_training", [str(folder / "spec.json"), str(folder)])
+    return launch_arguments(settings, "recorded_training", [str(folder / "spec.json"), str(folder)])
 
 
 def launch(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[Event]:
     """Train with two processes; what each was given lies in the spec's folder afterwards."""
-    with Trainer(command_for(spec, settings), threads=1) as trainer:
+    with Trainer(arguments_for(spec, settings), threads=1) as trainer:
         events = list(trainer.events())
         trainer.check_end()
     return events
@@ -143,7 +143,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(pair: Pair) -> None:
 def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
     """SIGTERM while they train: a sound checkpoint is written, and no process is left behind."""
     spec = packed.spec(tmp_path, steps=100_000, checkpoint_steps=100_000)
-    with Trainer(command_for(spec), threads=1) as trainer:
+    with Trainer(arguments_for(spec), threads=1) as trainer:
         next(event for event in trainer.events() if event["event"] == "step")
         family = psutil.Process(trainer.process.pid).children(recursive=True)
         events = list(trainer.stop())
@@ -178,7 +178,7 @@ def test_weights_that_are_no_numbers_end_both_processes_without_a_checkpoint(
         tmp_path, steps=3, checkpoint_steps=1, optimizer=OptimizerRecipe(learning_rate=1e39)
     )
     start = time.monotonic()
-    with Trainer(command_for(spec), threads=1) as trainer:
+    with Trainer(arguments_for(spec), threads=1) as trainer:
         family: list[psutil.Process] = []
         events = []
         for event in trainer.events():
