@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.artifacts import Downloaded
 from tasks.cleaning.accounts import SourceAccount
 from tasks.cleaning.minhash import band_shape
 from tasks.cleaning.parting import write_fated, write_rejects
@@ -29,7 +30,7 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitResult
 from tasks.errors import UserError
-from tasks.sources.summaries import DocumentsFile, SourceSummary, documents_files
+from tasks.sources.summaries import DocumentsFile
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +62,8 @@ def clean(context: Context) -> StageReport:
     Raises:
         UserError: nothing is left to train on.
     """
-    download = context.input("download")
-    sources = [SourceSummary.from_json(source) for source in download.summary["sources"]]
-    cleaned = _clean_files(context, documents_files(sources, dict(download.outputs)))
+    downloaded = Downloaded.of(context)
+    cleaned = _clean_files(context, downloaded.files)
     fates = _decide(context, cleaned)
     ledger = Ledger.total(file.unit.ledger for file in cleaned)
     _count_repeats(ledger, fates.summary["repeats"])
@@ -73,7 +73,7 @@ def clean(context: Context) -> StageReport:
         ledger.keep(**amounts)
     accounts = [
         _account(source.name, number, cleaned, written, fates)
-        for number, source in enumerate(sources)
+        for number, source in enumerate(downloaded.sources)
     ]
     summary["sources"] = [account.to_json() for account in accounts]
     for remark in filter(None, (account.remark() for account in accounts)):

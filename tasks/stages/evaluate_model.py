@@ -20,6 +20,7 @@ from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, MaskedScore
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 from roberta_model.threads import one_thread
+from tasks.artifacts import PackedText, TrainedTokenizer, model_folder_files
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
 from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.digests import outside_file
@@ -74,7 +75,7 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
         UserError: an evaluation file is not in its format.
     """
     settings = context.config.evaluate
-    model = _model_files(context)
+    model = model_folder_files(context)
     summary: dict[str, Any] = {"held_out": None, "blimp": None, "examples": []}
     if settings.held_out is not None:
         summary["held_out"] = _evaluate_held_out(context, settings.held_out.max_rows, model)
@@ -98,28 +99,20 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
     }
 
 
-def _model_files(context: StageContext[EvaluateSlice]) -> ModelFiles:
-    """The files of a model folder, by name: weights, config and tokenizer."""
-    files = context.input("pretrain").files("model/") + context.input("tokenizer").files(
-        "tokenizer/"
-    )
-    return {file.url.rsplit("/", 1)[-1]: file for file in files}
-
-
 def _evaluate_held_out(
     context: StageContext[EvaluateSlice], max_rows: int, model: ModelFiles
 ) -> dict[str, Any] | None:
     """The scores over all parts of the held-out rows; None when nothing is held out."""
-    rows = context.input("pack").files("held_out/")
-    num_rows = min(max_rows, sum(file.rows or 0 for file in rows))
+    packed = PackedText.of(context)
+    num_rows = min(max_rows, packed.num_rows("held_out"))
     if not num_rows:
         return None
     num_parts = -(-num_rows // HELD_OUT_ROWS_A_UNIT)
     shared = {
         "model": model,
-        "rows": rows,
-        "tables": context.input("tokenizer").file("masking_tables.npz"),
-        "counts": context.input("pack").file("token_counts.npy"),
+        "rows": packed.shards("held_out"),
+        "tables": TrainedTokenizer.of(context).masking_tables,
+        "counts": packed.token_counts,
         "max_rows": max_rows,
     }
     units = [

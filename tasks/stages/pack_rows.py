@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tasks.artifacts import SPLITS, TOKEN_COUNTS, CleanText, Split, TrainedTokenizer
 from tasks.config import Config, PackConfig
 from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.ledger import Ledger
@@ -32,7 +33,6 @@ from tasks.packing.words import WordEncoder
 from tasks.tokenizing.bpe import load_encoder
 
 Context = StageContext[PackConfig]
-SPLITS: tuple[Literal["train", "held_out"], ...] = ("train", "held_out")
 _FILE_CHARACTERS = 16  # of a file's digest
 
 
@@ -71,7 +71,8 @@ def pack(context: Context) -> StageReport:
         UserError: the training text does not fill one row.
     """
     layout = Layout(**context.config.model_dump())
-    encoded = _encode(context)
+    tokenizer = TrainedTokenizer.of(context)
+    encoded = _encode(context, tokenizer.file)
     shards = _cut(context, layout, encoded)
     units = [
         Unit(f"{split}/{number:05d}", {"pieces": pieces, **_row_layout(layout)})
@@ -85,8 +86,7 @@ def pack(context: Context) -> StageReport:
     files = [{"digest": file.digest, "name": file.name} for file in everything]
     context.map(tabulate_files, [Unit("files", {"files": files})])
     rows = [unit.files[".arrow"] for unit in written if unit.label.startswith("train/")]
-    vocab_size = context.input("tokenizer").summary["vocab_size"]
-    counts = Unit("token_counts", {"shards": rows, "vocab_size": vocab_size})
+    counts = Unit(TOKEN_COUNTS, {"shards": rows, "vocab_size": tokenizer.vocab_size})
     context.map(write_token_counts, [counts])
     ledger = Ledger()
     summary: dict[str, Any] = {"row_tokens": layout.row_tokens}
@@ -101,10 +101,10 @@ def pack(context: Context) -> StageReport:
     )
 
 
-def _encode(context: Context) -> dict[str, list[EncodedFile]]:
+def _encode(context: Context, tokenizer: StoredFile) -> dict[Split, list[EncodedFile]]:
     """Every file's tokens, by split."""
-    tokenizer = context.input("tokenizer").file("tokenizer/tokenizer.json")
-    documents = {split: context.input("clean").files(f"{split}/") for split in SPLITS}
+    clean = CleanText.of(context)
+    documents = {split: clean.files(split) for split in SPLITS}
     names = {
         split: [file.url.rsplit("/", 1)[-1].removesuffix(".arrow") for file in files]
         for split, files in documents.items()
@@ -144,8 +144,8 @@ def _word_encoder(tokenizer: Path) -> WordEncoder:
 
 
 def _cut(
-    context: Context, layout: Layout, encoded: Mapping[str, Sequence[EncodedFile]]
-) -> dict[str, list[list[dict[str, Any]]]]:
+    context: Context, layout: Layout, encoded: Mapping[Split, Sequence[EncodedFile]]
+) -> dict[Split, list[list[dict[str, Any]]]]:
     """For each split its shards, as the pieces of files that each is made of.
 
     Raises:
@@ -157,7 +157,7 @@ def _cut(
         for file in encoded[split]
     ]
     results = iter(context.map(find_cuts, units, outputs=False))
-    shards: dict[str, list[list[dict[str, Any]]]] = {}
+    shards: dict[Split, list[list[dict[str, Any]]]] = {}
     for split in SPLITS:
         files = [_candidates(next(results)) for _ in encoded[split]]
         if split == "train" and sum(file.size for file in files) < layout.row_size:
@@ -240,7 +240,7 @@ def write_token_counts(
 
 
 def _account(
-    split: str, encoded: Sequence[EncodedFile], written: Sequence[UnitResult], ledger: Ledger
+    split: Split, encoded: Sequence[EncodedFile], written: Sequence[UnitResult], ledger: Ledger
 ) -> dict[str, int]:
     """Book a split: what was encoded came in, what lies in its shards was kept."""
     shards = [result for result in written if result.label.startswith(f"{split}/")]

@@ -18,13 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tasks.artifacts import LOSSES, MODEL, PackedText
 from tasks.config import Config, ModelSection, PretrainConfig, Section
 from tasks.engine.digests import check_unchanged
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import StageError
-from tasks.training.checkpoint_units import LOSSES, Checkpoints, step_number
+from tasks.training.checkpoint_units import LOSSES_FILE, Checkpoints, step_number
 from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
 from tasks.training.costs import cost_of_training
 from tasks.training.launch import Trainer, launch_arguments, threads_per_process
@@ -81,8 +82,8 @@ def pretrain(context: Context) -> StageReport:
     assert last is not None
     checkpoints.let_go(step for step in checkpoints.steps() if step not in goals)
     files = {name: last.files[f"/{name}"] for name in ("model.safetensors", "config.json")}
-    context.map(finish_model, [Unit("model", {"files": files})], workers=1)
-    losses = Unit("losses", {"losses": last.files[f"/{LOSSES}"]})
+    context.map(finish_model, [Unit(MODEL, {"files": files})], workers=1)
+    losses = Unit(LOSSES, {"losses": last.files[f"/{LOSSES_FILE}"]})
     (report,) = context.map(finish_losses, [losses], workers=1)
     summary = {**_summary(context, last, goals[-1]), **report.summary}
     steps, loss = f"{summary['steps']:,}", f"{summary['final_loss']:.3f}"
@@ -202,7 +203,7 @@ def _resume_folder(context: Context, newest: UnitResult | None) -> Path | None:
 
 def _summary(context: Context, last: UnitResult, steps: int) -> dict[str, Any]:
     """The figures of the whole training that people ask for first."""
-    rows = sum(file.rows or 0 for file in context.input("pack").files("train/"))
+    rows = PackedText.of(context).num_rows("train")
     recipe = context.config.pretrain
     state = json.loads(last.files["/checkpoint.json"].local().read_text(encoding="utf-8"))
     return {

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.artifacts import TrainedModel, model_folder_files
 from tasks.config import Config, PublishConfig, Section
 from tasks.costs import CorpusSize, Estimate
 from tasks.engine.records import MANIFEST
@@ -64,7 +65,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     evidence = {name: evidence_of(context.input(name).manifest) for name in EVIDENCE}
     summary = evidence["pretrain"]["summary"]
     payload = {
-        "files": _model_files(context),
+        "files": model_folder_files(context),
         "special_tokens": evidence["pack"]["config"]["special_tokens"],
     }
     (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
@@ -72,7 +73,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     context.map(publish_card, [Unit("model/README", told)], workers=1)
     read = {
         "manifests": {name: _manifest_file(context, name) for name in EVIDENCE},
-        "losses": context.input("pretrain").file("losses.jsonl"),
+        "losses": TrainedModel.of(context).losses,
     }
     context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
     within = f"{model.summary['largest_difference']:.0e}"
@@ -90,14 +91,6 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
         "memory_bytes": 1_200_000_000 + 8 * parameters,
         "seconds": 12.0,
     }
-
-
-def _model_files(context: StageContext[PublishSlice]) -> dict[str, StoredFile]:
-    """Weights, config and tokenizer, by the names they have in a model folder."""
-    files = context.input("tokenizer").files("tokenizer/") + context.input("pretrain").files(
-        "model/"
-    )
-    return {file.url.rsplit("/", 1)[-1]: file for file in files}
 
 
 def _manifest_file(context: StageContext[PublishSlice], stage: str) -> StoredFile:

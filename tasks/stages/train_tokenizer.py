@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from roberta_model.data.masking import MaskingTables
+from tasks.artifacts import MASKING_TABLES, TOKENIZER_FOLDER, CleanText
 from tasks.config import Config, Section, TokenizerConfig
 from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.documents import read_documents
@@ -68,9 +69,8 @@ def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
     Raises:
         UserError: the tokenizer is not fit for the corpus, or not a RoBERTa tokenizer.
     """
-    clean = context.input("clean")
-    documents = clean.files("train/")
-    num_bytes = int(clean.summary["train"]["bytes"])
+    clean = CleanText.of(context)
+    documents, num_bytes = clean.files("train"), clean.num_train_bytes
     config = context.config.tokenizer
     if config.source_folder is None:
         payload = {
@@ -80,9 +80,9 @@ def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
             "min_frequency": config.min_frequency,
             "max_token_characters": config.max_token_characters,
         }
-        (made,) = context.map(learn, [Unit("tokenizer", payload)], workers=1)
+        (made,) = context.map(learn, [Unit(TOKENIZER_FOLDER, payload)], workers=1)
     else:
-        unit = Unit("tokenizer", {"source": context.externals["tokenizer.json"]})
+        unit = Unit(TOKENIZER_FOLDER, {"source": context.externals["tokenizer.json"]})
         (made,) = context.map(take_over, [unit], workers=1)
     tokenizer = made.files["/tokenizer.json"]
     check = {
@@ -92,7 +92,7 @@ def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
         "max_tokens_per_word": config.check.max_tokens_per_word,
     }
     (checked,) = context.map(examine, [Unit("check", check)], workers=1)
-    context.map(tabulate, [Unit("masking_tables", {"tokenizer": tokenizer})], workers=1)
+    context.map(tabulate, [Unit(MASKING_TABLES, {"tokenizer": tokenizer})], workers=1)
     summary = {**made.summary, **checked.summary}
     tokens = f"{summary['vocab_size']:,} tokens"
     return StageReport(

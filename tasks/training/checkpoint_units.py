@@ -21,7 +21,7 @@ from tasks.engine.stage import StageContext
 from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
 from tasks.training.resolved import Resolved, read_resolved, write_resolved
 
-LOSSES = "losses.jsonl"
+LOSSES_FILE = "losses.jsonl"
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +101,13 @@ class Checkpoints:
         assert record is not None, f"{folder}: a finished checkpoint has a record"
         unit = self.unit(step)
         work = UnitWork(unit.label, self.context.scratch())
-        earlier = b"" if before is None else before.files[f"/{LOSSES}"].local().read_bytes()
+        earlier = b"" if before is None else before.files[f"/{LOSSES_FILE}"].local().read_bytes()
         for path in sorted(folder.iterdir()):
-            if path.name != LOSSES:
+            if path.name != LOSSES_FILE:
                 _link(path, work.path(f"/{path.name}"))
-        work.path(f"/{LOSSES}").write_bytes(earlier + (folder / LOSSES).read_bytes())
+        work.path(f"/{LOSSES_FILE}").write_bytes(earlier + (folder / LOSSES_FILE).read_bytes())
         summary = {"step": step, **Resolved.of(record)._asdict()}
-        report = UnitReport(rows={f"/{LOSSES}": step}, summary=summary)
+        report = UnitReport(rows={f"/{LOSSES_FILE}": step}, summary=summary)
         # Earlier checkpoints are let go; how fast the training was all the way is not.
         past = [] if before is None else before.provenance.get("intervals", [])
         intervals = [*past, {"step": step, **measured}]
@@ -135,7 +135,7 @@ class Checkpoints:
             return False
         if not is_sound_checkpoint(folder):
             return False
-        with (folder / LOSSES).open(encoding="utf-8") as lines:
+        with (folder / LOSSES_FILE).open(encoding="utf-8") as lines:
             first = lines.readline()
         return bool(first) and int(json.loads(first)["step"]) == after + 1
 

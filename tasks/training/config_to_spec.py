@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from roberta_model.training.spec import TrainingSpec
+from tasks.artifacts import PackedText, TrainedTokenizer
 from tasks.config import ModelSection, PretrainConfig
 from tasks.engine.digests import outside_file
 from tasks.engine.stage import StageContext
@@ -54,8 +55,8 @@ def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any
     )
     return {
         "recipe": spec.identity(),
-        "rows": context.input("pack").files("train/"),
-        "tables": context.input("tokenizer").file("masking_tables.npz"),
+        "rows": PackedText.of(context).shards("train"),
+        "tables": TrainedTokenizer.of(context).masking_tables,
         "initial": dict(context.externals),
         "start": start.files,
     }
@@ -64,7 +65,7 @@ def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any
 def _recipe(context: StageContext[Any]) -> dict[str, Any]:
     """The fields of the training's spec that the config alone decides."""
     recipe: PretrainConfig = context.config.pretrain
-    num_rows = sum(file.rows or 0 for file in context.input("pack").files("train/"))
+    num_rows = PackedText.of(context).num_rows("train")
     return {
         "model": model_values(context),
         "steps": recipe.num_steps(num_rows),
@@ -97,8 +98,8 @@ def make_spec(
     return {
         **_recipe(context),
         **known,
-        "rows": [str(file.local()) for file in context.input("pack").files("train/")],
-        "tables": str(context.input("tokenizer").file("masking_tables.npz").local()),
+        "rows": [str(file.local()) for file in PackedText.of(context).shards("train")],
+        "tables": str(TrainedTokenizer.of(context).masking_tables.local()),
         "folder": str(folder),
         "start": start.values(),
         "initial": _initial_folder(context, folder),

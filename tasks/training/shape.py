@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.artifacts import PackedText, TrainedTokenizer
 from tasks.config import ModelSection
 from tasks.engine.stage import StageContext
 from tasks.errors import UserError
@@ -21,10 +22,10 @@ def model_config(context: StageContext[Any]) -> "ModelConfig | None":
         return None
     from roberta_model.config import ModelConfig
 
-    row_tokens = int(context.input("pack").summary["row_tokens"])
+    row_tokens = PackedText.of(context).row_tokens
     try:
         config = ModelConfig(
-            vocab_size=int(context.input("tokenizer").summary["vocab_size"]),
+            vocab_size=TrainedTokenizer.of(context).vocab_size,
             max_row_tokens=section.max_row_tokens or row_tokens,
             initializer_range=section.first_weights.initializer_range,
             **vars(section.shape),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import PackedText, TrainedTokenizer
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.training.shape import model_config
@@ -36,14 +37,15 @@ def prepare_start(context: StageContext[Any]) -> Start:
 
     first = context.config.model.first_weights
     files, num_dimensions = {}, config.width
-    counts = context.input("pack").file("token_counts.npy")
+    packed = PackedText.of(context)
+    counts = packed.token_counts
     if first.start == "local":
         files["token_counts"] = counts
         num_dimensions -= position_width(config)
     if first.embeddings == "svd":
         payload = {
-            "rows": context.input("pack").files("train/"),
-            "tables": context.input("tokenizer").file("masking_tables.npz"),
+            "rows": packed.shards("train"),
+            "tables": TrainedTokenizer.of(context).masking_tables,
             "counts": counts,
             "num_dimensions": num_dimensions,
             "seed": context.config.pretrain.seed,
