@@ -1,1 +1,1 @@
-"""What makes a document clean: repair, filters with reasons, repeats, the split."""
+"""What makes a document clean: repair, filters with reasons, duplicates, the split."""

@@ -11,7 +11,7 @@ Amounts = Mapping[str, int]  # documents, bytes; counted in what was written
 
 @dataclass(frozen=True)
 class SourceAccount:
-    """One source after cleaning. Repeats that several sources have count where they are kept."""
+    """One source after cleaning. Duplicates that several sources have count where they are kept."""
 
     name: str
     train: Amounts

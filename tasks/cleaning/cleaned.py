@@ -1,13 +1,13 @@
-"""Cleaned files: the documents that passed the filters, and what finding repeats needs.
+"""Cleaned files: the documents that passed the filters, and what finding duplicates needs.
 
     .arrow           the documents with their text put right (see tasks.documents), long ones
                      cut into spans that are documents of their own from here on
-    .ids.npy         uint8  [documents, 16]      their ids, equal for exact repeats
+    .ids.npy         uint8  [documents, 16]      their ids, equal for exact duplicates
     .sizes.npy       int64  [documents]          UTF-8 bytes of the text
-    .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near repeats stay
+    .signatures.npy  uint32 [documents, hashes]  MinHash; no columns when near duplicates stay
     .rejects.arrow   dropped documents with the reason, see tasks.cleaning.parting
 
-The arrays are read by memory map, so finding repeats needs no text and little memory.
+The arrays are read by memory map, so finding duplicates needs no text and little memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tasks.cleaning.filters import reason_to_drop
 from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import normalise
-from tasks.cleaning.shingles import PhraseHasher
+from tasks.cleaning.shingles import ShingleHasher
 from tasks.cleaning.spans import cut_into_spans
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import document_id
@@ -55,23 +55,23 @@ class Cleaner:
         self, unicode: UnicodeConfig, filters: FilterConfig, num_hashes: int | None
     ) -> None:
         self.unicode, self.filters = unicode, filters
-        self._phrases = PhraseHasher()
+        self._shingles = ShingleHasher()
         self._hasher = None if num_hashes is None else MinHasher(num_hashes)
 
     def judge(self, raw: str) -> Judgement:
-        """The fate of one document, which depends on nothing but its text."""
+        """What becomes of one document, which depends on nothing but its text."""
         text = normalise(raw, self.unicode.repair, self.unicode.normalisation)
         if not text:
             return Judgement("empty")
         spans = cut_into_spans(text)
-        phrases = [self._phrases.phrases(span) for span in spans]
-        # The whole text is judged, but for the few phrases that reach over a cut.
-        reason = reason_to_drop(text, np.concatenate(phrases), self.filters)
+        shingles = [self._shingles.shingles(span) for span in spans]
+        # The whole text is judged, but for the few shingles that reach over a cut.
+        reason = reason_to_drop(text, np.concatenate(shingles), self.filters)
         if reason is not None:
             return Judgement(reason)
         if self._hasher is None:
             return Judgement(None, tuple((span, _NO_SIGNATURE) for span in spans))
-        return Judgement(None, tuple(zip(spans, map(self._hasher.sign, phrases), strict=True)))
+        return Judgement(None, tuple(zip(spans, map(self._hasher.sign, shingles), strict=True)))
 
 
 class CleanedArrays:

@@ -1,6 +1,6 @@
 """Clusters: documents that say the same, or nearly so, whatever leads from one to the other.
 
-    ids A B A C D, near repeats (1, 3)   ──▶   clusters 0 1 0 1 4
+    ids A B A C D, near duplicates (1, 3)   ──▶   clusters 0 1 0 1 4
 
 A cluster is named by its lowest number. Which documents share one does not depend on the order
 of documents or pairs; numbers only serve to name it.
@@ -27,7 +27,7 @@ def join(firsts: Numbers, edges: Numbers) -> Numbers:
     Args:
         firsts: For each document the first one that says the same; a document stands for all
             that say the same, so what is near to one is near to all.
-        edges: Pairs of near repeats, [edges, 2].
+        edges: Pairs of near duplicates, [edges, 2].
     """
     parent: dict[int, int] = {}
 

@@ -1,7 +1,7 @@
 """Filters: each says why a document is dropped, or nothing.
 
 The measures follow Gopher's (Rae et al. 2021, appendix A): length, share of symbols, share of
-repeated lines and phrases. The defaults are lenient: speech transcripts, wire reports, poems
+repeated lines and shingles. The defaults are lenient: speech transcripts, wire reports, poems
 and text in any script pass; navigation, tables of symbols and boilerplate do not.
 """
 
@@ -15,12 +15,12 @@ from tasks.config.clean import FilterConfig
 _SYMBOLS = regex.compile(r"[^\p{L}\p{M}\p{N}\s]+")
 _ASCII_OTHERS = bytes(code for code in range(128) if _SYMBOLS.match(chr(code)) is None)
 _FEWEST_LINES = 4
-_FEWEST_PHRASES = 40
+_FEWEST_SHINGLES = 40
 
 REASONS = ("too_short", "too_long", "symbols", "repeated_lines", "repeated_phrases")
 
 
-def reason_to_drop(text: str, phrases: Hashes, filters: FilterConfig) -> str | None:
+def reason_to_drop(text: str, shingles: Hashes, filters: FilterConfig) -> str | None:
     """The first reason against a normalised text, or None."""
     if filters.min_characters is not None and len(text) < filters.min_characters:
         return "too_short"
@@ -32,7 +32,7 @@ def reason_to_drop(text: str, phrases: Hashes, filters: FilterConfig) -> str | N
     if limit is not None and repeated_line_share(text) > limit:
         return "repeated_lines"
     limit = filters.max_repeated_phrase_share
-    if limit is not None and repeated_phrase_share(phrases) > limit:
+    if limit is not None and repeated_phrase_share(shingles) > limit:
         return "repeated_phrases"
     return None
 
@@ -54,8 +54,8 @@ def repeated_line_share(text: str) -> float:
     return repeated / max(1, sum(map(len, lines)))
 
 
-def repeated_phrase_share(phrases: Hashes) -> float:
-    """Share of five-word phrases that were said before; 0 for a short text."""
-    if len(phrases) < _FEWEST_PHRASES:
+def repeated_phrase_share(shingles: Hashes) -> float:
+    """Share of five-word shingles that were said before; 0 for a short text."""
+    if len(shingles) < _FEWEST_SHINGLES:
         return 0.0
-    return 1.0 - len(distinct(phrases)) / len(phrases)
+    return 1.0 - len(distinct(shingles)) / len(shingles)

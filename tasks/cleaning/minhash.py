@@ -1,7 +1,7 @@
-"""MinHash (Broder 1997): signatures whose agreement estimates the share of common phrases.
+"""MinHash (Broder 1997): signatures whose agreement estimates the share of common shingles.
 
 A signature is cut into bands; documents that agree in a whole band are candidates, and count
-as repeats when their signatures agree in at least the threshold's share of places. Both follow
+as duplicates when their signatures agree in at least the threshold's share of places. Both follow
 from the two texts alone; tasks.cleaning.near_pairs finds all that are joined so.
 """
 
@@ -13,13 +13,13 @@ from tasks.cleaning.shingles import Hashes, distinct
 Signature = NDArray[np.uint32]
 
 _HIGH = np.uint64(32)
-_PHRASES_AT_ONCE = 1 << 10  # so many times 128 hashes stay in a core's cache
+_SHINGLES_AT_ONCE = 1 << 10  # so many times 128 hashes stay in a core's cache
 
 
 class MinHasher:
-    """Signs sets of phrases with a fixed family of hash functions.
+    """Signs sets of shingles with a fixed family of hash functions.
 
-    The share of places where two signatures agree estimates the share of all their phrases that
+    The share of places where two signatures agree estimates the share of all their shingles that
     two texts have in common. Here these are 90 of 110, so 0.82:
 
     >>> hasher = MinHasher(128)
@@ -35,19 +35,19 @@ class MinHasher:
         self._multipliers = family[0] | np.uint64(1)
         self._offsets = family[1]
 
-    def sign(self, phrases: Hashes) -> Signature:
-        """The signature of the set of phrases: uint32, one number a hash function.
+    def sign(self, shingles: Hashes) -> Signature:
+        """The signature of the set of shingles: uint32, one number a hash function.
 
-        A phrase that stands there twice counts once:
+        A shingle that stands there twice counts once:
 
         >>> once, twice = np.array([7, 9], np.uint64), np.array([9, 7, 7], np.uint64)
         >>> bool((MinHasher(4).sign(once) == MinHasher(4).sign(twice)).all())
         True
         """
-        different = distinct(phrases)
+        different = distinct(shingles)
         lowest = np.full(len(self._offsets), np.iinfo(np.uint64).max, dtype=np.uint64)
-        for start in range(0, len(different), _PHRASES_AT_ONCE):
-            part = different[start : start + _PHRASES_AT_ONCE]
+        for start in range(0, len(different), _SHINGLES_AT_ONCE):
+            part = different[start : start + _SHINGLES_AT_ONCE]
             hashes = np.multiply.outer(self._multipliers, part)
             hashes += self._offsets[:, None]
             np.minimum(lowest, hashes.min(axis=1), out=lowest)

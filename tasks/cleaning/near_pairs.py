@@ -1,10 +1,10 @@
-"""Which documents are near repeats of one another: all of them, in whatever order they come.
+"""Which documents are near duplicates of one another: all of them, in whatever order they come.
 
 Documents with one band key lie in one bucket. To compare each with the first of its bucket only
 would miss two that are alike when a third, unlike both, happens to stand before them, and then
 text added elsewhere could part a held-out document from its copy. So a bucket is searched until
 no unvisited document is like a visited one. That takes one comparison a document where all are
-alike, as repeats mostly are, and all pairs where none is.
+alike, as duplicates mostly are, and all pairs where none is.
 
     bucket A B C D, A~C and C~D alike        frontier   unvisited   found
                                              A          B C D       C
@@ -29,12 +29,12 @@ _PAIRS_AT_ONCE = 1 << 12
 
 
 def near_edges(keys: Hashes, signatures: Sequence[Signatures], threshold: float) -> Edges:
-    """Pairs [edges, 2] of near repeats that meet in one band, enough to join all that are joined.
+    """Pairs [edges, 2] of near duplicates that meet in one band, enough to join them all.
 
     Args:
         keys: The documents' keys for the band, [documents].
         signatures: Those of consecutive documents, file after file, mapped or in memory.
-        threshold: Share of places in which the signatures of near repeats agree.
+        threshold: Share of places in which the signatures of near duplicates agree.
     """
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -52,15 +52,15 @@ def _small_pairs(order: NDArray[np.int64], starts: Edges, sizes: Edges) -> Itera
     """All pairs of documents in small buckets, by how far apart they stand in their bucket."""
     for distance in range(1, _SMALL_BUCKET):
         chosen = (sizes > distance) & (sizes <= _SMALL_BUCKET)
-        repeats = sizes[chosen] - distance
-        firsts = np.repeat(starts[chosen], repeats)
-        within = np.arange(len(firsts)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        times = sizes[chosen] - distance
+        firsts = np.repeat(starts[chosen], times)
+        within = np.arange(len(firsts)) - np.repeat(np.cumsum(times) - times, times)
         places = firsts + within
         yield np.stack([order[places], order[places + distance]], axis=1)
 
 
 def _similar(pairs: Edges, signatures: Sequence[Signatures], threshold: float) -> Edges:
-    """Those of the pairs that are near repeats."""
+    """Those of the pairs that are near duplicates."""
     keep = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
@@ -75,7 +75,7 @@ def _agree(left: Signatures, right: Signatures, threshold: float) -> NDArray[np.
 
 
 def _search(signatures_DH: Signatures, threshold: float) -> Edges:
-    """Pairs of rows that join all near repeats of one bucket: a tree for each that are joined."""
+    """Pairs of rows that join all near duplicates of one bucket: a tree for each cluster."""
     rows = signatures_DH.view(f"V{signatures_DH.itemsize * signatures_DH.shape[1]}").reshape(-1)
     _, firsts, same = np.unique(rows, return_index=True, return_inverse=True)
     copies = np.stack([firsts[same], np.arange(len(rows))], axis=1)

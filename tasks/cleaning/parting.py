@@ -1,7 +1,7 @@
-"""Parting cleaned files by the fates of their documents; dropped ones with their reasons.
+"""Parting cleaned files by the splits of their documents; dropped ones with their reasons.
 
-A fate stands at the number that a document has in its cleaned file. Ids are compared on the way,
-so that a fate never reaches another document.
+A split stands at the number that a document has in its cleaned file. Ids are compared on the way,
+so that a split never reaches another document.
 """
 
 from collections.abc import Iterator
@@ -17,31 +17,31 @@ from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import StageError
 
 
-def write_fated(
-    work: UnitWork, *, documents: StoredFile, ids: StoredFile, fates: StoredFile, fate: int
+def write_split(
+    work: UnitWork, *, documents: StoredFile, ids: StoredFile, splits: StoredFile, split: int
 ) -> UnitReport:
-    """Copy the documents of one fate."""
+    """Copy the documents of one split."""
     with DocumentWriter(work.path(".arrow")) as writer:
-        for document, found in _with_fates(documents, ids, fates):
-            if found == fate:
+        for document, found in _with_splits(documents, ids, splits):
+            if found == split:
                 writer.add(document.record, document.text)
     rows = {".arrow": writer.num_documents}
     summary = {"documents": writer.num_documents, "bytes": writer.num_bytes}
     return UnitReport(rows=rows, summary=summary)
 
 
-def _with_fates(
-    documents: StoredFile, ids: StoredFile, fates: StoredFile
+def _with_splits(
+    documents: StoredFile, ids: StoredFile, splits: StoredFile
 ) -> Iterator[tuple[Document, int]]:
-    """Documents with their fates, matched by id.
+    """Documents with their splits, matched by id.
 
     Raises:
         StageError: the two files do not belong together.
     """
-    known, decided = open_array(ids), open_array(fates)
+    known, decided = open_array(ids), open_array(splits)
     for number, document in enumerate(read_documents(documents.local())):
         if number >= len(decided) or document.id != known[number].tobytes():
-            raise StageError(f"{documents.url}: the fates are of other documents.")
+            raise StageError(f"{documents.url}: the splits are of other documents.")
         yield document, int(decided[number])
 
 
@@ -90,17 +90,17 @@ def write_rejects(
     *,
     documents: StoredFile,
     ids: StoredFile,
-    fates: StoredFile,
+    splits: StoredFile,
     filtered: StoredFile,
 ) -> UnitReport:
-    """One file's dropped documents: those the filters refused, then its repeats."""
+    """One file's dropped documents: those the filters refused, then its duplicates."""
     with RejectWriter(work.path(".arrow")) as writer:
         with pa.memory_map(str(filtered.local())) as source:
             reader = pa.ipc.open_file(source)
             for number in range(reader.num_record_batches):
                 for row in reader.get_batch(number).to_pylist():
                     writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
-        for document, fate in _with_fates(documents, ids, fates):
-            if fate in REASONS:
-                writer.add(document, REASONS[fate])
+        for document, split in _with_splits(documents, ids, splits):
+            if split in REASONS:
+                writer.add(document, REASONS[split])
     return UnitReport(rows={".arrow": writer.num_documents})

@@ -1,7 +1,7 @@
-"""Phrases of a text as hashes: what filters count and MinHash signs.
+"""Shingles of a text as hashes: what filters count and MinHash signs.
 
-A phrase is five words in a row, case aside. Text in scripts without spaces has no words to
-count; there a phrase is five characters. Hashes are 64-bit and the same on every machine.
+A shingle is five words in a row, case aside. Text in scripts without spaces has no words to
+count; there a shingle is five characters. Hashes are 64-bit and the same on every machine.
 """
 
 from hashlib import blake2b
@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-PHRASE_WORDS = 5
+SHINGLE_WORDS = 5
 _LONGEST_MEAN_WORD = 16
 _MOST_WORDS_KNOWN = 1 << 20
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -18,14 +18,14 @@ _SHIFT = np.uint64(29)
 Hashes = NDArray[np.uint64]
 
 
-class PhraseHasher:
-    """Hashes phrases; remembers the hashes of words it has seen, which are most words."""
+class ShingleHasher:
+    """Hashes shingles; remembers the hashes of words it has seen, which are most words."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
 
-    def phrases(self, text: str) -> Hashes:
-        """One hash for each phrase of the text, in order; one for a text shorter than that."""
+    def shingles(self, text: str) -> Hashes:
+        """One hash for each shingle of the text, in order; one for a text shorter than that."""
         lowered = text.lower()
         words: list[str] = lowered.split()
         if words and len(lowered) > _LONGEST_MEAN_WORD * len(words):
@@ -52,9 +52,9 @@ def distinct(hashes: Hashes) -> Hashes:
 
 
 def _combine(units: Hashes) -> Hashes:
-    size = max(1, len(units) - PHRASE_WORDS + 1)
+    size = max(1, len(units) - SHINGLE_WORDS + 1)
     result = np.zeros(size, dtype=np.uint64)
-    for offset in range(min(PHRASE_WORDS, len(units))):
+    for offset in range(min(SHINGLE_WORDS, len(units))):
         result = _mix(result + units[offset : offset + size])
     return result
 

@@ -2,7 +2,7 @@
 
 A text of up to `LONGEST_BYTES` stays as it is. A longer one is cut where paragraphs end, into
 spans of `SHORTEST_BYTES` to `LONGEST_BYTES` that are documents of their own from there on: each
-has its id and its draw, and repeats of a chapter are found in whatever book they stand.
+has its id and its draw, and duplicates of a chapter are found in whatever book they stand.
 
 Where a span ends follows from what stands there and not from how many bytes came before: of all
 paragraph ends in reach, the one that is followed by the text with the lowest hash. So a word

@@ -1,4 +1,4 @@
-"""The fate of every document: train, held out, or a repeat of one that is kept.
+"""The split of every document: train, held out, or a duplicate of one that is kept.
 
 **The rule.** Each source asks for a share of its bytes to be held out.
 
@@ -7,15 +7,15 @@
    whatever comes or leaves beside it. Every byte has the same chance, so the share is right on
    average, for large documents and small; long texts are spans here (tasks.cleaning.spans), so
    the average is soon reached.
-2. A cluster of repeats, exact or near, is held out if any member is drawn. Every member draws for
-   itself, so no other can bring the cluster back into training. Of a cluster one member is kept:
-   of a held-out one a drawn member, of any other one any; the first source in the config's order
-   goes first, then the lowest id. So whatever stands among the held-out documents stands there by
-   its own draw, and when repeats leave the corpus it stays.
+2. A cluster of duplicates, exact or near, is held out if any member is drawn. Every member draws
+   for itself, so no other can bring the cluster back into training. Of a cluster one member is
+   kept: of a held-out one a drawn member, of any other one any; the first source in the config's
+   order goes first, then the lowest id. So whatever stands among the held-out documents stands
+   there by its own draw, and when duplicates leave the corpus it stays.
 3. Of a source's different texts at most twice the share it asks for may be drawn (a twentieth of
    their bytes where that is more), and never more than half of what should be left to train on:
    five one-line files lose none. The lowest draws go first; others are *refused*, as if they had
-   not been drawn. Only in small sources does chance draw so much. Near repeats are different
+   not been drawn. Only in small sources does chance draw so much. Near duplicates are different
    texts here: where each document has five of them a cluster is five times as likely to be held
    out, which is more than was asked for and what (2) promises, and no reason to refuse.
 4. A source that holds out nothing though it asks for a share gives the document with the lowest
@@ -23,13 +23,13 @@
    no source gives anything, the corpus as a whole does as one source would, so that ten sources
    of five lines can be evaluated; a single one cannot, and its evaluation tells of none.
 
-**What is promised.** A document held out by (1) and (2) is never trained on, nor is a repeat of
+**What is promised.** A document held out by (1) and (2) is never trained on, nor is a duplicate of
 it that `dedup` finds, in any corpus that it is part of, as long as its source's share, the seed and
 what cleaning makes of its text stay. There are two exceptions, both told in the summary. What (4)
 chose is only the lowest draw *so far*: as a source grows, its first drawn document, or a lower
 draw, takes that place. And (3) gives drawn text back to training where a source has become so
 small that hardly anything else would be left to train on. A rule without them cannot exist: a
-fate that must not change with what stands beside a document can follow from its text alone, and
+split that must not change with what stands beside a document can follow from its text alone, and
 text alone does not know whether anything else is held out, or left. For the same reason paragraphs
 that are documents of their own are drawn one by one; what is to stay together, a book, has to be
 one document (`separator: file`).
@@ -49,7 +49,7 @@ TRAIN, HELD_OUT, EXACT, NEAR = 0, 1, 2, 3
 REASONS = {EXACT: "exact_duplicate", NEAR: "near_duplicate"}
 LEAST_LIMIT = 0.05
 
-Fates = NDArray[np.uint8]
+Splits = NDArray[np.uint8]
 Mask = NDArray[np.bool_]  # one for each document
 Rule = Literal["draws", "lowest draw", "none"]
 
@@ -62,7 +62,7 @@ class CleanedDocuments:
         ids: uint8 [documents, 16], equal for equal texts.
         sizes: int64 [documents], UTF-8 bytes of text.
         sources: int64 [documents], the number of each one's source in the config's order.
-        edges: int64 [edges, 2], pairs of near repeats.
+        edges: int64 [edges, 2], pairs of near duplicates.
     """
 
     ids: NDArray[np.uint8]
@@ -75,9 +75,9 @@ class CleanedDocuments:
 class HoldingOut:
     """How a source's held-out documents were chosen.
 
-    `distinct_bytes` counts its text without repeats, of which `asked` is a share; `rule` is "draws"
-    for (1) and (2), "lowest draw" for (4), and "none" where nothing is held out; `refused` counts
-    the different texts that (3) refused.
+    `distinct_bytes` counts its text without duplicates, of which `asked` is a share; `rule` is
+    "draws" for (1) and (2), "lowest draw" for (4), and "none" where nothing is held out; `refused`
+    counts the different texts that (3) refused.
     """
 
     asked: float
@@ -88,15 +88,15 @@ class HoldingOut:
 
 def decide(
     documents: CleanedDocuments, shares: Sequence[float], seed: int, *, exact: bool, near: bool
-) -> tuple[Fates, list[HoldingOut]]:
-    """The fate of each document, and how each source's held-out ones were chosen.
+) -> tuple[Splits, list[HoldingOut]]:
+    """The split of each document, and how each source's held-out ones were chosen.
 
     Args:
         documents: All of them; their order decides nothing but which of equal texts is kept.
         shares: The share of its bytes that each source wants held out.
         seed: Another one draws other documents.
-        exact: Drop exact repeats.
-        near: Drop near repeats. What is not dropped shares its cluster's side all the same.
+        exact: Drop exact duplicates.
+        near: Drop near duplicates. What is not dropped shares its cluster's side all the same.
     """
     firsts = first_of_same(documents.ids)
     clusters = join(firsts, documents.edges)
@@ -114,12 +114,12 @@ def decide(
     distinct = [sides.distinct_bytes(source) for source in range(len(shares))]
     rules = _rules(sides, shares, distinct)
     report = [HoldingOut(*each) for each in zip(shares, distinct, rules, refused, strict=True)]
-    fates = np.where(sides.held(), HELD_OUT, TRAIN).astype(np.uint8)
+    splits = np.where(sides.held(), HELD_OUT, TRAIN).astype(np.uint8)
     dropped = ~sides.kept()
-    fates[dropped] = NEAR
+    splits[dropped] = NEAR
     if exact:
-        fates[dropped & ~sides.best_of(firsts)] = EXACT
-    return fates, report
+        splits[dropped & ~sides.best_of(firsts)] = EXACT
+    return splits, report
 
 
 def _refuse(
@@ -177,7 +177,7 @@ def draw(document_id: bytes, seed: int) -> float:
 class _Sides:
     """Which clusters are held out, and which of their members are kept.
 
-    `groups` says which documents are repeats of which as far as repeats are dropped; a group
+    `groups` says which documents are duplicates of which as far as duplicates are dropped; a group
     never reaches beyond a cluster.
     """
 
@@ -208,7 +208,7 @@ class _Sides:
         return np.asarray(self._is_held[self.clusters])
 
     def kept(self) -> Mask:
-        """Documents that are not dropped as repeats."""
+        """Documents that are not dropped as duplicates."""
         return np.where(self.held(), *self._kept)
 
     def best_of(self, groups: NDArray[np.int64]) -> Mask:

@@ -1,4 +1,4 @@
-"""What is computed in units of their own: a cleaned file, near repeats in some bands, all fates."""
+"""Units of the clean stage: a cleaned file, near duplicates in some bands, every split."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -76,7 +76,7 @@ def find_edges(
     return UnitReport(rows={".npy": len(edges)})
 
 
-def decide_fates(
+def decide_splits(
     work: UnitWork,
     *,
     ids: Sequence[StoredFile],
@@ -88,7 +88,7 @@ def decide_fates(
     shares: Sequence[float],
     seed: int,
 ) -> UnitReport:
-    """Decide for all documents, numbered over all files; a file of fates for each cleaned one."""
+    """Decide for all documents, numbered over all files; a file of splits for each cleaned one."""
     counts = [len(open_array(file)) for file in sizes]
     no_edges = np.zeros((0, 2), dtype=np.int64)
     documents = CleanedDocuments(
@@ -97,15 +97,17 @@ def decide_fates(
         sources=np.repeat(np.array(sources, dtype=np.int64), counts),
         edges=np.unique(joined(edges), axis=0) if edges else no_edges,
     )
-    fates, holding_out = decide(documents, shares, seed, exact=exact, near=near)
+    splits, holding_out = decide(documents, shares, seed, exact=exact, near=near)
     ends = np.cumsum(counts)
     for number, (end, count) in enumerate(zip(ends, counts, strict=True)):
-        np.save(work.path(f".{number:05}.npy"), fates[end - count : end], allow_pickle=False)
-    repeats = {
+        np.save(work.path(f".{number:05}.npy"), splits[end - count : end], allow_pickle=False)
+    duplicates = {
         reason: {
-            "documents": int((fates == fate).sum()),
-            "bytes": int(documents.sizes[fates == fate].sum()),
+            "documents": int((splits == split).sum()),
+            "bytes": int(documents.sizes[splits == split].sum()),
         }
-        for fate, reason in REASONS.items()
+        for split, reason in REASONS.items()
     }
-    return UnitReport(summary={"repeats": repeats, "sources": [vars(each) for each in holding_out]})
+    return UnitReport(
+        summary={"duplicates": duplicates, "sources": [vars(each) for each in holding_out]}
+    )

@@ -1,4 +1,4 @@
-"""`clean:` repairing text, dropping what is not text, and dropping repeats."""
+"""`clean:` repairing text, dropping what is not text, and dropping duplicates."""
 
 from typing import Literal
 
@@ -31,21 +31,21 @@ class FilterConfig(Section):
         0.7, gt=0, le=1, description="Largest share of characters in lines said before."
     )
     max_repeated_phrase_share: float | None = Field(
-        0.8, gt=0, le=1, description="Largest share of five-word phrases said before."
+        0.8, gt=0, le=1, description="Largest share of five-word shingles said before."
     )
 
 
 class NearDuplicateConfig(Section):
-    """Documents that say almost the same, found by MinHash over five-word phrases."""
+    """Documents that say almost the same, found by MinHash over five-word shingles."""
 
     threshold: float = Field(
-        0.8, gt=0, lt=1, description="Share of phrases in common that makes a repeat."
+        0.8, gt=0, lt=1, description="Share of shingles in common that makes a duplicate."
     )
     num_hashes: int = Field(128, ge=16, le=1024, description="Numbers in a signature.")
 
 
 class DeduplicationConfig(Section):
-    """Repeats; of each cluster one stays, of the first source that has it."""
+    """Duplicates; of each cluster one stays, of the first source that has it."""
 
     exact: bool = Field(True, description="Drop documents with the same normalised text.")
     near: NearDuplicateConfig | None = NearDuplicateConfig()

@@ -2,8 +2,8 @@
 
     identity ledger units records   what there is to say: keys, balances, units, manifests
     files digests                   files written whole; their digests, remembered
-    store local_store remote_store  where artifacts lie; patience with servers, copies of theirs
-    patience copies
+    store local_store remote_store  where artifacts lie; retries at servers, copies of theirs
+    retrying copies
     lease attempt                   who may write: numbered leases, the fence before every word
     stage context catalog           what a stage is, is given, and has done so far
     computing executors             how a unit is computed; what waits, repeats and calls off

@@ -1,7 +1,7 @@
 """A store behind an fsspec driver: `s3://bucket/path`, `gs://…`, `memory://…`.
 
 Listings are never cached: what another process put a moment ago is there. A file is put whole.
-What may pass is tried again, see `tasks.engine.patience`.
+What may pass is tried again, see `tasks.engine.retrying`.
 
 Creating a file that must not exist is one step at the server where its driver sends a condition
 (`If-None-Match: *` in s3fs: PutObject, and the last request of a large upload). Some servers
@@ -22,7 +22,7 @@ import fsspec
 
 from tasks.engine import digests
 from tasks.engine.files import explained, is_temporary
-from tasks.engine.patience import patiently, server_code
+from tasks.engine.retrying import server_code, with_retries
 from tasks.engine.store import Store
 from tasks.errors import UserError
 
@@ -86,7 +86,7 @@ class RemoteStore(Store):
 
     def _try(self, path: str, action: Callable[[], R]) -> R:
         with explained(self._full(path)):
-            return patiently(self.url(path), action)
+            return with_retries(self.url(path), action)
 
     @cached_property
     def creates_in_one_step(self) -> bool:  # type: ignore[override]

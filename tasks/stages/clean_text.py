@@ -2,13 +2,13 @@
 
     documents/00-00000 ──▶ put right, filter ──▶ cleaned/00-00000 ─┐   (a unit a file)
                                                                    ▼
-                          bands/00 ... ──▶ edges between near repeats  (a unit a few bands)
+                          bands/00 ... ──▶ edges between near duplicates  (a unit a few bands)
                                                                    ▼
-                          fates: train, held out or repeat            (one unit, no text)
+                          splits: train, held out or duplicate            (one unit, no text)
                                                                    ▼
                           train/00-00000, held_out/00-00000           (a unit a file)
 
-Repeats are found over the whole corpus before anything is held out, so nothing held out has a
+Duplicates are found over the whole corpus before anything is held out, so nothing held out has a
 near copy among the training documents; tasks.cleaning.split states by which rule it is held out.
 Only the two last kinds of units are handed on.
 """
@@ -21,9 +21,9 @@ from typing import Any
 from tasks.artifacts import Downloaded
 from tasks.cleaning.accounts import SourceAccount
 from tasks.cleaning.minhash import band_shape
-from tasks.cleaning.parting import write_fated, write_rejects
+from tasks.cleaning.parting import write_rejects, write_split
 from tasks.cleaning.split import HELD_OUT, TRAIN, HoldingOut
-from tasks.cleaning.units import clean_file, decide_fates, find_edges
+from tasks.cleaning.units import clean_file, decide_splits, find_edges
 from tasks.config import CleanConfig, Config, Section
 from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.ledger import Ledger
@@ -57,29 +57,29 @@ def clean_slice(config: Config) -> CleanSlice:
 
 
 def clean(context: Context) -> StageReport:
-    """Clean every file, find repeats over all of them, and part train from held-out.
+    """Clean every file, find duplicates over all of them, and part train from held-out.
 
     Raises:
         UserError: nothing is left to train on.
     """
     downloaded = Downloaded.of(context)
     cleaned = _clean_files(context, downloaded.files)
-    fates = _decide(context, cleaned)
+    splits = _decide(context, cleaned)
     ledger = Ledger.total(file.unit.ledger for file in cleaned)
-    _count_repeats(ledger, fates.summary["repeats"])
-    written = {split: _write_split(context, split, cleaned, fates) for split in SPLITS}
+    _count_duplicates(ledger, splits.summary["duplicates"])
+    written = {split: _write_split(context, split, cleaned, splits) for split in SPLITS}
     summary: dict[str, Any] = {split: _amounts(units) for split, units in written.items()}
     for amounts in summary.values():
         ledger.keep(**amounts)
     accounts = [
-        _account(source.name, number, cleaned, written, fates)
+        _account(source.name, number, cleaned, written, splits)
         for number, source in enumerate(downloaded.sources)
     ]
     summary["sources"] = [account.to_json() for account in accounts]
     for remark in filter(None, (account.remark() for account in accounts)):
         log.warning("clean: %s", remark)
     if context.config.clean.keep_rejects:
-        _write_rejects(context, cleaned, fates)
+        _write_rejects(context, cleaned, splits)
     if not summary["train"]["documents"]:
         raise UserError(_nothing_left(ledger))
     train, held_out = (f"{summary[split]['documents']:,}" for split in ("train", "held_out"))
@@ -92,7 +92,7 @@ def clean(context: Context) -> StageReport:
 
 
 def estimate(config: Config, size: CorpusSize) -> Estimate:
-    """Cleaned documents are written twice: before and after repeats are found."""
+    """Cleaned documents are written twice: before and after duplicates are found."""
     return cost_of_text(size, config, mb_per_second=3.0, disk_share=1.0)
 
 
@@ -107,14 +107,14 @@ def _account(
     source: int,
     cleaned: Sequence["CleanedFile"],
     written: Mapping[str, Sequence[UnitResult]],
-    fates: UnitResult,
+    splits: UnitResult,
 ) -> SourceAccount:
     """What was written of one source, and how its held-out documents were chosen."""
     train, held_out = (
         _amounts(unit for file, unit in zip(cleaned, units, strict=True) if file.source == source)
         for units in (written["train"], written["held_out"])
     )
-    return SourceAccount(name, train, held_out, HoldingOut(**fates.summary["sources"][source]))
+    return SourceAccount(name, train, held_out, HoldingOut(**splits.summary["sources"][source]))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _arrays(cleaned: Sequence[CleanedFile], name: str) -> list[StoredFile]:
 
 
 def _decide(context: Context, cleaned: Sequence[CleanedFile]) -> UnitResult:
-    """The fate of every document; one small file of fates for each cleaned file."""
+    """The split of every document; one small file for each cleaned file."""
     config = context.config.clean
     payload = {
         "ids": _arrays(cleaned, "ids"),
@@ -159,8 +159,8 @@ def _decide(context: Context, cleaned: Sequence[CleanedFile]) -> UnitResult:
         "shares": context.config.held_out,
         "seed": config.seed,
     }
-    (fates,) = context.map(decide_fates, [Unit("fates", payload)], outputs=False)
-    return fates
+    (splits,) = context.map(decide_splits, [Unit("splits", payload)], outputs=False)
+    return splits
 
 
 def _find_near(context: Context, cleaned: Sequence[CleanedFile]) -> list[StoredFile]:
@@ -184,42 +184,42 @@ def _find_near(context: Context, cleaned: Sequence[CleanedFile]) -> list[StoredF
     return [result.files[".npy"] for result in results]
 
 
-def _count_repeats(ledger: Ledger, repeats: Mapping[str, Mapping[str, int]]) -> None:
-    """Book repeats; what is kept is counted anew from the files that are written."""
-    for reason, amounts in repeats.items():
+def _count_duplicates(ledger: Ledger, duplicates: Mapping[str, Mapping[str, int]]) -> None:
+    """Book duplicates; what is kept is counted anew from the files that are written."""
+    for reason, amounts in duplicates.items():
         ledger.drop(reason, **amounts)
     for measure in ("documents", "bytes"):
         ledger[measure].kept = 0
 
 
-def _fated(
-    cleaned: Sequence[CleanedFile], fates: UnitResult
+def _payloads(
+    cleaned: Sequence[CleanedFile], splits: UnitResult
 ) -> Iterator[tuple[CleanedFile, dict[str, Any]]]:
     """Each cleaned file, and the payload of a unit that parts its documents."""
     for number, file in enumerate(cleaned):
         payload = {
             "documents": file.unit.files[".arrow"],
             "ids": file.unit.files[".ids.npy"],
-            "fates": fates.files[f".{number:05}.npy"],
+            "splits": splits.files[f".{number:05}.npy"],
         }
         yield file, payload
 
 
 def _write_split(
-    context: Context, split: str, cleaned: Sequence[CleanedFile], fates: UnitResult
+    context: Context, split: str, cleaned: Sequence[CleanedFile], splits: UnitResult
 ) -> list[UnitResult]:
     units = [
-        Unit(f"{split}/{file.name}", {**payload, "fate": SPLITS[split]})
-        for file, payload in _fated(cleaned, fates)
+        Unit(f"{split}/{file.name}", {**payload, "split": SPLITS[split]})
+        for file, payload in _payloads(cleaned, splits)
     ]
-    return context.map(write_fated, units)
+    return context.map(write_split, units)
 
 
-def _write_rejects(context: Context, cleaned: Sequence[CleanedFile], fates: UnitResult) -> None:
+def _write_rejects(context: Context, cleaned: Sequence[CleanedFile], splits: UnitResult) -> None:
     """All dropped documents with their reasons, beside the others; no later stage reads them."""
     units = [
         Unit(f"rejects/{file.name}", {**payload, "filtered": file.unit.files[".rejects.arrow"]})
-        for file, payload in _fated(cleaned, fates)
+        for file, payload in _payloads(cleaned, splits)
     ]
     context.map(write_rejects, units, outputs=False)
 

@@ -3,9 +3,9 @@
 Paired, each in a process of its own in every round, on the same downloaded documents:
 
     datasets              map(ftfy.fix_text, NFC), filter by length, symbols and repeated lines,
-                          exact repeats by hash; as many processes
-    ours, without near    the clean stage without near repeats: the same work, and accounts
-    ours                  the clean stage as it comes: near repeats by MinHash as well
+                          exact duplicates by hash; as many processes
+    ours, without near    the clean stage without near duplicates: the same work, and accounts
+    ours                  the clean stage as it comes: near duplicates by MinHash as well
 """
 
 import hashlib
@@ -29,8 +29,8 @@ from tasks.stages import all_stages
 
 VARIANTS = {
     "datasets": "datasets + ftfy + exact hashes",
-    "exact": "ours, without near repeats",
-    "near": "ours, near repeats as well",
+    "exact": "ours, without near duplicates",
+    "near": "ours, near duplicates as well",
 }
 _SYMBOLS = re.compile(r"[^\w\s]")
 

@@ -1,4 +1,4 @@
-"""What cleaning is made of: characters, filters, phrases, signatures."""
+"""What cleaning is made of: characters, filters, shingles, signatures."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from tasks.cleaning.minhash import (
 )
 from tasks.cleaning.near_pairs import near_edges
 from tasks.cleaning.normalise import Form, normalise
-from tasks.cleaning.shingles import PhraseHasher
+from tasks.cleaning.shingles import ShingleHasher
 from tasks.config.clean import FilterConfig, UnicodeConfig
 
 # Characters that normalisation is about, mixed with pieces of mojibake and ordinary text.
@@ -156,14 +156,16 @@ def test_good_real_text_passes_the_defaults(shared_data: Path) -> None:
 
 def test_scripts_without_spaces_have_phrases_too() -> None:
     """Two different Chinese texts share next to none, and a text shares all with itself."""
-    hasher = PhraseHasher()
-    one = set(hasher.phrases("北京是中华人民共和国的首都，也是中国的政治和文化中心。" * 2).tolist())
+    hasher = ShingleHasher()
+    one = set(
+        hasher.shingles("北京是中华人民共和国的首都，也是中国的政治和文化中心。" * 2).tolist()
+    )
     two = set(
-        hasher.phrases("上海位于中国东部，是世界上人口最多的城市之一，港口繁忙。" * 2).tolist()
+        hasher.shingles("上海位于中国东部，是世界上人口最多的城市之一，港口繁忙。" * 2).tolist()
     )
     assert len(one) > 20
     assert len(one & two) < 3
-    assert len(hasher.phrases("three words only")) == 1
+    assert len(hasher.shingles("three words only")) == 1
 
 
 def edited(text: str, share: float, seed: int) -> str:
@@ -177,8 +179,8 @@ def edited(text: str, share: float, seed: int) -> str:
 
 def found_pairs(texts: list[str], threshold: float = 0.8) -> set[tuple[int, int]]:
     """Pairs that all bands together find, as the stage does it."""
-    phrases, hasher = PhraseHasher(), MinHasher(128)
-    signatures = np.stack([hasher.sign(phrases.phrases(text)) for text in texts])
+    shingles, hasher = ShingleHasher(), MinHasher(128)
+    signatures = np.stack([hasher.sign(shingles.shingles(text)) for text in texts])
     num_bands, width = band_shape(threshold, 128)
     parts = [signatures[: len(texts) // 3], signatures[len(texts) // 3 :]]
     edges = [

@@ -21,7 +21,7 @@ from tasks.cleaning import normalise as module
 from tasks.cleaning.filters import symbol_share
 from tasks.cleaning.minhash import MinHasher
 from tasks.cleaning.normalise import Form, normalise
-from tasks.cleaning.shingles import PhraseHasher, distinct
+from tasks.cleaning.shingles import ShingleHasher, distinct
 
 # What ftfy's fixers and rules are about, cut small, so that lines of all kinds come together.
 PIECES = [
@@ -121,15 +121,15 @@ def real_material(shared_data: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_real_text_is_put_right_as_ftfy_alone_would(shared_data: Path) -> None:
-    """And the measures that filters and repeats use are the same numbers."""
-    hasher, signer, size = PhraseHasher(), MinHasher(64), 0
+    """And the measures that filters and duplicates use are the same numbers."""
+    hasher, signer, size = ShingleHasher(), MinHasher(64), 0
     for name, raw in real_material(shared_data):
         text = normalise(raw)
         assert text == plainly(raw), name
         assert symbol_share(text) == plain_symbol_share(text), name
-        phrases = hasher.phrases(text)
-        assert np.array_equal(distinct(phrases), np.unique(phrases)), name
-        assert np.array_equal(signer.sign(phrases), plain_signature(signer, phrases)), name
+        shingles = hasher.shingles(text)
+        assert np.array_equal(distinct(shingles), np.unique(shingles)), name
+        assert np.array_equal(signer.sign(shingles), plain_signature(signer, shingles)), name
         size += len(raw.encode())
     assert size > 6e6
 
@@ -140,15 +140,15 @@ def plain_symbol_share(text: str) -> float:
     return sum(map(len, regex.findall(r"[^\p{L}\p{M}\p{N}\s]+", text))) / max(1, len(text) - spaces)
 
 
-def plain_signature(signer: MinHasher, phrases: np.ndarray) -> np.ndarray:
-    """The least hash of all phrases for each function, its upper half."""
+def plain_signature(signer: MinHasher, shingles: np.ndarray) -> np.ndarray:
+    """The least hash of all shingles for each function, its upper half."""
     pairs = zip(signer._multipliers, signer._offsets, strict=True)
-    least = [(phrases * factor + offset).min() for factor, offset in pairs]
+    least = [(shingles * factor + offset).min() for factor, offset in pairs]
     return (np.array(least) >> np.uint64(32)).astype(np.uint32)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 5000])
 def test_distinct_hashes_are_those_numpy_finds(count: int) -> None:
-    """A repeated phrase counts once, wherever it stands."""
+    """A repeated shingle counts once, wherever it stands."""
     hashes = np.random.default_rng(count).integers(0, 2000, count, dtype=np.uint64)
     assert np.array_equal(distinct(hashes), np.unique(hashes))

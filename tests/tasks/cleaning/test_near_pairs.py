@@ -1,4 +1,4 @@
-"""Near repeats are found completely and in any order, in small buckets and large."""
+"""Near duplicates are found completely and in any order, in small buckets and large."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def plainly(keys: np.ndarray, signatures: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("small_bucket", [2, 8])
 @given(rows=SIGNATURES, numbers=KEYS, order=st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
-def test_exactly_those_are_joined_that_a_chain_of_near_repeats_joins(
+def test_exactly_those_are_joined_that_a_chain_of_near_duplicates_joins(
     small_bucket: int, rows: list[list[int]], numbers: list[int], order: object
 ) -> None:
     """Whichever documents stand before them in the bucket, and whatever file they came from."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.cleaning.minhash import MinHasher, band_keys, band_shape
 from tasks.cleaning.near_pairs import near_edges
-from tasks.cleaning.shingles import PhraseHasher
+from tasks.cleaning.shingles import ShingleHasher
 from tasks.cleaning.split import (
     EXACT,
     HELD_OUT,
@@ -48,12 +48,12 @@ def pool() -> list[str]:
 
 @cache
 def signatures() -> np.ndarray:
-    phrases, hasher = PhraseHasher(), MinHasher(NUM_HASHES)
-    return np.stack([hasher.sign(phrases.phrases(text)) for text in pool()])
+    shingles, hasher = ShingleHasher(), MinHasher(NUM_HASHES)
+    return np.stack([hasher.sign(shingles.shingles(text)) for text in pool()])
 
 
 def edges_of(numbers: Sequence[int]) -> np.ndarray:
-    """The near repeats among some texts of the pool, found as the stage finds them."""
+    """The near duplicates among some texts of the pool, found as the stage finds them."""
     chosen = signatures()[list(numbers)]
     num_bands, width = band_shape(THRESHOLD, NUM_HASHES)
     found = [
@@ -92,10 +92,10 @@ def parted(corpus: Corpus) -> tuple[list[int], list[int], list[HoldingOut]]:
         np.array([source for source, part in enumerate(corpus) for _ in part] + [0, 1]),
         edges_of(numbers) if numbers else NO_EDGES,
     )
-    fates, report = decide(documents, [SHARE] * 2, BALLAST_SEED, exact=True, near=True)
+    splits, report = decide(documents, [SHARE] * 2, BALLAST_SEED, exact=True, near=True)
     held_out, train = (
-        [number for number, found in zip(numbers, fates, strict=False) if found == fate]
-        for fate in (HELD_OUT, TRAIN)
+        [number for number, found in zip(numbers, splits, strict=False) if found == split]
+        for split in (HELD_OUT, TRAIN)
     )
     return held_out, train, report
 
@@ -156,25 +156,25 @@ def test_the_order_of_documents_decides_nothing(corpus: Corpus, shuffled: random
 def decided(
     sizes: Sequence[int], share: float, seed: int = 0, start: int = 0
 ) -> tuple[np.ndarray, HoldingOut]:
-    """The fates of different documents of one source."""
+    """The splits of different documents of one source."""
     texts = [f"document {number}" for number in range(start, start + len(sizes))]
     documents = CleanedDocuments(
         ids_of(texts), np.array(sizes, dtype=np.int64), np.zeros(len(sizes), np.int64), NO_EDGES
     )
-    fates, (how,) = decide(documents, [share], seed, exact=True, near=True)
-    return fates, how
+    splits, (how,) = decide(documents, [share], seed, exact=True, near=True)
+    return splits, how
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
 def test_the_share_is_one_of_bytes_for_large_documents_and_small(share: float) -> None:
     """Within four standard deviations of chance; another seed holds out others."""
     sizes = (np.random.default_rng(3).pareto(2.5, 20_000) * 1000 + 20).astype(np.int64)
-    fates, how = decided(sizes, share)
-    got = sizes[fates == HELD_OUT].sum() / sizes.sum()
+    splits, how = decided(sizes, share)
+    got = sizes[splits == HELD_OUT].sum() / sizes.sum()
     deviation = (share * (1 - share) * (sizes.astype(float) ** 2).sum()) ** 0.5 / sizes.sum()
     assert abs(got - share) < 4 * deviation < 0.03
     assert how == HoldingOut(share, sizes.sum(), "draws", 0)
-    assert not np.array_equal(fates, decided(sizes, share, seed=1)[0])
+    assert not np.array_equal(splits, decided(sizes, share, seed=1)[0])
 
 
 @given(
@@ -187,8 +187,8 @@ def test_a_source_never_loses_most_of_what_should_be_left_to_train_on(
     sizes: list[int], share: float, seed: int
 ) -> None:
     """The limit holds for any sizes; a document within it is held out if a share is asked for."""
-    fates, how = decided(sizes, share, seed)
-    got = sum(size for size, fate in zip(sizes, fates, strict=True) if fate == HELD_OUT)
+    splits, how = decided(sizes, share, seed)
+    got = sum(size for size, split in zip(sizes, splits, strict=True) if split == HELD_OUT)
     limit = limit_of(share) * sum(sizes)
     assert got <= limit + 1e-6
     assert limit_of(share) <= max(0.05, 2 * share)
@@ -201,8 +201,8 @@ def test_a_source_never_loses_most_of_what_should_be_left_to_train_on(
 def test_five_lines_of_which_one_in_a_hundred_is_asked_for_lose_none() -> None:
     """A fifth of the text is too much for a hundredth, even of a document that is drawn."""
     for seed in range(300):
-        fates, how = decided([30] * 5, 0.01, seed)
-        assert not (fates == HELD_OUT).any()
+        splits, how = decided([30] * 5, 0.01, seed)
+        assert not (splits == HELD_OUT).any()
         assert how.rule == "none"
 
 
@@ -212,27 +212,27 @@ def test_a_small_source_gives_its_lowest_draw_that_fits() -> None:
     draws = [draw(row.tobytes(), 0) for row in ids]
     lowest, second = np.argsort(draws)[:2]
     assert draws[lowest] > 0.001
-    fates, how = decided([100] * 30, 0.001)
-    assert np.flatnonzero(fates == HELD_OUT).tolist() == [lowest]
+    splits, how = decided([100] * 30, 0.001)
+    assert np.flatnonzero(splits == HELD_OUT).tolist() == [lowest]
     assert how.rule == "lowest draw"
     sizes = [100] * 30
     sizes[lowest] = 3000
-    fates, _ = decided(sizes, 0.001)
-    assert np.flatnonzero(fates == HELD_OUT).tolist() == [second]
+    splits, _ = decided(sizes, 0.001)
+    assert np.flatnonzero(splits == HELD_OUT).tolist() == [second]
 
 
-def test_a_source_full_of_near_repeats_refuses_nothing() -> None:
+def test_a_source_full_of_near_duplicates_refuses_nothing() -> None:
     """Ten revisions of each document: held out is what has a drawn one, which is a good deal."""
     texts = [f"document {n} revision {m}" for n in range(400) for m in range(10)]
     edges = np.array([(i, i + 1) for i in range(len(texts)) if i % 10 != 9])
     documents = CleanedDocuments(
         ids_of(texts), np.full(len(texts), 50), np.zeros(len(texts), np.int64), edges
     )
-    fates, (how,) = decide(documents, [0.02], 0, exact=True, near=True)
+    splits, (how,) = decide(documents, [0.02], 0, exact=True, near=True)
     drawn = [draw(row.tobytes(), 0) < 0.02 for row in documents.ids]
     assert how == HoldingOut(0.02, 400 * 50, "draws", 0)
     clusters = np.array(drawn).reshape(400, 10).any(axis=1)
-    assert ((fates.reshape(400, 10) == HELD_OUT).any(axis=1) == clusters).all()
+    assert ((splits.reshape(400, 10) == HELD_OUT).any(axis=1) == clusters).all()
     assert 50 < clusters.sum() < 100
 
 
@@ -242,16 +242,16 @@ def test_a_corpus_of_tiny_sources_can_be_evaluated() -> None:
     documents = CleanedDocuments(
         ids_of(texts), np.full(50, 30), np.repeat(np.arange(10), 5), NO_EDGES
     )
-    fates, report = decide(documents, [0.001] * 10, 0, exact=True, near=True)
-    assert (fates == HELD_OUT).sum() == 1
+    splits, report = decide(documents, [0.001] * 10, 0, exact=True, near=True)
+    assert (splits == HELD_OUT).sum() == 1
     assert sorted(how.rule for how in report) == ["lowest draw"] + ["none"] * 9
 
 
 def test_drawn_documents_beyond_the_limit_are_counted() -> None:
     """A source of one huge document: it is trained on although it is drawn, and it is told."""
     seed = next(s for s in itertools.count() if draw(document_id("document 0"), s) < 0.1)
-    fates, how = decided([10_000, *[10] * 40], 0.1, seed)
-    assert fates[0] == TRAIN
+    splits, how = decided([10_000, *[10] * 40], 0.1, seed)
+    assert splits[0] == TRAIN
     assert how == HoldingOut(0.1, 10_400, "draws", 1)
 
 
@@ -282,7 +282,7 @@ def test_of_a_cluster_one_is_kept_and_all_share_a_side(
         sources,
         np.array(edges, dtype=np.int64).reshape(-1, 2),
     )
-    fates, _ = decide(documents, shares, seed, exact=exact, near=near)
+    splits, _ = decide(documents, shares, seed, exact=exact, near=near)
 
     group = list(range(n))  # flood fill, the slow and plain way
     same = [(i, j) for i in range(n) for j in range(i) if contents[i] == contents[j]]
@@ -291,10 +291,10 @@ def test_of_a_cluster_one_is_kept_and_all_share_a_side(
             group[a] = group[b] = min(group[a], group[b])
     for name in set(group):
         members = [i for i in range(n) if group[i] == name]
-        kept = [i for i in members if fates[i] in (TRAIN, HELD_OUT)]
-        assert len({fates[i] for i in kept}) == 1
+        kept = [i for i in members if splits[i] in (TRAIN, HELD_OUT)]
+        assert len({splits[i] for i in kept}) == 1
         best = min(sources[i] for i in members)
-        if fates[kept[0]] == TRAIN:
+        if splits[kept[0]] == TRAIN:
             assert best in {sources[i] for i in kept}
         if near:
             assert len(kept) == 1
@@ -302,8 +302,8 @@ def test_of_a_cluster_one_is_kept_and_all_share_a_side(
             assert len({contents[i] for i in kept}) == len(kept)
         else:
             assert kept == members
-        dropped = {fates[i] for i in members} - {TRAIN, HELD_OUT}
+        dropped = {splits[i] for i in members} - {TRAIN, HELD_OUT}
         assert dropped <= ({EXACT} if exact else set()) | ({NEAR} if near else set())
     for i in range(n):
-        if fates[i] == EXACT:
+        if splits[i] == EXACT:
             assert sum(content == contents[i] for content in contents) > 1

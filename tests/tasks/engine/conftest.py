@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from s3_server import BUCKET, S3Server, s3_server
 
-from tasks.engine import patience
+from tasks.engine import retrying
 
 
 def forget_forkserver() -> None:
@@ -57,5 +57,5 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Cal
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses, so that a server that stays away is given up on soon."""
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(patience, "TRIES", 3)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "TRIES", 3)

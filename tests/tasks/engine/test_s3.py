@@ -15,7 +15,7 @@ from s3_server import KINDS, S3Server
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
-from tasks.engine import copies, patience
+from tasks.engine import copies, retrying
 from tasks.engine.lease import Lease, LeaseLostError
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store, open_store
@@ -212,7 +212,7 @@ def test_a_stage_under_faults_ends_with_the_bytes_of_a_disk(
     s3: S3Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One request in seven fails somehow; units run in processes of their own."""
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_SECONDS", 0.05)
     numbers = [5, 3, 8]
     with s3.faults(sometimes(1, 1 / 7)) as met:
         outcome = run(open_store(url), numbers, workers=2)

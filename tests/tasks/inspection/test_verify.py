@@ -157,7 +157,7 @@ def test_temporary_files_are_no_damage(case: Case) -> None:
 def test_what_a_live_run_works_on_is_in_work_and_not_damaged(case: Case) -> None:
     """Its units come and go; repair neither takes nor removes any of it."""
     folder = half_made(case)
-    (record,) = folder.joinpath("units").glob("*fates*")
+    (record,) = folder.joinpath("units").glob("*splits*")
     damage(record)
     files = [path for path in folder.rglob("*") if ".lease" not in path.parts]
     stale = find_damage(case.store)

@@ -1,4 +1,4 @@
-"""The clean stage on the real engine: the ledger, repeats, the split, reuse, rejects."""
+"""The clean stage on the real engine: the ledger, duplicates, the split, reuse, rejects."""
 
 import itertools
 from pathlib import Path
@@ -19,7 +19,7 @@ from small_corpus import (
 from tasks.documents import document_id
 from tasks.engine.records import Artifact
 from tasks.errors import UserError
-from tasks.stages import download_corpus
+from tasks.sources.source import TextSource
 
 FILLER = "Document {0} says {0} times that the number is {0}, and ends with {0}."
 TEXTS = [FILLER.format(n) for n in range(40)]
@@ -46,7 +46,7 @@ def real_passages(shared_data: Path) -> list[str]:
 
 
 def test_every_document_is_kept_or_dropped_for_a_reason(tmp_path: Path) -> None:
-    """The ledger balances in documents and in bytes, through rewriting and repeats."""
+    """The ledger balances in documents and in bytes, through rewriting and duplicates."""
     odd = ["short", " " * 30, "=-" * 40, "same\n" * 30, TEXTS[3], TEXTS[3] + "  ", "Ã©t\r\n" * 9]
     artifact = clean(tmp_path / "store", write_texts(tmp_path / "in", [*TEXTS, *odd]))
     documents, size = artifact.ledger["documents"], artifact.ledger["bytes"]
@@ -91,7 +91,7 @@ def test_of_repeats_that_of_the_first_source_stays(
 
 
 def test_dedup_can_be_turned_off(tmp_path: Path) -> None:
-    """Without exact repeats near ones still find them; without both all stay."""
+    """Without exact duplicates near ones still find them; without both all stay."""
     folder = write_texts(tmp_path / "in", [*TEXTS, *TEXTS[:5]])
     store = tmp_path / "store"
     only_near = clean(store, folder, dedup={"exact": False})
@@ -112,13 +112,13 @@ def test_nothing_held_out_has_a_copy_among_the_training_documents(
     train, held_out = texts_of(artifact, "train/"), texts_of(artifact, "held_out/")
     assert len(held_out) > 60
     assert len(train) > 60
-    seen = {phrase for text in train for phrase in phrases_of(text)}
+    seen = {shingle for text in train for shingle in shingles_of(text)}
     for text in held_out:
-        known = sum(phrase in seen for phrase in phrases_of(text)) / len(phrases_of(text))
+        known = sum(shingle in seen for shingle in shingles_of(text)) / len(shingles_of(text))
         assert known < 0.5, text
 
 
-def phrases_of(text: str) -> set[str]:
+def shingles_of(text: str) -> set[str]:
     words = text.split()
     return {" ".join(words[i : i + 5]) for i in range(len(words) - 4)}
 
@@ -149,7 +149,7 @@ def test_whose_a_file_is_is_handed_over_and_not_read_out_of_its_name(
 ) -> None:
     """Files may be called anything: each source's share is that of its own files."""
     monkeypatch.setattr(
-        download_corpus, "_label", lambda index, number: f"documents/{'ba'[index]}-{number}"
+        TextSource, "documents_label", lambda self, n: f"documents/{'ba'[self.index]}-{n}"
     )
     kept, shared = (write_texts(tmp_path / part, TEXTS[i::2]) for i, part in enumerate("xy"))
     corpus = [

@@ -1,4 +1,4 @@
-"""Patience with a server: what may pass is tried again, what will not is told at once.
+"""Retries at a server: what may pass is tried again, what will not is told at once.
 
     try ──▶ failed ──▶ may it pass? ──▶ no: raise, credentials with a paragraph
                           │ yes
@@ -82,7 +82,7 @@ def is_refused(problem: Exception) -> bool:
     return isinstance(problem, PermissionError) or type(problem).__name__ in _NO_CREDENTIALS
 
 
-def patiently(place: str, action: Callable[[], R]) -> R:
+def with_retries(place: str, action: Callable[[], R]) -> R:
     """Do one thing at a server, again and again while its failure may pass.
 
     Args:
