@@ -78,7 +78,7 @@ def run_batch(
     for function, arguments in calls:
         try:
             results.append(function(*arguments))
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # a unit may not end the run, least of all well
             failure = [(None, _portable(problem))]
             break
     if finish is not None and results:
@@ -89,7 +89,7 @@ def run_batch(
     return time.perf_counter() - start, [(result, None) for result in results] + failure
 
 
-def _portable(problem: Exception) -> Exception:
+def _portable(problem: BaseException) -> BaseException:
     """An error as it can travel: one that cannot be unpickled would break the pool instead."""
     trace = traceback.format_exc()
     try:
@@ -146,6 +146,8 @@ class Workers:
                     order.update((call.label, number) for number, call in batch)
                     self._submit([call for _, call in batch])
                 if not self._pending and (failed or not self._lost):
+                    if self._lost:
+                        self.kill()  # nobody asks for them now: the next run has sound processes
                     return
                 for group in self._next_ended(pace):
                     for ended in group:
@@ -234,6 +236,7 @@ class Workers:
         self.pool.close()
 
     def kill(self) -> None:
-        """End what is running at once: it is not committed anyway."""
+        """End what is running at once: it is not committed anyway. Usable again after."""
         self._pending.clear()
+        self._lost.clear()
         self.pool.kill()

@@ -5,6 +5,7 @@ They live in an importable module because units run in other processes.
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,8 +34,11 @@ def write_number(work: UnitWork, *, number: int, value: int) -> UnitReport:
             file.write(f"{work.label}\n")
     if number == 666:
         raise RuntimeError("this number always fails")
-    if number == 777:
+    if number in (777, 779):
+        time.sleep(0.0 if number == 777 else 0.4)
         os.kill(os.getpid(), signal.SIGKILL)
+    if number == 888:
+        sys.exit(0)
     died = work.folder.parent / "died"  # the environment of workers is that of the first pool
     if number == 778 and not died.exists():
         died.touch()

@@ -79,6 +79,16 @@ def test_a_worker_that_dies_once_costs_nothing_but_time(
     assert len(outcome.artifact.outputs) == MANY
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_unit_that_exits_fails_and_ends_no_run(store: Store, workers: int) -> None:
+    """Where it runs in this process, `sys.exit(0)` would end the run as if all were done."""
+    numbers = [number + 1 for number in range(20)]
+    numbers[9] = 888
+    with pytest.raises(StageError, match=r"numbers/00009: SystemExit: 0"):
+        run(store, numbers, workers)
+    assert committed(store) >= 9
+
+
 def test_one_worker_commits_each_unit_as_it_ends(store: Store) -> None:
     """With `workers: 1` a kill must not cost everything that was done before it."""
     with pytest.raises(StageError):

@@ -58,3 +58,14 @@ def test_a_failed_stage_leaves_a_workforce_that_works(store: Store, number: int)
             run(store, workforce, [1, 2, number, *range(3, 30)])
         outcome = run(store, workforce, list(range(40)))
         assert len(outcome.artifact.outputs) == 40
+
+
+def test_a_worker_that_dies_after_another_unit_failed_is_not_waited_for_again(
+    store: Store,
+) -> None:
+    """What it was doing belongs to the stage that failed; the next one knows nothing of it."""
+    with Workforce(CONFIG.engine) as workforce:
+        with pytest.raises(StageError, match="this number always fails"):
+            run(store, workforce, [666, 779])
+        outcome = run(store, workforce, list(range(10)))
+        assert len(outcome.artifact.outputs) == 10
