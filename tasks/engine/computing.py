@@ -19,7 +19,7 @@ from typing import Any
 
 from tasks.engine.digests import check_unchanged
 from tasks.engine.files import flush_file
-from tasks.engine.identity import file_digest, library_versions
+from tasks.engine.identity import canonical, file_digest, library_versions
 from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.store import Store, open_store
 from tasks.engine.units import UnitReport, UnitWork
@@ -68,8 +68,8 @@ def compute_unit(unit: Work) -> ComputedUnit:
 
     Raises:
         UserError: an outside file that it reads has changed since its key was made.
-        StageError: it did not write exactly what it declared, or this worker has other
-            versions of the libraries that decide the bytes.
+        StageError: it did not write exactly what it declared, its summary is not plain JSON, or
+            this worker has other versions of the libraries that decide the bytes.
     """
     started, start = now(), time.monotonic()
     _check_libraries(tuple(sorted(unit.libraries.items())))
@@ -87,6 +87,7 @@ def compute_unit(unit: Work) -> ComputedUnit:
             report = unit.function(work, **unit.payload)
         finally:
             check_unchanged(unit.payload)  # a file that changed is the better reason to fail
+        _check_summary(work, report.summary)
         files = describe_files(work, report.rows, flush=False)
         if not store.is_local:
             hand_over(store, work, files, unit.place.folder)
@@ -163,6 +164,16 @@ def describe_files(
         names = ", ".join(f"{work.label}{suffix}" for suffix in sorted(missing))
         raise StageError(f"unit {work.label}: declared but not there: {names}.")
     return files
+
+
+def _check_summary(work: UnitWork, summary: Mapping[str, Any]) -> None:
+    """Refuse here, where the unit is known, what could not travel or be written down."""
+    try:
+        canonical(summary, "summary")
+    except TypeError as problem:
+        raise StageError(
+            f"unit {work.label}: {problem}. This is a defect in the stage; nothing was recorded."
+        ) from problem
 
 
 def _is_declared(suffix: str, declared: set[str]) -> bool:

@@ -154,6 +154,27 @@ def test_a_unit_must_write_what_it_declares(tmp_path: Path) -> None:
         compute(reports_another, {}, tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    ("summary", "named"),
+    [
+        ({"made": lambda: 1}, "summary.made: a function has no stable form"),
+        ({"share": float("nan")}, "summary.share: nan has no stable JSON form"),
+        ({"of": {9: "a", 10: "b"}}, "summary.of: the key 9 is not text"),
+    ],
+    ids=["a function", "no number", "numbers as keys"],
+)
+def test_a_summary_that_cannot_be_written_down_names_its_unit(
+    tmp_path: Path, summary: dict[str, Any], named: str
+) -> None:
+    """Before it travels: the driver would fail without knowing whose it was."""
+
+    def tells(work: UnitWork) -> UnitReport:
+        return UnitReport(summary=summary)
+
+    with pytest.raises(StageError, match=f"unit u: {named}"):
+        compute(tells, {}, tmp_path / "work")
+
+
 def test_a_unit_writes_only_where_it_was_told(tmp_path: Path) -> None:
     """A file that was not made through work.path() is a defect, not an output."""
 
