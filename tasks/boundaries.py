@@ -4,12 +4,13 @@ Cut by count, one document more would move every cut behind it, and all that was
 pieces would be made anew. Here a document's own id decides, as in content-defined chunking, so
 the cuts behind an edit are soon where they were:
 
-    size since the last cut    0 ........ half ................ double .....................
-    a document ends the piece  never      if its draw is low    if its draw is hardly high
+    size since the last cut    0 ........ half ............ double .................. four times
+    a document ends the piece  never      if its draw is    if its draw is hardly     always
+                                          low               high
 
 The longer a document is, the likelier it ends its piece, so pieces are about `target` long
 whatever the documents' lengths. Nothing else is known of the documents: not their files, nor
-how many there are.
+how many there are. Only copies of few documents, whose draws are the same few, come to the end.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_LONGEST = 4  # targets
 _LATE = 16  # how much likelier an end is in a piece that is long already
 _DRAWN_BYTES = slice(8, 16)  # of an id; the first ones draw the tokenizer's sample
 
@@ -46,8 +48,13 @@ class Boundaries:
 
     target: int
 
+    @property
+    def longest(self) -> int:
+        """The size at which a piece ends, whatever is drawn."""
+        return _LONGEST * self.target
+
     def may_end(self, sizes: NDArray[np.int64], drawn: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which documents may end a piece; most never do, whatever lies before them.
+        """Which documents may end a piece before it is as long as can be; most never do.
 
         >>> Boundaries(100).may_end(np.array([1, 1, 50]), np.array([0.9, 0.1, 0.9]))
         array([False,  True,  True])
@@ -66,7 +73,11 @@ class Boundaries:
         [False, True, True]
         >>> [Boundaries(100).ends(length, 1, 0.1) for length in (49, 50, 200)]
         [False, False, True]
+        >>> [Boundaries(100).ends(length, 1, 0.9) for length in (200, 399, 400)]
+        [False, False, True]
         """
+        if since_last >= self.longest:
+            return True
         if 2 * since_last < self.target:
             return False
         likelier = _LATE if since_last >= 2 * self.target else 1

@@ -4,10 +4,11 @@
 
 A shard ends where `tasks.boundaries` says so, so a file that is added, changed or removed makes
 its own shards anew and at most a few beside them, and how documents lie in files changes
-nothing. The driver reads the candidates only, some twenty for each shard.
+nothing. The driver reads the candidates only, some thirty for each shard; the lengths of all
+documents only where nobody would end one, as among thousands of copies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,11 +79,37 @@ def find_candidates(encoded: Encoded, layout: Layout) -> tuple[NDArray[Any], int
 
 @dataclass(frozen=True)
 class Candidates:
-    """What cutting must know of a file: its documents, their size, and who may end a shard."""
+    """What cutting must know of a file: its documents, their size, and who may end a shard.
+
+    `sizes` gives those of all its documents; it is rarely asked.
+    """
 
     documents: int
     size: int
     candidates: NDArray[Any]
+    sizes: Callable[[], NDArray[np.int64]]
+
+    def ends(self, boundaries: Boundaries, since_last: int) -> Iterator[tuple[int, int]]:
+        """Where shards end: the documents up to there, and their size.
+
+        `since_last` is what files before this one left over.
+        """
+        before = 0
+        whole = (self.documents, self.size, 0, 1.0)
+        for documents, upto, size, drawn in [*self.candidates.tolist(), whole]:
+            while since_last + upto - before >= boundaries.longest:
+                end = self._reaching(before + boundaries.longest - since_last)
+                yield end
+                since_last, before = 0, end[1]
+            if boundaries.ends(since_last + upto - before, size, drawn):
+                yield documents, upto
+                since_last, before = 0, upto
+
+    def _reaching(self, size: int) -> tuple[int, int]:
+        """The first documents that are of this size together, and what they are."""
+        upto = np.cumsum(self.sizes())
+        last = int(np.searchsorted(upto, size))
+        return last + 1, int(upto[last])
 
 
 @dataclass(frozen=True)
@@ -101,11 +128,10 @@ def cut(files: Iterable[Candidates], boundaries: Boundaries) -> list[Sequence[Sp
     since_last = 0
     for number, file in enumerate(files):
         first = before = 0
-        for documents, upto, size, drawn in file.candidates.tolist():
-            if boundaries.ends(since_last + upto - before, size, drawn):
-                shards.append([*spans, Span(number, first, documents)])
-                spans, since_last = [], 0
-                first, before = documents, upto
+        for documents, upto in file.ends(boundaries, since_last):
+            shards.append([*spans, Span(number, first, documents)])
+            spans, since_last = [], 0
+            first, before = documents, upto
         if first < file.documents:
             spans.append(Span(number, first, file.documents))
         since_last += file.size - before

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.artifacts import SPLITS, TOKEN_COUNTS, CleanText, Split, TrainedTokenizer
 from tasks.config import Config, PackConfig
@@ -159,7 +160,7 @@ def _cut(
     results = iter(context.map(find_cuts, units, outputs=False))
     shards: dict[Split, list[list[dict[str, Any]]]] = {}
     for split in SPLITS:
-        files = [_candidates(next(results)) for _ in encoded[split]]
+        files = [_candidates(next(results), file, layout) for file in encoded[split]]
         if split == "train" and sum(file.size for file in files) < layout.row_size:
             raise UserError(_too_small(layout, encoded[split]))
         shards[split] = [
@@ -180,9 +181,13 @@ def find_cuts(
     return UnitReport(rows={".npy": len(candidates)}, summary=summary)
 
 
-def _candidates(result: UnitResult) -> Candidates:
+def _candidates(result: UnitResult, file: EncodedFile, layout: Layout) -> Candidates:
     found = np.load(result.files[".npy"].local(), allow_pickle=False)
-    return Candidates(result.summary["documents"], result.summary["size"], found)
+
+    def sizes() -> NDArray[np.int64]:
+        return layout.sizes(np.diff(np.load(file.arrays["offsets"].local(), allow_pickle=False)))
+
+    return Candidates(result.summary["documents"], result.summary["size"], found, sizes)
 
 
 def _open(arrays: Mapping[str, StoredFile]) -> Encoded:

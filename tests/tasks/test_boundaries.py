@@ -46,9 +46,9 @@ def test_draws_are_those_of_the_ids() -> None:
 )
 @settings(deadline=None)
 def test_whoever_ends_a_piece_was_a_candidate(size: int, since: int, drawn: float) -> None:
-    """The short list leaves nobody out."""
+    """The short list leaves nobody out, but for those that only end what is too long."""
     boundaries = Boundaries(100)
-    if boundaries.ends(since, size, drawn):
+    if since < boundaries.longest and boundaries.ends(since, size, drawn):
         assert boundaries.may_end(np.array([size]), np.array([drawn])).all()
 
 
@@ -85,3 +85,15 @@ def test_an_edit_changes_the_pieces_around_it_and_no_others() -> None:
             changed.append(sum(tuple(piece) not in before for piece in pieces_of(edited, 3000)))
     assert np.mean(changed) < 2.5
     assert max(changed) <= 12 < len(before) / 5
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1 - 2**-53])
+def test_copies_are_cut_too(drawn: float) -> None:
+    """All draws are the same, and pieces still have half the length and at most four times it."""
+    size, sizes = 0, []
+    for _ in range(20_000):
+        size += 3
+        if Boundaries(1000).ends(size, 3, drawn):
+            sizes.append(size)
+            size = 0
+    assert 500 <= min(sizes) <= max(sizes) <= 4002

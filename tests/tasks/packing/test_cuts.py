@@ -1,6 +1,7 @@
 """Shards are whole documents, cut where the documents say so, however they lie in files."""
 
 import random
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,22 @@ def sentences(count: int, seed: int) -> list[str]:
     return [f"Text {seed}.{n} says " + "again " * draws.randrange(30) for n in range(count)]
 
 
-def made_up(lengths: list[int]) -> Encoded:
-    """Documents of so many tokens, each with an id of its own."""
+def made_up(lengths: list[int], copies: bool = False) -> Encoded:
+    """Documents of so many tokens, each with an id of its own, or all with one of a high draw."""
     ids = b"".join(document_id(f"{n} {length}") for n, length in enumerate(lengths))
+    if copies:
+        ids = b"\xf0" * 16 * len(lengths)
     return Encoded(
         np.arange(sum(lengths), dtype=np.uint16),
         np.cumsum([0, *lengths]),
         np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
         np.arange(len(lengths)),
     )
+
+
+def sizes_of(encoded: Encoded, layout: Layout) -> Any:
+    """What each document takes."""
+    return layout.sizes(np.diff(encoded.offsets))
 
 
 def part_of(encoded: Encoded, first: int, last: int) -> Encoded:
@@ -57,14 +65,21 @@ def part_of(encoded: Encoded, first: int, last: int) -> Encoded:
 @given(
     lengths=st.lists(st.integers(0, 60), min_size=1, max_size=80),
     places=st.lists(st.integers(0, 80), max_size=6),
+    copies=st.booleans(),
+    shard_rows=st.sampled_from([5, 200]),
 )
 @settings(deadline=None, max_examples=60)
 def test_shards_are_those_of_a_plain_loop_over_all_documents(
-    form: Any, specials: Any, lengths: list[int], places: list[int]
+    form: Any,
+    specials: Any,
+    lengths: list[int],
+    places: list[int],
+    copies: bool,
+    shard_rows: int,
 ) -> None:
     """Whatever files the documents lie in; the list of candidates leaves nobody out."""
-    layout = Layout(16, form, specials, 5)
-    encoded = made_up(lengths)
+    layout = Layout(16, form, specials, shard_rows)
+    encoded = made_up(lengths, copies)
     expected, since = [], 0
     for size, identity in zip(layout.sizes(np.diff(encoded.offsets)), encoded.ids, strict=True):
         since += int(size)
@@ -77,7 +92,7 @@ def test_shards_are_those_of_a_plain_loop_over_all_documents(
     found = [find_candidates(file, layout) for file in files]
     shards = cut(
         [
-            Candidates(file.num_documents, size, candidates)
+            Candidates(file.num_documents, size, candidates, partial(sizes_of, file, layout))
             for file, (candidates, size) in zip(files, found, strict=True)
         ],
         layout.boundaries,
@@ -163,6 +178,19 @@ def test_rows_do_not_depend_on_how_large_input_is_parted(
     assert rows[0] == rows[1] == rows[2]
     ledgers = [outcomes["pack"].artifact.ledger.to_json() for outcomes in found]
     assert ledgers[0] == ledgers[1] == ledgers[2]
+
+
+def test_shards_of_copies_are_no_longer_than_four_times_as_wanted(tmp_path: Path) -> None:
+    """With repeats kept, all draws are the same: where that is high nobody would end a shard."""
+    copy = next(text for text in sentences(99, 1) if draw(document_id(text)) > 0.9)
+    texts = write_texts(tmp_path / "texts", [copy] * 600)
+    keep = {"dedup": {"exact": False, "near": None}, "filters": {"max_repeated_phrase_share": None}}
+    outcomes = run_small(tmp_path / "store", texts, "pack", pack=PACK, clean=keep)
+    artifact = outcomes["pack"].artifact
+    assert artifact.ledger["documents"].kept == 600
+    assert len(artifact.outputs) > 5
+    rows = [file.rows for path, file in artifact.outputs if path.startswith("train/")]
+    assert max(rows) <= 4 * PACK["shard_rows"] + 10
 
 
 def read_table(artifact: Artifact, path: str) -> list[dict[str, Any]]:
