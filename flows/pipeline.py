@@ -19,7 +19,8 @@ from tasks.engine.lease import this_process
 from tasks.engine.progress import Progress, default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run

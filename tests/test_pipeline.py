@@ -21,7 +21,7 @@ from tasks.config import Config, PublishConfig
 from tasks.config.load import load_config
 from tasks.engine.progress import Progress
 from tasks.engine.runner import Outcome
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.inspection.ledger_path import ledger_of
 from tasks.inspection.plan import explain, make_plan
 from tasks.inspection.runs import write_run

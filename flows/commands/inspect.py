@@ -70,7 +70,7 @@ def explain(
 @json_option
 def status(store: str | None, as_json: bool) -> None:
     """List the runs and artifacts in the store, with sizes, and what is partial."""
-    from tasks.engine.store import open_store
+    from tasks.engine.stores import open_store
     from tasks.inspection.status import read_status
 
     found = read_status(open_store(store or DEFAULT_STORE))
@@ -108,7 +108,7 @@ def verify(
     from has changed. What a run works on just now is told apart and left alone.
     """
     from tasks.engine.progress import default_progress
-    from tasks.engine.store import open_store
+    from tasks.engine.stores import open_store
     from tasks.errors import UserError
     from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.verify import find_damage, find_in_work, repair

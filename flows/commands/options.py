@@ -8,7 +8,8 @@ import click
 
 from tasks.config import Config
 from tasks.config.load import load_config
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.errors import UserError
 from tasks.stages import STAGE_NAMES
 

@@ -50,7 +50,7 @@ def prune(
     runs that published a model (that finished, where none did) and the newest run however it
     ended; and what CONFIG leads to, when it is given.
     """
-    from tasks.engine.store import open_store
+    from tasks.engine.stores import open_store
     from tasks.errors import UserError
     from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.prune import prune as prune_store

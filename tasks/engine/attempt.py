@@ -19,7 +19,6 @@ from tasks.engine.digests import cache_folder
 from tasks.engine.identity import digest_of
 from tasks.engine.lease import Lease
 from tasks.engine.records import UnitRecord, seal
-from tasks.engine.units import StoredFile
 from tasks.errors import RobertaError, StageError
 
 WORK = ".work"
@@ -103,8 +102,7 @@ class Attempt:
         try:
             if self.store.move_new(source, path):
                 return
-            there = StoredFile(self.store.url(path), entry["sha256"], entry["bytes"])
-            if self.store.is_sound(path, there, anew=True):
+            if self.store.is_sound(path, entry["sha256"], entry["bytes"], anew=True):
                 self.store.remove(source)
                 return
             self.check()

@@ -17,11 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.digests import check_unchanged
 from tasks.engine.files import flush_file
 from tasks.engine.identity import canonical, file_digest, library_versions
+from tasks.engine.outside import check_unchanged
 from tasks.engine.provenance import now, unit_provenance
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError
 

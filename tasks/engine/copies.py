@@ -8,24 +8,28 @@ from pathlib import Path
 from tasks.engine.digests import cache_folder, known_digest
 from tasks.engine.files import explained, flush_file, sync_folder, temporary_beside
 from tasks.engine.identity import file_digest
-from tasks.engine.units import StoredFile
 from tasks.errors import StageError
 
 MOST_BYTES = 20 << 30
 _IN_USE_SECONDS = 3600.0
 
 
-def local_copy(file: StoredFile) -> Path:
-    """The file on this machine: itself when it is local, else a checked copy.
+def local_copy(url: str, sha256: str, size: int) -> Path:
+    """A file of the store on this machine: itself when it is local, else a checked copy.
+
+    Args:
+        url: Where it is.
+        sha256: The digest of its bytes.
+        size: How many there are.
 
     Raises:
         StageError: the remote bytes are not those that were recorded.
     """
-    if "://" not in file.url:
-        return Path(file.url)
-    path = cache_folder() / "files" / file.sha256
-    if not _is_sound(path, file):
-        _fetch(file, path)
+    if "://" not in url:
+        return Path(url)
+    path = cache_folder() / "files" / sha256
+    if not _is_sound(path, sha256, size):
+        _fetch(url, sha256, size, path)
         _make_room(path.parent)
     with contextlib.suppress(OSError):
         _mark(path).touch()  # used just now: it stays
@@ -37,38 +41,38 @@ def _mark(path: Path) -> Path:
     return path.with_name(f".{path.name}.used")
 
 
-def _is_sound(path: Path, file: StoredFile) -> bool:
+def _is_sound(path: Path, sha256: str, size: int) -> bool:
     try:
-        return path.stat().st_size == file.bytes and known_digest(path) == file.sha256
+        return path.stat().st_size == size and known_digest(path) == sha256
     except FileNotFoundError:
         return False
 
 
-def _fetch(file: StoredFile, path: Path) -> None:
+def _fetch(url: str, sha256: str, size: int, path: Path) -> None:
     from tasks.engine.remote_store import RemoteStore  # a local store needs no driver
 
-    folder, name = file.url.rsplit("/", 1)
+    folder, name = url.rsplit("/", 1)
     store = RemoteStore(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
-        if store.size(name) != file.bytes:
-            raise _damaged(file)
+        if store.size(name) != size:
+            raise _damaged(url)
         with explained(str(temporary)), temporary.open("wb") as written:
-            for block in store.blocks(name, file.bytes):
+            for block in store.blocks(name, size):
                 written.write(block)
         flush_file(temporary)
-        if file_digest(temporary) != file.sha256:
-            raise _damaged(file)
+        if file_digest(temporary) != sha256:
+            raise _damaged(url)
         os.replace(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _damaged(file: StoredFile) -> StageError:
+def _damaged(url: str) -> StageError:
     return StageError(
-        f"{file.url}: the bytes that arrived are not those that were recorded. "
+        f"{url}: the bytes that arrived are not those that were recorded. "
         "Run `roberta verify --repair` on the store."
     )
 

@@ -4,10 +4,6 @@ A file is known by (device, inode, size, mtime, ctime). The kernel moves ctime w
 and nobody can set it, so a changed file is hashed again, even one whose mtime was put back. A
 file that was touched in the last seconds is never remembered: a later write could fall into the
 same tick of the file system's clock. `roberta verify` reads everything anew.
-
-Outside files (sources, a tokenizer or model to start from) carry the stamp they were hashed
-under, and every unit that reads one checks it before and after: what is recorded under a key is
-what the key was made of.
 """
 
 import contextlib
@@ -15,17 +11,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from tasks.engine.identity import file_digest
-from tasks.engine.units import StoredFile
-from tasks.errors import UserError
 
 Stamp = tuple[int, int, int, int, int]
 
@@ -55,61 +45,6 @@ def known_digest(path: Path) -> str:
     if settled and stamp_of(path) == stamp:
         remember(_text(stamp), digest)
     return digest
-
-
-def outside_file(path: Path) -> StoredFile:
-    """A file that others may change at any time: its content now, and how to tell a change.
-
-    Raises:
-        OSError: it cannot be read.
-        UserError: it is being written to.
-    """
-    stamp = stamp_of(path)
-    digest = known_digest(path)
-    if stamp_of(path) != stamp:
-        raise _changed(path)
-    return StoredFile(str(path.absolute()), digest, stamp[2], stamp=stamp)
-
-
-def check_unchanged(payload: Any) -> None:
-    """Check every outside file in a unit's payload.
-
-    Raises:
-        UserError: one has changed since it was hashed.
-    """
-    for file in _outside_files(payload):
-        path = Path(file.url)
-        try:
-            same = stamp_of(path) == file.stamp or file_digest(path) == file.sha256
-        except OSError as problem:
-            raise _changed(path) from problem
-        if not same:
-            raise _changed(path)
-
-
-def _changed(path: Path) -> UserError:
-    return UserError(
-        f"{path}: the file was changed while it was being read. Nothing of it was taken over; "
-        "run the same command again when it is at rest."
-    )
-
-
-def _outside_files(value: Any) -> Iterator[StoredFile]:
-    if isinstance(value, StoredFile):
-        if value.stamp is not None:
-            yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _outside_files(item)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-        for item in value:
-            yield from _outside_files(item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _outside_files(getattr(value, field.name))
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _outside_files(getattr(value, name))
 
 
 class _Memory:

@@ -16,8 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
-from tasks.config import EngineConfig
-
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -132,24 +130,6 @@ class ProcessPool:
         for process in list((getattr(executor, "_processes", None) or {}).values()):
             process.kill()
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def make_pool(engine: EngineConfig, count: int) -> Pool:
-    """The pool that a config asks for.
-
-    Args:
-        engine: Which kind.
-        count: Processes of a local pool; with one, calls run in this process.
-
-    Raises:
-        UserError: its packages are not installed, or its scheduler does not answer.
-    """
-    if engine.kind == "dask":
-        from tasks.engine.dask_pool import DaskPool
-
-        assert engine.address is not None, "the config's own check"
-        return DaskPool(engine.address)
-    return InlinePool() if count == 1 else ProcessPool(count)
 
 
 def _start_worker() -> None:

@@ -136,9 +136,9 @@ class UnitRecord:
         """
         return [
             f"{self.label}{suffix}"
-            for suffix in self.files
+            for suffix, entry in self.files.items()
             if not store.is_sound(
-                f"{folder}/{self.label}{suffix}", self.stored(store, folder, suffix), anew=anew
+                f"{folder}/{self.label}{suffix}", entry["sha256"], entry["bytes"], anew=anew
             )
         ]
 

@@ -13,29 +13,13 @@ import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
-
-
-def open_store(url: str) -> "Store":
-    """The store at a URL, of the kind that the URL asks for.
-
-    Raises:
-        UserError: no driver for it is installed.
-    """
-    from tasks.engine.local_store import LocalStore, local_root
-
-    if local_root(url) is not None:
-        return LocalStore(url)
-    from tasks.engine.remote_store import RemoteStore
-
-    return RemoteStore(url)
 
 
 class Store(ABC):
     """Files under one root. Paths given to the methods are relative, with `/` between parts.
 
-    See `open_store`.
+    See `tasks.engine.stores.open_store`.
     """
 
     root: str
@@ -130,9 +114,9 @@ class Store(ABC):
         the store can tell, unless `anew`.
         """
 
-    def is_sound(self, path: str, file: StoredFile, *, anew: bool = False) -> bool:
+    def is_sound(self, path: str, sha256: str, size: int, *, anew: bool = False) -> bool:
         """Whether the bytes in the store are the bytes that were recorded."""
-        return self.size(path) == file.bytes and self.digest(path, anew=anew) == file.sha256
+        return self.size(path) == size and self.digest(path, anew=anew) == sha256
 
     def check_writable(self) -> None:
         """Refuse a place that cannot be written before any work is done for it.

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.copies import local_copy
 from tasks.engine.ledger import Ledger
 
 
@@ -29,7 +30,7 @@ class StoredFile:
 
     `url` is a path or an fsspec URL; `sha256` is the hex digest of the bytes; `rows` counts
     records where that has a meaning. `stamp` is set for files outside the store, see
-    `tasks.engine.digests`: every unit that reads one checks it.
+    `tasks.engine.outside`: every unit that reads one checks it.
     """
 
     url: str
@@ -44,9 +45,7 @@ class StoredFile:
 
     def local(self) -> Path:
         """A path on this machine that holds the bytes; remote files are fetched once."""
-        from tasks.engine.copies import local_copy
-
-        return local_copy(self)
+        return local_copy(self.url, self.sha256, self.bytes)
 
 
 @dataclass(frozen=True)

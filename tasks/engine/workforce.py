@@ -6,7 +6,7 @@ from typing import Self
 from tasks.config import EngineConfig
 from tasks.engine.computing import flush_units
 from tasks.engine.executors import Workers, default_workers
-from tasks.engine.pools import InlinePool, make_pool
+from tasks.engine.pools import InlinePool, Pool, ProcessPool
 
 
 class Workforce:
@@ -31,7 +31,7 @@ class Workforce:
             count, limit = wanted or self.engine.workers or default_workers(), None
             count = count if num_units > 1 else 1
         if count not in self._workers:
-            pool = InlinePool() if count == 1 else make_pool(self.engine, count)
+            pool = InlinePool() if count == 1 else _make_pool(self.engine, count)
             self._workers[count] = Workers(pool, limit, flush_units)
         return self._workers[count]
 
@@ -51,3 +51,21 @@ class Workforce:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _make_pool(engine: EngineConfig, count: int) -> Pool:
+    """The pool that a config asks for.
+
+    Args:
+        engine: Which kind.
+        count: Processes of a local pool; with one, calls run in this process.
+
+    Raises:
+        UserError: its packages are not installed, or its scheduler does not answer.
+    """
+    if engine.kind == "dask":
+        from tasks.engine.dask_pool import DaskPool
+
+        assert engine.address is not None, "the config's own check"
+        return DaskPool(engine.address)
+    return InlinePool() if count == 1 else ProcessPool(count)

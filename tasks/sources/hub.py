@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.corpus import HubSource
-from tasks.engine.digests import outside_file
+from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.formats.json_records import text_of

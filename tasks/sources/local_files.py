@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tasks.config.corpus import FilesSource, ReadingOptions
-from tasks.engine.digests import outside_file
+from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.formats.archives import printable

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.engine.digests import check_unchanged
+from tasks.engine.outside import check_unchanged
 from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import UserError
 from tasks.formats import archives

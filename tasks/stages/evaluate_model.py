@@ -23,7 +23,7 @@ from roberta_model.threads import one_thread
 from tasks.artifacts import PackedText, TrainedTokenizer, model_folder_files
 from tasks.config import BlimpConfig, Config, EvaluateConfig, Section
 from tasks.costs import CorpusSize, Estimate, num_workers
-from tasks.engine.digests import outside_file
+from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.evaluation.blimp import (

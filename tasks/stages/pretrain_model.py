@@ -20,8 +20,8 @@ from typing import Any
 
 from tasks.artifacts import LOSSES, MODEL, PackedText
 from tasks.config import Config, ModelSection, PretrainConfig, Section
-from tasks.engine.digests import check_unchanged
 from tasks.engine.identity import digest_of
+from tasks.engine.outside import check_unchanged
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.errors import StageError

@@ -15,7 +15,7 @@ from tasks.artifacts import MASKING_TABLES, TOKENIZER_FOLDER, CleanText
 from tasks.config import Config, Section, TokenizerConfig
 from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.documents import read_documents
-from tasks.engine.digests import outside_file
+from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import UserError

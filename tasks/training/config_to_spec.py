@@ -13,7 +13,7 @@ from typing import Any
 from roberta_model.training.spec import TrainingSpec
 from tasks.artifacts import PackedText, TrainedTokenizer
 from tasks.config import ModelSection, PretrainConfig
-from tasks.engine.digests import outside_file
+from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError

@@ -24,7 +24,7 @@ from material import Material, material
 from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from tasks.engine.runner import run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.stages import all_stages
 
 VARIANTS = {

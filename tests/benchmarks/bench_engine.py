@@ -31,7 +31,7 @@ from tasks.engine.ledger import Ledger
 from tasks.engine.pools import Pool, ProcessPool
 from tasks.engine.runner import run_stage
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.engine.units import Unit, UnitReport, UnitWork
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))

@@ -23,7 +23,8 @@ from tasks.config import Config
 from tasks.documents import read_documents
 from tasks.engine.records import Artifact
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.stages import all_stages
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "data" / "corpus"

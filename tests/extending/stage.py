@@ -5,7 +5,7 @@ from pathlib import Path
 from small_corpus import run_small, small_config, write_texts
 
 from tasks.engine.runner import run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.inspection.estimate import add_estimates
 from tasks.inspection.plan import make_plan
 from tasks.stages import get_stage

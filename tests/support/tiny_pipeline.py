@@ -16,7 +16,7 @@ from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.stages import all_stages
 
 TINY: dict[str, Any] = {

@@ -9,7 +9,7 @@ from tasks.config import Config
 from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.prefect_task import _Order, _Result
 

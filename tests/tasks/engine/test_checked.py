@@ -17,13 +17,14 @@ from tasks.config import Config
 from tasks.engine import catalog as catalog_module
 from tasks.engine import digests
 from tasks.engine.computing import Place, Work, compute_unit, count_rows
-from tasks.engine.copies import local_copy
-from tasks.engine.digests import check_unchanged, known_digest, outside_file
+from tasks.engine.digests import known_digest
 from tasks.engine.files import disk_problem
 from tasks.engine.identity import file_digest
+from tasks.engine.outside import check_unchanged, outside_file
 from tasks.engine.records import seal, unseal
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import StageError, UserError
 
@@ -309,15 +310,15 @@ def test_copies_of_remote_files_are_checked_and_bounded(
         digest = remote.digest(f"file{number}")
         assert digest is not None
         files.append(StoredFile(remote.url(f"file{number}"), digest, 1000))
-    copy = local_copy(files[0])
+    copy = files[0].local()
     copy.write_bytes(b"\xff" * 1000)
-    assert local_copy(files[0]).read_bytes() == bytes(1000)
-    local_copy(files[1])
+    assert files[0].local().read_bytes() == bytes(1000)
+    files[1].local()
     old = time.time() - 7200
     for path in copy.parent.glob(".*.used"):
         os.utime(path, (old, old))
-    local_copy(files[0])
+    files[0].local()
     monkeypatch.setenv("ROBERTA_CACHE_BYTES", "2000")
-    local_copy(files[2])
+    files[2].local()
     kept = {path.name for path in copy.parent.glob("[!.]*")}
     assert kept == {files[0].sha256, files[2].sha256}

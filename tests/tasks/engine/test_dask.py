@@ -17,7 +17,8 @@ from tasks.config import Config
 from tasks.engine.executors import Call, Workers
 from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 
 needs_dask = pytest.mark.skipif(

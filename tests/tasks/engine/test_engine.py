@@ -16,7 +16,8 @@ from tasks.config import Config
 from tasks.engine.ledger import Ledger
 from tasks.engine.records import read_manifest
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError
 
 
@@ -190,7 +191,8 @@ import sys
 from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 if __name__ == "__main__":
     config = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 2}})
     first, _ = toy_stages(ToySlice(numbers=list(range(1, 13))))

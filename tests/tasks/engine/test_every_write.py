@@ -12,7 +12,8 @@ from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 
 NUMBERS = [3, 1, 2]
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})

@@ -9,7 +9,7 @@ from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import identity
 from tasks.engine.runner import run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
 

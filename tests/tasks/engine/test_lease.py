@@ -12,7 +12,8 @@ import pytest
 
 from tasks.engine import lease as module
 from tasks.engine.lease import Lease, LeaseLostError, is_dead, this_process
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 
 FOLDER = "1-first/0123"
 

@@ -15,10 +15,11 @@ from s3_server import KINDS, S3Server
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
-from tasks.engine import copies, retrying
+from tasks.engine import retrying
 from tasks.engine.lease import Lease, LeaseLostError
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 
@@ -93,7 +94,7 @@ def test_large_files_go_in_parts_and_come_back(
     digest = store.digest("large")
     assert digest is not None
     file = StoredFile(store.url("large"), digest, len(content))
-    assert copies.local_copy(file).read_bytes() == content
+    assert file.local().read_bytes() == content
 
 
 def test_a_digest_is_not_read_again_while_the_object_is_the_same(s3: S3Server, url: str) -> None:

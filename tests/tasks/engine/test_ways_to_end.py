@@ -16,7 +16,8 @@ from tasks.engine import computing
 from tasks.engine.lease import LeaseLostError
 from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError
 
 MANY = 60
@@ -179,7 +180,8 @@ import tasks.engine.lease as lease
 from toy_stage import SLOW, ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine.runner import run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 if __name__ == "__main__":
     lease.SECONDS = 2.0
     config = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 2}})

@@ -11,7 +11,8 @@ from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.errors import StageError
 

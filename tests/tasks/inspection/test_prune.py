@@ -19,7 +19,7 @@ from flows.commands.prune import prune as prune_command
 from tasks.engine.files import explained
 from tasks.engine.lease import Lease, this_process
 from tasks.engine.records import MANIFEST, read_manifest
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection import prune as pruning
 from tasks.inspection.prune import Pruned, prune

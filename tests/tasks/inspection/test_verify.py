@@ -14,7 +14,7 @@ from tasks.engine import identity
 from tasks.engine.lease import Lease
 from tasks.engine.progress import Progress
 from tasks.engine.records import UnitRecord, output_digest, seal
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection.ledger_path import known_keys
 from tasks.inspection.runs import write_run

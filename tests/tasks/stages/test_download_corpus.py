@@ -15,7 +15,7 @@ from tasks.config import Config
 from tasks.documents import Document, read_documents
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.stages.download_corpus import DOWNLOAD
 

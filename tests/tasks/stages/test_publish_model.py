@@ -11,7 +11,7 @@ from tiny_pipeline import TINY, digests, run_all
 
 from tasks.config import Config
 from tasks.engine.runner import Outcome, run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.inspection.plan import make_plan
 from tasks.stages import get_stage
 

@@ -8,7 +8,7 @@ from small_corpus import SMALL, run_small, small_config, times_of, write_texts
 
 from tasks.engine.progress import Progress
 from tasks.engine.runner import run_stage
-from tasks.engine.store import open_store
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection.ledger_path import finished_artifacts, known_keys
 from tasks.inspection.plan import explain, make_plan
