@@ -26,7 +26,7 @@ from tasks.errors import RobertaError
 from tasks.inspection.runs import write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
-from tasks.stages import stage_names
+from tasks.stages import check_outside, stage_names
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,11 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
     """Run the stages in order; returns the run's record.
 
     Raises:
+        UserError: something that a stage would read is missing; nothing has run.
         UserError, StageError: the first stage that cannot finish ends the run. The record is
             saved first, so `status` shows how far it got.
     """
+    check_outside(config, until)
     store = open_store(config.store)
     record = _new_record(config)
     write_run(store, record)

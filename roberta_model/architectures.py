@@ -7,7 +7,11 @@ from roberta_model.huggingface import load_with_head, read_config
 from roberta_model.masked_lm import MaskedLMHead
 
 HEADS: dict[str, type[Head]] = {
-    head.architecture: head for head in (MaskedLMHead, SequenceClassificationHead)
+    head.architecture: head
+    for head in (
+        MaskedLMHead,
+        SequenceClassificationHead,
+    )
 }
 
 

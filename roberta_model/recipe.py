@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-OptimizerKind = Literal["adam", "muon"]
+OptimizerKind = Literal[
+    "adam",
+    "muon",
+]
 ScheduleType = Literal["linear", "constant", "wsd"]
 Candidates = Literal["vocabulary", "batch"]
 Precision = Literal["auto", "bf16", "fp32"]

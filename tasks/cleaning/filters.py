@@ -17,7 +17,13 @@ _ASCII_OTHERS = bytes(code for code in range(128) if _SYMBOLS.match(chr(code)) i
 _FEWEST_LINES = 4
 _FEWEST_SHINGLES = 40
 
-REASONS = ("too_short", "too_long", "symbols", "repeated_lines", "repeated_phrases")
+REASONS = (
+    "too_short",
+    "too_long",
+    "symbols",
+    "repeated_lines",
+    "repeated_phrases",
+)
 
 
 def reason_to_drop(text: str, shingles: Hashes, filters: FilterConfig) -> str | None:

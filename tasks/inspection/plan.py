@@ -12,7 +12,7 @@ from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import all_stages
+from tasks.stages import all_stages, check_outside
 
 
 @dataclass
@@ -31,7 +31,12 @@ class StagePlan:
 
 
 def make_plan(config: Config, store: Store, until: str | None = None) -> list[StagePlan]:
-    """For every stage: run, resume or cached, with the reasons."""
+    """For every stage: run, resume or cached, with the reasons.
+
+    Raises:
+        UserError: something that a stage would read from outside is missing.
+    """
+    check_outside(config, until)
     made: dict[str, Artifact] = {}
     plans = []
     for stage in all_stages(until):

@@ -6,6 +6,7 @@ download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain �
 from importlib import import_module
 from typing import Any
 
+from tasks.config import Config
 from tasks.engine.stage import Stage
 from tasks.errors import UserError
 
@@ -62,6 +63,19 @@ def stage_folder(name: str) -> str:
     """
     _check(name)
     return f"{_PLACES[name][0]}-{name}"
+
+
+def check_outside(config: Config, until: str | None = None) -> None:
+    """Look for what every stage reads from outside, before the first one runs for hours.
+
+    The sources' own files are left to the first stage, which looks for them at once.
+
+    Raises:
+        UserError: something that the config names is missing or cannot be read.
+    """
+    for stage in all_stages(until):
+        if stage.needs:
+            stage.externals(stage.config(config))
 
 
 def all_stages(until: str | None = None) -> list[Stage[Any]]:

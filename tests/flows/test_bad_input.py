@@ -202,3 +202,13 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, roberta: Command) -> Non
     """A file where the store should be is the user's mistake."""
     (tmp_path / "taken").write_text("")
     complain(roberta("run", write_config(tmp_path), "--store", tmp_path / "taken"), 2, "taken")
+
+
+def test_what_a_late_stage_lacks_is_said_before_the_first_one_runs(
+    tmp_path: Path, roberta: Command
+) -> None:
+    """A typing error in the evaluation's folder costs no training: plan and run say it at once."""
+    config = write_config(tmp_path, evaluate={"blimp": {"data": str(tmp_path / "blmip")}})
+    for command in ("plan", "run"):
+        complain(roberta(command, config), 2, "evaluate.blimp", "blmip")
+    assert not list((tmp_path / "store").glob("1-download"))

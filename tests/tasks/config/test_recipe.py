@@ -105,7 +105,7 @@ def test_model_sections_default_deviation_is_the_models() -> None:
         (MaskingRecipe, {"mask_share": 0.95}),
         (OptimizerRecipe, {"learning_rate": 0}),
         (OptimizerRecipe, {"beta2": 1}),
-        (OptimizerRecipe, {"kind": "sgd"}),
+        (OptimizerRecipe, {"kind": "no such kind"}),
         (OptimizerRecipe, {"momentum": -0.1}),
         (Schedule, {"warmup_share": 1}),
         (Schedule, {"decay_share": 0}),
