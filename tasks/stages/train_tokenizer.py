@@ -94,10 +94,19 @@ def make_tokenizer(context: StageContext[TokenizerSlice]) -> StageReport:
     (checked,) = context.map(examine, [Unit("check", check)], workers=1)
     context.map(tabulate, [Unit(MASKING_TABLES, {"tokenizer": tokenizer})], workers=1)
     summary = {**made.summary, **checked.summary}
-    tokens = f"{summary['vocab_size']:,} tokens"
-    return StageReport(
-        summary=summary, headline=f"{tokens}, {summary['tokens_per_word']:.2f} tokens a word"
-    )
+    return StageReport(summary=summary, headline=headline(summary))
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """What came of it, in one line; text without spaces has no words to count.
+
+    >>> headline({"vocab_size": 1200, "tokens_per_word": None, "check": {"bytes_per_token": 2.5}})
+    '1,200 tokens, 2.50 bytes a token'
+    """
+    measured, name = summary["tokens_per_word"], "tokens a word"
+    if measured is None:
+        measured, name = summary["check"]["bytes_per_token"], "bytes a token"
+    return f"{summary['vocab_size']:,} tokens, {measured:.2f} {name}"
 
 
 def estimate(config: Config, size: CorpusSize) -> Estimate:
@@ -111,12 +120,20 @@ def share_of(sample_bytes: int, num_bytes: int) -> float:
 
 
 def sample_texts(documents: Sequence[StoredFile], share: float) -> Iterator[str]:
-    """A share of the documents' texts; which ones follows from their ids."""
+    """A share of the documents' texts, at least one; which ones follows from their ids."""
     limit = int(share * 2**64)
+    nearest: tuple[int, str] | None = None
+    is_empty = True
     for file in documents:
         for document in read_documents(file.local()):
-            if share >= 1.0 or int.from_bytes(document.id[:8], "big") < limit:
+            drawn = int.from_bytes(document.id[:8], "big")
+            if share >= 1.0 or drawn < limit:
+                is_empty = False
                 yield document.text
+            elif is_empty and (nearest is None or drawn < nearest[0]):
+                nearest = drawn, document.text
+    if is_empty and nearest is not None:  # few documents, each longer than the sample
+        yield nearest[1]
 
 
 def learn(

@@ -10,6 +10,7 @@ import pytest
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
+from tasks.engine.pools import InlinePool, ProcessPool
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
@@ -31,7 +32,8 @@ def run(store: Store, workforce: Workforce, numbers: list[int], **options: Any) 
 
 def worker_ids(workforce: Workforce) -> set[int]:
     """The processes of all pools."""
-    executors = [workers.pool._executor for workers in workforce._workers.values()]  # type: ignore[attr-defined]
+    pools = [workers.pool for workers in workforce._workers.values()]
+    executors = [pool._executor for pool in pools if isinstance(pool, ProcessPool)]
     return {pid for executor in executors if executor for pid in executor._processes}
 
 
@@ -70,3 +72,14 @@ def test_a_worker_that_dies_after_another_unit_failed_is_not_waited_for_again(
             run(store, workforce, [666, 779])
         outcome = run(store, workforce, list(range(10)))
         assert len(outcome.artifact.outputs) == 10
+
+
+def test_what_needs_no_second_process_runs_in_this_one(store: Store) -> None:
+    """A single unit, and units that are to run one after the other: they start no pool."""
+    with Workforce(CONFIG.engine) as workforce:
+        run(store, workforce, [1])
+        alone = [workforce.workers(None, 1), workforce.workers(1, 50)]
+        assert alone[0] is alone[1]
+        assert isinstance(alone[0].pool, InlinePool)
+        assert not worker_ids(workforce)
+        assert isinstance(workforce.workers(3, 50).pool, ProcessPool)

@@ -60,6 +60,19 @@ def test_a_pipeline_of_another_name_has_its_own(tmp_path: Path, folder: Path) ->
     assert second["tokenizer"].artifact.digest == alone["tokenizer"].artifact.digest
 
 
+def test_one_that_is_given_is_checked_on_new_text(tmp_path: Path, folder: Path) -> None:
+    """With `from`, its file says what it is: `refresh: never` holds nothing back."""
+    learnt = run_small(tmp_path / "first", folder, "tokenizer")["tokenizer"].artifact
+    given = {**SMALL["tokenizer"], "refresh": "never"}
+    given["from"] = str(learnt.file("tokenizer/tokenizer.json").local().parent)
+    before = run_small(tmp_path / "store", folder, "tokenizer", tokenizer=given)["tokenizer"]
+    write_texts(folder, NEW, "new")
+    after = run_small(tmp_path / "store", folder, "tokenizer", tokenizer=given)["tokenizer"]
+    assert after.artifact.key != before.artifact.key
+    checked = [made.artifact.summary["check"]["documents"] for made in (before, after)]
+    assert checked == [40, 80]
+
+
 def test_plan_and_explain_know_that_it_stays(tmp_path: Path, folder: Path) -> None:
     """Even while the stages before it have yet to run."""
     run_small(tmp_path / "store", folder, "tokenizer", **NEVER)

@@ -284,3 +284,21 @@ def test_a_sample_follows_from_ids_and_is_about_as_large_as_asked(tmp_path: Path
     assert quarter == list(sample_texts(files, 0.25))
     assert set(quarter) < set(sample_texts(files, 0.5))
     assert list(sample_texts(files, 1.0)) == texts_of(artifact, "train/")
+
+
+def test_text_without_spaces_has_a_headline_too(tmp_path: Path) -> None:
+    """Chinese has no words to count tokens for; the stage says bytes a token instead."""
+    lines = [f"第{n}章讲述了一个很长的故事，关于海洋和山脉以及许多人。" for n in range(40)]
+    artifact = tokenizer_of(tmp_path / "store", write_texts(tmp_path / "texts", lines))
+    assert artifact.summary["tokens_per_word"] is None
+    assert artifact.manifest["headline"].endswith(" bytes a token")
+
+
+def test_a_sample_is_never_empty(tmp_path: Path) -> None:
+    """One book, longer than the sample: the merges would be learnt from nothing, and unchecked."""
+    book = " ".join(f"Sentence {n} of the book is {n * 7} words from its end." for n in range(500))
+    folder = write_texts(tmp_path / "texts", [book])
+    small = {"sample_bytes": 1000, "check": {"sample_bytes": 1000, "max_tokens_per_word": None}}
+    artifact = tokenizer_of(tmp_path / "store", folder, vocab_size=400, **small)
+    assert artifact.summary["check"]["documents"] == 1
+    assert artifact.summary["vocab_size"] == 400
