@@ -127,7 +127,7 @@ def _encode(context: Context, tokenizer: StoredFile) -> dict[Split, list[Encoded
 
 def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> UnitReport:
     """One documents file as token ids."""
-    encoded = encode_documents(documents.local(), _word_encoder(tokenizer.local()))
+    encoded = encode_documents(documents.local(), _word_encoder(tokenizer.local(), tokenizer.sha256))
     encoded.save({part: work.path(f".{part}.npy") for part in PARTS})
     summary = {
         "documents": encoded.num_documents,
@@ -139,8 +139,11 @@ def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> U
 
 
 @lru_cache(maxsize=1)
-def _word_encoder(tokenizer: Path) -> WordEncoder:
-    """A worker encodes file after file, and most words of the next one it knows."""
+def _word_encoder(tokenizer: Path, _sha256: str) -> WordEncoder:
+    """A worker encodes file after file, and most words of the next one it knows.
+
+    One that is learnt anew (`--force tokenizer`) may lie where another one lay.
+    """
     return WordEncoder(load_encoder(tokenizer))
 
 

@@ -108,6 +108,21 @@ def test_force_learns_it_anew(tmp_path: Path, folder: Path) -> None:
     assert again.manifest["inputs"]["clean"]["key"] == made["clean"].key
 
 
+def test_what_was_learnt_anew_encodes_in_workers_that_knew_the_old_one(
+    tmp_path: Path, folder: Path
+) -> None:
+    """It lies at the same place: a worker that outlives a run (Dask's do) must look at bytes."""
+    run_small(tmp_path / "store", folder, "pack", **NEVER)
+    write_texts(folder, NEW, "new")
+    clean = run_small(tmp_path / "store", folder, "clean", **NEVER)["clean"].artifact
+    config = small_config(tmp_path / "store", folder, **NEVER)
+    store = open_store(config.store)
+    run_stage(get_stage("tokenizer"), config, store, {"clean": clean}, force=True)
+    packed = run_small(tmp_path / "store", folder, "pack", **NEVER)["pack"].artifact
+    alone = run_small(tmp_path / "other", folder, "pack", **NEVER)["pack"].artifact
+    assert packed.digest == alone.digest
+
+
 def damage(outcomes: Any) -> None:
     """Spoil a byte of the tokenizer in a way that its size does not tell."""
     path = outcomes["tokenizer"].artifact.file("tokenizer/tokenizer.json").local()
