@@ -108,7 +108,8 @@ class ProcessPool:
             )
         try:
             return self._executor.submit(function, *arguments)
-        except BrokenProcessPool as problem:
+        except (BrokenProcessPool, EOFError, ConnectionError) as problem:
+            # The last two: the process that workers are forked from was killed meanwhile.
             raise WorkerDiedError from problem
 
     def problem(self, future: "Future[Any]") -> BaseException | None:

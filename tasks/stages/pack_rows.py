@@ -127,7 +127,9 @@ def _encode(context: Context, tokenizer: StoredFile) -> dict[Split, list[Encoded
 
 def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> UnitReport:
     """One documents file as token ids."""
-    encoded = encode_documents(documents.local(), _word_encoder(tokenizer.local(), tokenizer.sha256))
+    encoded = encode_documents(
+        documents.local(), _word_encoder(tokenizer.local(), tokenizer.sha256)
+    )
     encoded.save({part: work.path(f".{part}.npy") for part in PARTS})
     summary = {
         "documents": encoded.num_documents,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,25 @@ def test_a_worker_that_dies_once_costs_nothing_but_time(
     outcome = run(store, [*range(1, MANY), 778])
     assert "a worker process died" in caplog.text
     assert len(outcome.artifact.outputs) == MANY
+
+
+def test_a_killed_fork_server_costs_nothing_but_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies while a worker is asked of it: another one is started."""
+    read, killed = forkserver.read_signed, []  # type: ignore[attr-defined]
+
+    def dies_once(channel: int) -> int:
+        process: int = read(channel)
+        if killed:
+            return process
+        killed.append(process)
+        os.kill(process, signal.SIGKILL)
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr(forkserver, "read_signed", dies_once)
+    assert len(run(store, list(range(20))).artifact.outputs) == 20
+    assert killed
 
 
 @pytest.mark.parametrize("workers", [1, 2])
