@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 UNITS = "units"
 # Raised when a field of a record is added, removed or means something else. Records of the
 # first edition have no such number.
-FORMAT = 2
+FORMAT = 3
 
 
 def seal(content: Mapping[str, Any]) -> bytes:

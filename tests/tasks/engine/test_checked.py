@@ -21,7 +21,7 @@ from tasks.engine.digests import known_digest
 from tasks.engine.files import disk_problem
 from tasks.engine.identity import file_digest
 from tasks.engine.outside import check_unchanged, outside_file
-from tasks.engine.records import seal, unseal
+from tasks.engine.records import FORMAT, seal, unseal
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
@@ -252,7 +252,7 @@ def test_records_of_other_formats_get_a_sentence(
     assert unseal(seal({"a": 1})) == {"a": 1}
     manifest = f"{outcome.artifact.folder}/manifest.json"
     content = json.loads(store.read(manifest) or b"")
-    for number, raises in ((3, True), (1, False)):
+    for number, raises in ((FORMAT + 1, True), (FORMAT - 1, False), (1, False)):
         changed = {**content, "format": number}
         del changed["digest"]
         store.write(manifest, seal(changed))  # the field that comes later wins
@@ -262,6 +262,20 @@ def test_records_of_other_formats_get_a_sentence(
         else:
             assert run(store, [1]).state == "done"
             assert "earlier version" in caplog.text
+
+
+FIELDS = {
+    "manifest": "stage version libraries key config externals inputs outputs output_digest ledger "
+    "summary headline figures provenance units",
+    "unit": "key label function output files ledger summary provenance",
+}
+
+
+def test_fields_of_records_are_those_of_their_format(store: Store) -> None:
+    """Others need another number: an artifact of before lacks them, and is not read then."""
+    manifest = run(store, [1]).artifact.manifest
+    assert (FORMAT, " ".join(manifest)) == (3, FIELDS["manifest"])
+    assert " ".join(manifest["units"][0]) == FIELDS["unit"]
 
 
 def test_force_leaves_nothing_of_the_earlier_run_to_go_on_from(store: Store) -> None:
