@@ -19,6 +19,7 @@ from tasks.documents import document_id
 from tasks.engine.records import Artifact
 from tasks.packing.cuts import Candidates, Layout, cut, find_candidates
 from tasks.packing.encoded import Encoded
+from tasks.packing.layout import Piece, pack_documents, pack_stream
 from tasks.sources import parts
 
 PACK = {"row_tokens": 16, "shard_rows": 40}
@@ -104,6 +105,20 @@ def test_shards_are_those_of_a_plain_loop_over_all_documents(
         sum(int(sizes[edges[s.file] + s.first : edges[s.file] + s.last].sum()) for s in shard)
         for shard in shards
     ] == expected
+
+
+@pytest.mark.parametrize(("form", "specials"), LAYOUTS)
+@given(lengths=st.lists(st.integers(0, 60), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=30)
+def test_sizes_say_how_many_rows_documents_fill(
+    form: Any, specials: Any, lengths: list[int]
+) -> None:
+    """Exactly: </s> counts, and a document with rows of its own counts by them."""
+    layout, encoded = Layout(16, form, specials, 5), made_up(lengths)
+    make = pack_stream if form == "full_sentences" else pack_documents
+    pieces = [Piece(encoded, 0, len(lengths))]
+    rows = make(pieces, layout.row_tokens, layout.has_specials, encoded.tokens.dtype)
+    assert len(rows.lengths_R) == -(-int(sizes_of(encoded, layout).sum()) // layout.row_size)
 
 
 def rows_of(artifact: Artifact) -> dict[str, list[list[int]]]:
