@@ -101,19 +101,24 @@ def prune(
             "needed. Use --keep 0 to remove all but what `latest` points to."
         )
     found = Pruning(store.url(""), dry_run)
+    known = _under_way(store)
     links = _Links(forgetful=not dry_run)
     for item, remove in _plan(store, num_runs, partial_days, leads_to):
         if not remove:
             found.kept.append(item)
             continue
         item.bytes, item.freed_bytes = _weigh(store, item.folder, links)
-        if dry_run or _remove(store, item):
+        if dry_run or _remove(store, item, known):
             found.removed.append(item)
         else:
             kept = Pruned(item.stage, item.key, item.state, "a run has just begun to use it")
             found.kept.append(kept)
     _sweep(store, found, links)
     return found
+
+
+def _under_way(store: Store) -> set[str]:
+    return {str(run["run"]) for run in read_runs(store) if state_of(run) == "running"}
 
 
 def _places(store: Store) -> Iterator[Place]:
@@ -208,12 +213,16 @@ def _local_files(folder: Path) -> list[Path]:
     return [Path(root, name) for root, _, names in os.walk(folder) for name in names]
 
 
-def _remove(store: Store, item: Pruned) -> bool:
-    """Remove an artifact under its lease; False when a run has it, or has changed it since."""
+def _remove(store: Store, item: Pruned, known: set[str]) -> bool:
+    """Remove an artifact under its lease; False when a run has it, or has changed it since.
+
+    So it is when runs are under way beside those `known` to the plan: they may find it done, and
+    read from it under no lease.
+    """
     taken = False
     try:
         with lease_taken(store, item.folder) as ours:
-            taken = ours and _is_as_planned(store, item)
+            taken = ours and _is_as_planned(store, item) and _under_way(store) <= known
             rest = _take_out(store, item) if taken else None
     except (OSError, StageError) as problem:
         # On a full disk nobody can take a lease, a run neither: there a look has to do.

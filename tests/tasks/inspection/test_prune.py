@@ -196,6 +196,25 @@ def test_a_run_that_begins_at_the_last_moment_wins(
     assert folder.joinpath(MANIFEST).exists()
 
 
+def test_a_run_that_begins_while_others_are_removed_keeps_what_it_finds_done(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes an old artifact from the store, under no lease, for as long as it runs."""
+    weigh = pruning._weigh
+
+    def begin(*arguments: Any) -> tuple[int, int]:
+        record = {"run": "late", "name": "other", "started": "2026-02", "state": "running"}
+        write_run(case.store, {**record, "stages": [], "process": this_process()})
+        return weigh(*arguments)
+
+    monkeypatch.setattr(pruning, "_weigh", begin)
+    before = case.stored()
+    found = prune(case.store)
+    assert not found.removed
+    assert case.stored() == before
+    assert "a run has just begun to use it" in {item.why for item in found.kept}
+
+
 def test_a_run_under_way_keeps_its_artifacts(case: Case) -> None:
     """Those it has told of, and those made since it began that it has not told of yet."""
     config = small_config(case.place, case.texts)
