@@ -284,6 +284,8 @@ def test_a_sample_follows_from_ids_and_is_about_as_large_as_asked(tmp_path: Path
     assert quarter == list(sample_texts(files, 0.25))
     assert set(quarter) < set(sample_texts(files, 0.5))
     assert list(sample_texts(files, 1.0)) == texts_of(artifact, "train/")
+    (nearest,) = sample_texts(files, 0.0)
+    assert nearest in set(sample_texts(files, 0.01))
 
 
 def test_text_without_spaces_has_a_headline_too(tmp_path: Path) -> None:
