@@ -229,7 +229,7 @@ def tabulate(work: UnitWork, *, tokenizer: StoredFile) -> UnitReport:
 TOKENIZER = Stage(
     name="tokenizer",
     number=3,
-    version=2,
+    version=3,
     needs=("clean",),
     config=tokenizer_slice,
     run=make_tokenizer,
