@@ -13,7 +13,7 @@ from tasks.stages import STAGE_NAMES, get_stage, stage_folder
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("roberta_model", "tasks", "flows")
 MODEL_MAY_IMPORT = {"torch", "numpy", "pyarrow", "safetensors", "accelerate", "roberta_model"}
-LONGEST_FILE_LINES = 350
+LONGEST_FILE_LINES = {"tests": 350}  # 300 elsewhere
 LONGEST_FUNCTION_LINES = 60
 
 
@@ -81,9 +81,10 @@ def test_no_module_shadows_a_library(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(*PACKAGES, "tests"), ids=str)
 def test_files_and_functions_stay_short(path: Path) -> None:
-    """Files of at most 350 lines, functions of at most 60."""
+    """Files of at most 300 lines (350 in tests), functions of at most 60."""
     text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= LONGEST_FILE_LINES, path
+    package = path.relative_to(ROOT).parts[0]
+    assert text.count("\n") <= LONGEST_FILE_LINES.get(package, 300), path
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1

@@ -9,7 +9,6 @@ space, and is not counted as freed.
 """
 
 import errno
-import os
 import shutil
 import time
 import uuid
@@ -18,20 +17,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.files import is_temporary
 from tasks.engine.records import MANIFEST, Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.errors import StageError, UserError
+from tasks.inspection.freed_space import Links, weigh
 from tasks.inspection.in_work import lease_taken, live_owner
+from tasks.inspection.leftovers import sweep
 from tasks.inspection.references import Place, find_references
-from tasks.inspection.runs import RUNS, read_runs, state_of
+from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STAGE_NAMES, stage_folder
 
 PARTIAL_DAYS = 7.0
 _DAY_SECONDS = 86_400
-# Outside of artifacts no lease tells whether a writer lives; nobody writes one file for so long.
-_WRITE_SECONDS = 3_600
-_WORK = ".work"
 
 
 @dataclass
@@ -102,18 +99,19 @@ def prune(
         )
     found = Pruning(store.url(""), dry_run)
     known = _under_way(store)
-    links = _Links(forgetful=not dry_run)
+    links = Links(forgetful=not dry_run)
     for item, remove in _plan(store, num_runs, partial_days, leads_to):
         if not remove:
             found.kept.append(item)
             continue
-        item.bytes, item.freed_bytes = _weigh(store, item.folder, links)
+        item.bytes, item.freed_bytes = weigh(store, item.folder, links)
         if dry_run or _remove(store, item, known):
             found.removed.append(item)
         else:
             kept = Pruned(item.stage, item.key, item.state, "a run has just begun to use it")
             found.kept.append(kept)
-    _sweep(store, found, links)
+    files, freed_bytes = sweep(store, [item.folder for item in found.kept], links, dry_run=dry_run)
+    found.temporary = {"files": files, "freed_bytes": freed_bytes}
     return found
 
 
@@ -174,45 +172,6 @@ def _idle_days(store: Store, folder: str) -> float:
     return max(0.0, (time.time() - max(known)) / _DAY_SECONDS)
 
 
-class _Links:
-    """Counts the names of files that go, and so which bytes are freed.
-
-    With `forgetful`, names counted for one artifact are gone from the disk before the next.
-    """
-
-    def __init__(self, *, forgetful: bool) -> None:
-        self._forgetful = forgetful
-        self._gone: dict[tuple[int, int], int] = {}
-
-    def begin(self) -> None:
-        """Begin with the next artifact."""
-        if self._forgetful:
-            self._gone.clear()
-
-    def freed_by(self, path: Path) -> int:
-        """The bytes that are freed when this name goes, after those counted before."""
-        status = path.lstat()
-        identity = (status.st_dev, status.st_ino)
-        self._gone[identity] = self._gone.get(identity, 0) + 1
-        return status.st_size if self._gone[identity] >= status.st_nlink else 0
-
-
-def _weigh(store: Store, folder: str, links: _Links) -> tuple[int, int]:
-    """The bytes of a folder's files, and how many of them its removal frees."""
-    links.begin()
-    if not store.is_local:
-        size = sum(store.size(f"{folder}/{path}") or 0 for path in store.files(folder))
-        return size, size
-    paths = _local_files(Path(store.url(folder)))
-    freed = [(path.lstat().st_size, links.freed_by(path)) for path in paths]
-    return sum(size for size, _ in freed), sum(size for _, size in freed)
-
-
-def _local_files(folder: Path) -> list[Path]:
-    """All files below a folder, temporary ones too; links count as themselves."""
-    return [Path(root, name) for root, _, names in os.walk(folder) for name in names]
-
-
 def _remove(store: Store, item: Pruned, known: set[str]) -> bool:
     """Remove an artifact under its lease; False when a run has it, or has changed it since.
 
@@ -254,59 +213,3 @@ def _take_out(store: Store, item: Pruned) -> Path | None:
     folder = Path(store.url(item.folder))
     rest = folder.with_name(f".{item.key}.{uuid.uuid4().hex[:8]}.tmp")
     return folder.rename(rest)
-
-
-def _sweep(store: Store, found: Pruning, links: _Links) -> None:
-    """Remove what writers that are gone have left: only a local disk has such files."""
-    if not store.is_local:
-        return
-    links.begin()
-    root = Path(store.url(""))
-    for folder in (root, root / RUNS):
-        old = [path for path in _temporary_in(folder) if _age_seconds(path) > _WRITE_SECONDS]
-        _drop(old, found, links)
-    for stage in STAGE_NAMES:
-        _drop(_temporary_in(root / stage_folder(stage)), found, links)
-    for item in found.kept:
-        folder = Path(store.url(item.folder))
-        left = _left_in(folder)
-        if not left or live_owner(store, item.folder) is not None:
-            continue
-        if found.dry_run:
-            _drop(left, found, links)
-            continue
-        with lease_taken(store, item.folder) as ours:
-            _drop(_left_in(folder) if ours else [], found, links)
-
-
-def _temporary_in(folder: Path) -> list[Path]:
-    """Temporary files and folders directly in a folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if is_temporary(path.name))
-
-
-def _left_in(folder: Path) -> list[Path]:
-    """What dead writers have left anywhere in an artifact: temporary files, and work folders."""
-    work = folder / _WORK
-    files = [path for path in _local_files(folder) if work not in path.parents]
-    return [path for path in files if is_temporary(path.name)] + ([work] if work.is_dir() else [])
-
-
-def _age_seconds(path: Path) -> float:
-    return time.time() - path.lstat().st_mtime
-
-
-def _drop(paths: list[Path], found: Pruning, links: _Links) -> None:
-    """Remove files and folders, or only count them in a dry run."""
-    for path in paths:
-        is_folder = path.is_dir() and not path.is_symlink()
-        files = _local_files(path) if is_folder else [path]
-        found.temporary["files"] += len(files)
-        found.temporary["freed_bytes"] += sum(links.freed_by(file) for file in files)
-        if found.dry_run:
-            continue
-        if is_folder:
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
