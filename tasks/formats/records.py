@@ -32,7 +32,7 @@ def text_records(pieces: Iterable[str], options: ReadingOptions, where: str) -> 
             elif text := trim_blank_lines(part):
                 yield text
     except TooLong as problem:
-        raise too_long(where, problem.args[0], limit) from None
+        raise too_long(where, problem.args[0], limit, has_separator=True) from None
 
 
 def _whole(pieces: Iterable[str], limit: int) -> Iterator[str]:
@@ -45,11 +45,14 @@ def _whole(pieces: Iterable[str], limit: int) -> Iterator[str]:
     yield "".join(found)
 
 
-def too_long(where: str, record: int, limit: int) -> UserError:
+def too_long(where: str, record: int, limit: int, *, has_separator: bool = False) -> UserError:
     """What to say when a document is longer than `max_document_bytes`."""
+    advice = "Cut it into several before it comes here"
+    if has_separator:
+        advice = "Choose a `separator` that occurs in this file (line, blank_line or a regex)"
     return UserError(
-        f"{where}: record {record:,} is longer than {limit:,} bytes. Choose a `separator` that "
-        "occurs in this file (line, blank_line or a regex), or raise `max_document_bytes`."
+        f"{where}: record {record:,} is longer than {limit:,} bytes. {advice}, or raise "
+        "`max_document_bytes`."
     )
 
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import StageError, UserError
+from tasks.errors import RobertaError, UserError
 from tasks.publishing.stock_check import check_against_stock
 
 CHECK_TEXTS = (
@@ -42,8 +42,8 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
             target.rmdir()
         staging.chmod(0o755)
         staging.rename(target)
-    except StageError as problem:
-        raise StageError(str(problem).replace(str(staging), str(model))) from problem
+    except RobertaError as problem:
+        raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return {

@@ -177,14 +177,14 @@ def test_a_run_that_begins_at_the_last_moment_wins(
             done.wait(30)
 
     worker = threading.Thread(target=work)
-    weigh: Callable[..., tuple[int, int]] = pruning._weigh
+    weigh: Callable[..., tuple[int, int]] = pruning.weigh
 
     def begin_then_weigh(*arguments: Any) -> tuple[int, int]:
         worker.start()
         held.wait(30)
         return weigh(*arguments)
 
-    monkeypatch.setattr(pruning, "_weigh", begin_then_weigh)
+    monkeypatch.setattr(pruning, "weigh", begin_then_weigh)
     try:
         found = prune(case.store)
     finally:
@@ -200,14 +200,14 @@ def test_a_run_that_begins_while_others_are_removed_keeps_what_it_finds_done(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes an old artifact from the store, under no lease, for as long as it runs."""
-    weigh = pruning._weigh
+    weigh = pruning.weigh
 
     def begin(*arguments: Any) -> tuple[int, int]:
         record = {"run": "late", "name": "other", "started": "2026-02", "state": "running"}
         write_run(case.store, {**record, "stages": [], "process": this_process()})
         return weigh(*arguments)
 
-    monkeypatch.setattr(pruning, "_weigh", begin)
+    monkeypatch.setattr(pruning, "weigh", begin)
     before = case.stored()
     found = prune(case.store)
     assert not found.removed
