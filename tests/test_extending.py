@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ GUIDE = ROOT / "docs" / "extending.md"
 CHECKS = ROOT / "tests" / "extending"
 PARTS = ("format", "source", "filter", "stage", "optimiser", "head")
 MOST_FILES = 3
+SLOW = pytest.mark.slow
 
 _BLOCK = re.compile(r"^```(python|diff)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -71,7 +73,12 @@ def check(part: str, copy: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("part", PARTS)
+def or_slow(part: str) -> Any:
+    """Half of the parts are tried every time, the others with the slow tests."""
+    return part if part in ("format", "filter", "stage") else pytest.param(part, marks=SLOW)
+
+
+@pytest.mark.parametrize("part", [or_slow(part) for part in PARTS])
 def test_a_part_is_added_as_the_guide_says(part: str, copy: Path) -> None:
     """At most three files, tidy ones, and then it works; without them it does not."""
     assert check(part, copy).returncode != 0, "the script would pass without the part"

@@ -90,6 +90,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, roberta: Command) -> None:
     assert ledger["stages"][0]["documents"]["in"] == 400
 
 
+@pytest.mark.slow
 def test_files_that_are_no_text(tmp_path: Path, roberta: Command) -> None:
     """A web page among the texts ends `plan` and `run` alike: what it is and what to do."""
     (tmp_path / "in").mkdir()
