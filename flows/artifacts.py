@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
+from tasks.engine.identity import flatten
 from tasks.engine.runner import Outcome
-from tasks.inspection.drift import flatten
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ copies share an id. Where a document lies is told by file and record.
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import pyarrow as pa
@@ -110,17 +109,19 @@ class DocumentWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *problem: object) -> None:
         if kind is None:
+            self.close()
+        else:
+            self._writer.close()
+
+    def close(self) -> None:
+        """Write what is left, and look whether all of it is in the file."""
+        try:
             self._flush()
-        self._writer.close()
-        if kind is None:
-            self._check()
+        finally:
+            self._writer.close()
+        self._check()
 
     def _check(self) -> None:
         found = count_documents(self._path)

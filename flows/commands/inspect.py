@@ -145,7 +145,8 @@ def verify(
 @config_options
 def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: bool) -> None:
     """Show the documents', bytes' and tokens' way through every stage, adding up."""
-    from tasks.inspection.ledger_path import amount_dropped, read_ledger
+    from tasks.engine.ledger import amount_dropped
+    from tasks.inspection.ledger_path import read_ledger
 
     found = read_ledger(*open_config(config, overrides, store))
     if as_json:

@@ -79,6 +79,20 @@ def key_of(value: Any) -> str:
     return digest_of(value)[:KEY_CHARACTERS]
 
 
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested value as dotted paths to its leaves; empty containers are leaves."""
+    if isinstance(value, Mapping) and value:
+        items: Any = value.items()
+    elif isinstance(value, list) and value:
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    flat = {}
+    for key, item in items:
+        flat.update(flatten(item, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
 def library_versions(names: Sequence[str]) -> dict[str, str]:
     """The versions that a stage's bytes depend on.
 

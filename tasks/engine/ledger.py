@@ -99,3 +99,27 @@ class Ledger:
                 for reason, amount in balance.dropped.items():
                     total.drop(reason, **{measure: amount})
         return total
+
+
+def balance_of(ledgers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The stages' balances side by side, and whether each begins where the last one ended.
+
+    `ledgers` maps a stage to its key and its ledger as plain JSON, in the stages' order.
+    """
+    stages = []
+    balanced = True
+    before: dict[str, int] = {}
+    for name, (key, measures) in ledgers.items():
+        if not measures:
+            continue
+        for measure, entry in measures.items():
+            gap = entry["in"] - entry["kept"] - sum(entry["dropped"].values())
+            balanced &= gap == 0 and before.get(measure, entry["in"]) == entry["in"]
+            before[measure] = entry["kept"]
+        stages.append({"name": name, "key": key, **measures})
+    return {"stages": stages, "balanced": balanced}
+
+
+def amount_dropped(amount: int) -> str:
+    """How much was dropped, for people; what a cut added to the documents has a plus before it."""
+    return f"{amount:,}" if amount >= 0 else f"+{-amount:,}"

@@ -1,6 +1,5 @@
 """The workers of a whole run: started when a stage first needs them, and kept for the next."""
 
-from types import TracebackType
 from typing import Self
 
 from tasks.config import EngineConfig
@@ -44,12 +43,7 @@ class Workforce:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self.close()
 
 

@@ -15,8 +15,8 @@ from tasks.errors import UserError
 from tasks.formats import archives
 from tasks.formats.compression import decompressed
 from tasks.formats.encodings import decode_stream, detect_encoding, encoding_for
+from tasks.formats.source_files import SourceFile
 from tasks.formats.table import FORMATS, BinaryFormat, format_by_name
-from tasks.sources.source_files import SourceFile
 
 _SPOOL_BYTES = 32 << 20
 

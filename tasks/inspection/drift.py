@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tasks.engine.identity import library_versions
+from tasks.engine.identity import flatten, library_versions
 from tasks.engine.records import Artifact
 from tasks.engine.runner import StageIdentity
 from tasks.engine.stage import Stage
@@ -11,20 +11,6 @@ from tasks.engine.units import StoredFile
 
 _ABSENT = object()
 _MOST_NAMES = 3
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested value as dotted paths to its leaves; empty containers are leaves."""
-    if isinstance(value, Mapping) and value:
-        items: Any = value.items()
-    elif isinstance(value, list) and value:
-        items = enumerate(value)
-    else:
-        return {prefix: value}
-    flat = {}
-    for key, item in items:
-        flat.update(flatten(item, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def changed_fields(before: Any, after: Any) -> list[dict[str, Any]]:

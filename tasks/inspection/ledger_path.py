@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.config import Config
+from tasks.engine.ledger import balance_of
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import identify
 from tasks.engine.stage import Stage
@@ -68,27 +69,3 @@ def ledger_of(made: dict[str, Artifact]) -> dict[str, Any]:
     """The ledger of finished artifacts; see `balance_of`."""
     ledgers = {name: artifact.ledger.to_json() for name, artifact in made.items()}
     return balance_of({name: (made[name].key, ledger) for name, ledger in ledgers.items()})
-
-
-def balance_of(ledgers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The stages' balances side by side, and whether each begins where the last one ended.
-
-    `ledgers` maps a stage to its key and its ledger as plain JSON, in the stages' order.
-    """
-    stages = []
-    balanced = True
-    before: dict[str, int] = {}
-    for name, (key, measures) in ledgers.items():
-        if not measures:
-            continue
-        for measure, entry in measures.items():
-            gap = entry["in"] - entry["kept"] - sum(entry["dropped"].values())
-            balanced &= gap == 0 and before.get(measure, entry["in"]) == entry["in"]
-            before[measure] = entry["kept"]
-        stages.append({"name": name, "key": key, **measures})
-    return {"stages": stages, "balanced": balanced}
-
-
-def amount_dropped(amount: int) -> str:
-    """How much was dropped, for people; what a cut added to the documents has a plus before it."""
-    return f"{amount:,}" if amount >= 0 else f"+{-amount:,}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import PublishConfig
+from tasks.engine.ledger import balance_of
 from tasks.publishing.recipe import recipe_of
 
 _READ = {
@@ -91,8 +92,6 @@ def _cards(evidence: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def _ledger(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    from tasks.inspection.ledger_path import balance_of
-
     return balance_of({name: (m["key"], m["ledger"]) for name, m in evidence.items()})
 
 

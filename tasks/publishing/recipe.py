@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.identity import canonical, digest_of
-from tasks.inspection.drift import flatten
+from tasks.engine.identity import canonical, digest_of, flatten
 
 # Parts of the clean stage's slice that hold one value for each source.
 _OF_SOURCES = {"held_out": "held_out", "names": "name"}

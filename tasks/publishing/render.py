@@ -7,8 +7,8 @@ from typing import Any
 
 import jinja2
 
+from tasks.engine.ledger import amount_dropped
 from tasks.inference.shown import shown_token
-from tasks.inspection.ledger_path import amount_dropped
 from tasks.publishing.charts import ledger_chart, loss_chart, scores_chart, throughput_chart
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tasks.engine.identity import digest_of
-from tasks.sources.source_files import SourceFile
+from tasks.formats.source_files import SourceFile
 
 SMALL_BYTES = 256 << 10
 MOST_ALONE = 64

@@ -9,17 +9,17 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.formats.archives import printable
-from tasks.sources.globs import find_real_files
-from tasks.sources.read_files import read_in_units
-from tasks.sources.sizes import Size, sampled
-from tasks.sources.source import RunUnits, SourceResult, TextSource
-from tasks.sources.source_files import (
+from tasks.formats.source_files import (
     SourceFile,
     describe,
     endings_file,
     in_order,
     reading_options,
 )
+from tasks.sources.globs import find_real_files
+from tasks.sources.read_files import read_in_units
+from tasks.sources.sizes import Size, sampled
+from tasks.sources.source import RunUnits, SourceResult, TextSource
 
 
 class LocalFiles(TextSource[FilesSource]):

@@ -7,7 +7,6 @@ encoded side by side in bounded memory. Where a file ends follows from its docum
 `tasks.boundaries`): text put in at the front leaves the files behind it as they are.
 """
 
-from types import TracebackType
 from typing import Self
 
 from tasks.boundaries import Boundaries, draw
@@ -46,7 +45,7 @@ class DocumentParts:
     def add(self, record: int, text: str) -> int:
         """Append one document under its id; returns the UTF-8 bytes of its text."""
         if self._is_full:
-            self._writer.__exit__(None, None, None)
+            self._writer.close()
             self._begin()
         size = self._writer.add(record, text)
         self.num_documents += 1
@@ -59,10 +58,5 @@ class DocumentParts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._writer.__exit__(kind, problem, trace)
+    def __exit__(self, kind: type[BaseException] | None, *problem: object) -> None:
+        self._writer.__exit__(kind, *problem)

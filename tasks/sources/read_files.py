@@ -16,11 +16,11 @@ from tasks.formats import archives
 from tasks.formats.compression import is_damage
 from tasks.formats.members import MemberReader
 from tasks.formats.records import too_long
+from tasks.formats.source_files import SourceFile
 from tasks.sources.grouping import group_files
 from tasks.sources.parts import DocumentParts
 from tasks.sources.sink import DocumentSink
 from tasks.sources.source import RunUnits, SourceResult
-from tasks.sources.source_files import SourceFile
 
 MAX_NAMED_MEMBERS = 5000
 _BROKEN = (pa.ArrowException, *archives.DAMAGE)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.formats.members import MemberReader
-from tasks.sources.source_files import SourceFile
+from tasks.formats.source_files import SourceFile
 
 _MOST_FILES = 4
 _SAMPLE_BYTES = 2 << 20

@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.config.corpus import HttpSource
 from tasks.engine.units import StoredFile, Unit
+from tasks.formats.source_files import describe, endings_file, in_order, reading_options
 from tasks.formats.table import refuse_unread
 from tasks.sources.fetching import RAW, RetryPolicy, fetch
 from tasks.sources.read_files import read_in_units
 from tasks.sources.sizes import Size, guessed
 from tasks.sources.source import RunUnits, SourceResult, TextSource
-from tasks.sources.source_files import describe, endings_file, in_order, reading_options
 
 
 class WebFiles(TextSource[HttpSource]):

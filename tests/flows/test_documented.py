@@ -14,7 +14,7 @@ from commands_guide import json_fields, sections
 from small_corpus import run_small, write_texts
 
 from flows.cli import roberta as roberta_group
-from tasks.inspection.drift import flatten
+from tasks.engine.identity import flatten
 
 Run = dict[str, Any]
 

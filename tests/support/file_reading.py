@@ -6,9 +6,9 @@ from typing import Any
 from tasks.config.corpus import FilesSource
 from tasks.documents import read_documents
 from tasks.engine.units import UnitReport, UnitWork
+from tasks.formats.source_files import SourceFile
 from tasks.sources.local_files import describe_local
 from tasks.sources.read_files import read_files
-from tasks.sources.source_files import SourceFile
 
 
 def describe(paths: Path | list[Path], **options: Any) -> list[SourceFile]:

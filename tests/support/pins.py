@@ -24,9 +24,9 @@ from safetensors import safe_open
 from small_corpus import small_config
 from tiny_pipeline import TINY, run_all
 
-from tasks.engine.identity import digest_of, file_digest, library_versions
+from tasks.engine.identity import digest_of, file_digest, flatten, library_versions
 from tasks.engine.runner import Outcome
-from tasks.inspection.drift import changed_fields, flatten
+from tasks.inspection.drift import changed_fields
 from tasks.publishing.evidence import evidence_of
 from tasks.stages import STAGE_NAMES, get_stage
 
