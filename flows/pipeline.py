@@ -6,132 +6,55 @@ Each stage is one task. Where a stage finds its artifact in the store it reports
 so starting the flow again, with the same or a changed config, does only what is missing.
 """
 
-import contextlib
-import logging
-import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from prefect import flow, runtime
+from prefect import flow
+from pydantic import Field
 
-from flows.artifacts import show_run, show_stage
+from flows.running import recorded
 from tasks.config import Config
-from tasks.engine.lease import this_process
-from tasks.engine.progress import Progress, default_progress
-from tasks.engine.provenance import now
-from tasks.engine.records import Artifact
-from tasks.engine.store import Store
-from tasks.engine.stores import open_store
-from tasks.engine.workforce import Workforce
-from tasks.errors import RobertaError
-from tasks.inspection.runs import write_run
-from tasks.prefect_task import run_stage_as_task
-from tasks.publishing.latest import point_latest
-from tasks.stages import check_outside, stage_names
+from tasks.errors import UserError
+from tasks.stages import STAGE_NAMES, stage_names
 
-log = logging.getLogger(__name__)
+StageName = Literal[STAGE_NAMES]  # type: ignore[valid-type]
 
 
-@flow(name="pipeline", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
-def pipeline(config: Config, until: str | None = None, force: str | None = None) -> dict[str, Any]:
+@flow(name="pretrain", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
+def pipeline(
+    config: Annotated[Config, Field(title="Config")],
+    until: Annotated[
+        StageName | None, Field(title="Until", description="Stop after this stage.")
+    ] = None,
+    force: Annotated[
+        StageName | None,
+        Field(title="Force", description="Make this stage again although it is done."),
+    ] = None,
+    from_stage: Annotated[
+        StageName | None,
+        Field(title="From", description="Make this stage and all after it again."),
+    ] = None,
+) -> dict[str, Any]:
     """Run the stages in order; returns the run's record.
 
+    What is made again is so once: a run that is tried again goes on with what it has made.
+
     Raises:
-        UserError: something that a stage would read is missing; nothing has run.
+        UserError: something that a stage would read is missing, or the stages named do not go
+            together; nothing has run.
         UserError, StageError: the first stage that cannot finish ends the run. The record is
             saved first, so `status` shows how far it got.
     """
-    check_outside(config, until)
-    store = open_store(config.store)
-    record = _new_record(config)
-    write_run(store, record)
-    start = time.monotonic()
-    try:
-        with Workforce(config.engine) as workforce:
-            made = _run_stages(config, store, record, workforce, until, force)
-    except BaseException as problem:
-        state = "failed" if isinstance(problem, Exception) else "stopped"
-        record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
-        with contextlib.suppress(RobertaError, OSError):
-            write_run(store, record)
-        raise
-    record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
-    if "publish" in made:
-        folder = made["publish"].folder
-        point_latest(store, folder)
-        record["model"] = store.url(f"{folder}/model")
-        record["report"] = store.url(f"{folder}/report.html")
-    write_run(store, record)
-    show_run(record)
-    return record
+    names = stage_names(until)
+    for word, name in (("force", force), ("from", from_stage)):
+        if name is not None and name not in names:
+            raise UserError(f"{word}: the run ends with {until}, before {name}.")
 
+    def is_forced(name: str) -> bool:
+        later = from_stage is not None and names.index(name) >= names.index(from_stage)
+        return name == force or later
 
-def _run_stages(
-    config: Config,
-    store: Store,
-    record: dict[str, Any],
-    workforce: Workforce,
-    until: str | None,
-    force: str | None,
-) -> dict[str, Artifact]:
-    """The stages one after the other; the record on the disk grows with them."""
-    progress: Progress = default_progress()
-    made: dict[str, Artifact] = {}
-    for name in stage_names(until):
-        began = time.monotonic()
-        try:
-            outcome = run_stage_as_task(
-                name,
-                config,
-                store,
-                made,
-                force=name == force,
-                progress=progress,
-                workforce=workforce,
-            )
-        except BaseException as problem:
-            record["stages"].append(_failed_entry(name, problem, began))
-            raise
-        made[name] = outcome.artifact
-        record["stages"].append(
-            {
-                "name": name,
-                "key": outcome.artifact.key,
-                "state": outcome.state,
-                "seconds": round(outcome.seconds, 3),
-                "path": store.url(outcome.artifact.folder),
-            }
-        )
-        record["seconds"] = round(sum(entry["seconds"] for entry in record["stages"]), 3)
-        write_run(store, record)
-        show_stage(name, outcome)
-    return made
-
-
-def _new_record(config: Config) -> dict[str, Any]:
-    return {
-        "run": str(runtime.flow_run.id),
-        "name": config.name,
-        "state": "running",
-        "started": now(),
-        "seconds": 0.0,
-        "process": this_process(),
-        "stages": [],
-        "model": None,
-        "report": None,
-        "config": config.model_dump(mode="json", by_alias=True),
-    }
-
-
-def _failed_entry(name: str, problem: BaseException, began: float) -> dict[str, Any]:
-    """The record of the stage that ended a run, and one line about it."""
-    seconds = time.monotonic() - began
-    how = "failed" if isinstance(problem, Exception) else "stopped"
-    log.info("%-10s %-8s %9.1f s", name, how, seconds)
-    return {
-        "name": name,
-        "key": None,
-        "state": "failed",
-        "seconds": round(seconds, 3),
-        "path": None,
-        "problem": str(problem) or type(problem).__name__,
-    }
+    with recorded(config, until) as run:
+        made = run.stages(names, is_forced=is_forced)
+        if "publish" in made:
+            run.publish(made["publish"])
+    return run.record

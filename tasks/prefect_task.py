@@ -33,7 +33,7 @@ class _Order:
         config: Config,
         store: Store,
         inputs: Mapping[str, Artifact],
-        force: bool,
+        force: str | None,
         progress: Progress,
         workforce: Workforce,
     ) -> None:
@@ -78,7 +78,7 @@ def run_stage_as_task(
     store: Store,
     inputs: Mapping[str, Artifact],
     *,
-    force: bool,
+    force: str | None,
     progress: Progress,
     workforce: Workforce,
 ) -> Outcome:

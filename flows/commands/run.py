@@ -14,6 +14,9 @@ from tasks.stages import STAGE_NAMES
 @config_options
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--force", metavar="STAGE", help="Make this stage again although it is done.")
+@click.option(
+    "--from", "from_stage", metavar="STAGE", help="Make this stage and all after it again."
+)
 def run(
     config: str,
     overrides: tuple[str, ...],
@@ -21,14 +24,16 @@ def run(
     as_json: bool,
     until: str | None,
     force: str | None,
+    from_stage: str | None,
 ) -> None:
     """Run the pipeline of CONFIG (a file or a preset), or go on where it stopped.
 
     Finished stages are reused, so the same command goes on after a failure, Ctrl-C or a crash.
     """
-    check_stages(until=until, force=force)
-    if until and force and STAGE_NAMES.index(force) > STAGE_NAMES.index(until):
-        raise UserError(f"force: the run ends with {until}, before {force}.")
+    check_stages(until=until, force=force, **{"from": from_stage})
+    for word, stage in (("force", force), ("from", from_stage)):
+        if until and stage and STAGE_NAMES.index(stage) > STAGE_NAMES.index(until):
+            raise UserError(f"{word}: the run ends with {until}, before {stage}.")
     settings, opened = open_config(config, overrides, store)
     opened.check_writable()
     from flows.embedded_server import prefect_api
@@ -40,7 +45,9 @@ def run(
             from flows.pipeline import pipeline
 
             wait_until_ready()
-            state = pipeline(settings, until=until, force=force, return_state=True)
+            state = pipeline(
+                settings, until=until, force=force, from_stage=from_stage, return_state=True
+            )
     except KeyboardInterrupt as problem:
         raise KeyboardInterrupt(hint) from problem
     from tasks.inspection.runs import read_run

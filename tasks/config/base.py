@@ -16,6 +16,10 @@ class Execution:
     """
 
 
+class LocalPath:
+    """Marks a field that names files or folders of this machine; see `tasks.config.places`."""
+
+
 class Section(BaseModel):
     """One mapping of the config file."""
 

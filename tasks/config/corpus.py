@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 
 SEPARATORS = ("line", "blank_line", "file")
 _LATER = ("name", "held_out", "licence")
@@ -147,7 +147,7 @@ class FilesSource(SourceBase, ReadingOptions):
     """Files on this machine, plain, compressed or in archives."""
 
     type: Literal["files"] = "files"
-    paths: Annotated[tuple[str, ...], Execution()] = Field(
+    paths: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
         min_length=1,
         description="Globs, files or folders, relative to the folder the command runs in.",
     )
@@ -225,7 +225,9 @@ class HubSource(SourceBase):
     """A dataset read with the `datasets` library; a token comes from HF_TOKEN alone."""
 
     type: Literal["hub"] = "hub"
-    dataset: str = Field(min_length=1, description="Name on the hub, or a local dataset folder.")
+    dataset: Annotated[str, LocalPath()] = Field(
+        min_length=1, description="Name on the hub, or a local dataset folder."
+    )
     subset: str | None = Field(None, description="The dataset's configuration name.")
     split: str = Field("train", description="Which split to read.")
     revision: str | None = Field(

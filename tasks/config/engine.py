@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 
 
 class LaunchConfig(Section):
@@ -17,7 +17,7 @@ class LaunchConfig(Section):
     device: Annotated[Literal["auto", "cpu"], Execution()] = Field(
         "auto", description="auto: the GPUs there are, else the CPU."
     )
-    accelerate_config: Annotated[str | None, Execution()] = Field(
+    accelerate_config: Annotated[str | None, Execution(), LocalPath()] = Field(
         None,
         description="A config file of `accelerate launch`, for several machines.",
     )

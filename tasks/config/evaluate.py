@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 
 
 class HeldOutConfig(Section):
@@ -16,7 +16,7 @@ class HeldOutConfig(Section):
 class BlimpConfig(Section):
     """Minimal pairs, scored by pseudo-log-likelihood; a tie counts as wrong."""
 
-    data: Annotated[str, Execution()] = Field(
+    data: Annotated[str, Execution(), LocalPath()] = Field(
         description="Folder of BLiMP-format .jsonl files, plain or compressed."
     )
     max_pairs: int | None = Field(None, ge=1, description="Pairs scored in each file at most.")

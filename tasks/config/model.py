@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from roberta_model.config import PRESETS, EncoderShape, ModelConfig
 from roberta_model.recipe import StartKind
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 
 PresetName = Literal["tiny", "mini", "small", "base", "large"]
 
@@ -46,7 +46,7 @@ class ModelSection(Section):
         description="First word embeddings. svd: from counts of neighbouring tokens; drawn: at "
         "random. Default: svd with a local start, drawn with a plain one.",
     )
-    source_folder: Annotated[str | None, Execution()] = Field(
+    source_folder: Annotated[str | None, Execution(), LocalPath()] = Field(
         None,
         alias="from",
         description="Continue from this Hugging Face RoBERTa folder; its sizes are used. Its "

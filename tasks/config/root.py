@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 from tasks.config.clean import CleanConfig
 from tasks.config.corpus import Source
 from tasks.config.engine import EngineConfig
 from tasks.config.evaluate import EvaluateConfig, PublishConfig
 from tasks.config.model import ModelSection
+from tasks.config.operations import OperationsConfig
 from tasks.config.pack import PackConfig
 from tasks.config.pretrain import PretrainConfig
 from tasks.config.tokenizer import TokenizerConfig
@@ -23,7 +24,7 @@ class Config(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Name of the model and of its runs.",
     )
-    store: Annotated[str, Execution()] = Field(
+    store: Annotated[str, Execution(), LocalPath()] = Field(
         "./artifacts", description="Where artifacts live: a folder or any fsspec URL."
     )
     corpus: list[Source] = Field(min_length=1, description="The sources of text.")
@@ -35,3 +36,4 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig = PublishConfig()
     engine: Annotated[EngineConfig, Execution()] = EngineConfig()
+    operations: Annotated[OperationsConfig, Execution()] = OperationsConfig()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.config.base import Execution, Section
+from tasks.config.base import Execution, LocalPath, Section
 
 
 class TokenizerCheckConfig(Section):
@@ -31,7 +31,7 @@ class TokenizerConfig(Section):
         ge=1,
         description="Text the merges are learnt from; a larger corpus is sampled.",
     )
-    source_folder: Annotated[str | None, Execution()] = Field(
+    source_folder: Annotated[str | None, Execution(), LocalPath()] = Field(
         None,
         alias="from",
         description="Take the tokenizer of this Hugging Face RoBERTa folder; nothing is trained.",

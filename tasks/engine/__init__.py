@@ -8,7 +8,7 @@
     stage context catalog           what a stage is, is given, and has done so far
     computing executors             how a unit is computed; what waits, repeats and calls off
     pools dask_pool workforce       and where; the workers of a whole run
-    runner                          one stage from its key to its manifest
+    runner forcing                  one stage from its key to its manifest; once more, when asked
     progress provenance             bars; who computed what, when, with what
 
 Nothing in here knows what a document or a token is, and nothing knows Prefect.

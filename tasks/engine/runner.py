@@ -20,13 +20,13 @@ from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
 from tasks.engine.context import Context
 from tasks.engine.files import disk_problem
+from tasks.engine.forcing import FORCED, REPLACED, begin_anew, is_forced
 from tasks.engine.identity import canonical, key_of, library_versions
 from tasks.engine.lease import LEASES, Lease
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import merged
 from tasks.engine.records import (
     MANIFEST,
-    UNITS,
     Artifact,
     UnitRecord,
     output_digest,
@@ -41,8 +41,6 @@ from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
-
-REPLACED = "replaced.json"
 
 
 @dataclass(frozen=True)
@@ -106,12 +104,14 @@ def run_stage(
     store: Store,
     inputs: Mapping[str, Artifact] | None = None,
     *,
-    force: bool = False,
+    force: str | None = None,
     progress: Progress | None = None,
     workforce: Workforce | None = None,
 ) -> Outcome:
     """Bring one stage's artifact into being, reusing every sound unit there is.
 
+    `force` makes it anew, whatever there is, once for each such word: who asks again with the
+    same one (a run that is tried again) goes on with what was made since.
     `workforce` is the run's; without one the stage has workers of its own, ended with it.
 
     Raises:
@@ -121,12 +121,12 @@ def run_stage(
     start = time.monotonic()
     identity = identify(stage, config, inputs or {})
     folder = f"{stage.folder}/{identity.key}"
-    if not force and (found := sound_artifact(store, folder)) is not None:
+    if not is_forced(store, folder, force) and (found := sound_artifact(store, folder)):
         return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
     lease = Lease(store, folder)
     try:
         with lease.held(lambda owner: _say_waiting(stage, owner)):
-            if not force and (found := sound_artifact(store, folder)) is not None:
+            if not is_forced(store, folder, force) and (found := sound_artifact(store, folder)):
                 return _ended(stage, Outcome(found, "cached", time.monotonic() - start))
             attempt = Attempt(lease, folder)
             with nullcontext(workforce) if workforce else Workforce(config.engine) as workers:
@@ -167,14 +167,13 @@ def _compute(
     attempt: Attempt,
     identity: StageIdentity,
     workforce: Workforce,
-    force: bool,
+    force: str | None,
     progress: Progress,
 ) -> Artifact:
-    if force:
-        for path in (MANIFEST, REPLACED, UNITS):
-            attempt.remove(path)
-        attempt.drop_lasting()
-    catalog = Catalog(attempt, stage, set_aside(attempt, stage, identity), alone=force)
+    if force is not None and is_forced(attempt.store, attempt.folder, force):
+        begin_anew(attempt, force)
+    replaced = set_aside(attempt, stage, identity)
+    catalog = Catalog(attempt, stage, replaced, alone=force is not None)
     context = Context(
         stage=stage,
         config=stage.config(config),
@@ -285,7 +284,7 @@ def _finish(
 
 def _clear_away(attempt: Attempt, units: Sequence[UnitRecord]) -> None:
     """Remove what the manifest will not name: after it is written nobody would look again."""
-    named = {REPLACED} | {unit.path for unit in units}
+    named = {REPLACED, FORCED} | {unit.path for unit in units}
     named |= {f"{unit.label}{suffix}" for unit in units for suffix in unit.files}
     for path in attempt.store.files(attempt.folder, temporary=True):
         if path not in named and not path.startswith(f"{LEASES}/"):

@@ -2,18 +2,17 @@
 
 runs/<id>.json, the newest few of each name ┐
 runs under way                              ├──▶ (stage, key) ──▶ why it is kept
-latest.json, and what that was made from    │
+latest, models/, and what those come from   │
 a config in hand                            ┘
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.runs import read_runs, state_of
-from tasks.publishing.latest import LATEST
+from tasks.publishing.latest import published_folders
 from tasks.stages import STAGE_NAMES, stage_folder
 
 Place = tuple[str, str]
@@ -31,8 +30,8 @@ def find_references(
         leads_to: The keys by stage that a config in hand leads to.
     """
     found: dict[Place, str] = {}
-    for place in _latest(store):
-        found.setdefault(place, "latest points to it")
+    for place, why in _published(store):
+        found.setdefault(place, why)
     for run, why in kept_runs(read_runs(store), num_runs):
         for entry in run["stages"]:
             if entry.get("key"):
@@ -64,16 +63,12 @@ def kept_runs(runs: Sequence[Run], num_runs: int) -> Iterator[tuple[Run, str]]:
                 yield run, f"run {run['run']} of {name} ({states[run['run']]})"
 
 
-def _latest(store: Store) -> Iterator[Place]:
-    """The artifact that `latest` points to, and those that it was made from."""
-    try:
-        pointer = json.loads(store.read(f"{LATEST}.json") or b"{}")
-    except ValueError:
-        return
-    folder = str(pointer.get("folder", ""))
-    for stage in STAGE_NAMES:
-        if folder.startswith(f"{stage_folder(stage)}/"):
-            yield stage, folder.rsplit("/", 1)[-1]
-    artifact = read_manifest(store, folder) if folder else None
-    for stage, made_from in artifact.manifest["inputs"].items() if artifact else ():
-        yield stage, made_from["key"]
+def _published(store: Store) -> Iterator[tuple[Place, str]]:
+    """The artifacts that `latest` and its like point to, and those that they were made from."""
+    for name, folder in published_folders(store):
+        for stage in STAGE_NAMES:
+            if folder.startswith(f"{stage_folder(stage)}/"):
+                yield (stage, folder.rsplit("/", 1)[-1]), f"{name} points to it"
+        artifact = read_manifest(store, folder)
+        for stage, made_from in artifact.manifest["inputs"].items() if artifact else ():
+            yield (stage, made_from["key"]), f"{name} points to it"

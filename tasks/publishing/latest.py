@@ -1,23 +1,54 @@
-"""`latest`: the newest published artifact of a store, under a name that stays."""
+"""`latest`: the newest published artifact of a store, and of each pipeline, under names that stay.
+
+    latest.json         latest          ──▶ 7-publish/<key>     the newest of all
+    models/<name>.json  models/<name>   ──▶ 7-publish/<key>     the newest of that pipeline
+
+On a local disk each has a link beside it.
+"""
 
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.engine.store import Store
 
 LATEST = "latest"
+MODELS = "models"
 
 
-def point_latest(store: Store, folder: str) -> None:
-    """Make `latest.json`, and on a local disk the link `latest`, point to an artifact folder.
+def point_latest(store: Store, folder: str, name: str) -> None:
+    """Make the pointers of a pipeline and of the whole store point to an artifact folder.
 
-    The link is replaced in one step, so a reader sees the old model or the new one.
+    The links are replaced in one step, so a reader sees the old model or the new one.
     """
-    store.write(f"{LATEST}.json", (json.dumps({"folder": folder}) + "\n").encode())
-    if store.is_local:
-        link = Path(store.url(LATEST))
-        temporary = link.with_name(f".{LATEST}.{uuid.uuid4().hex[:8]}")
-        temporary.symlink_to(folder, target_is_directory=True)
-        os.replace(temporary, link)
+    content = (json.dumps({"folder": folder}) + "\n").encode()
+    for pointer in (f"{MODELS}/{name}", LATEST):
+        store.write(f"{pointer}.json", content)
+        if store.is_local:
+            link = Path(store.url(pointer))
+            temporary = link.with_name(f".{link.name}.{uuid.uuid4().hex[:8]}")
+            target = os.path.relpath(store.url(folder), link.parent)
+            temporary.symlink_to(target, target_is_directory=True)
+            os.replace(temporary, link)
+
+
+def published_folder(store: Store, name: str) -> str | None:
+    """The folder of a pipeline's newest published artifact, or None."""
+    return _folder_in(store, f"{MODELS}/{name}.json")
+
+
+def published_folders(store: Store) -> Iterator[tuple[str, str]]:
+    """Each pointer's name with the artifact folder that it points to."""
+    for file in (f"{LATEST}.json", *(f"{MODELS}/{name}" for name in store.names(MODELS))):
+        if file.endswith(".json") and (folder := _folder_in(store, file)) is not None:
+            yield file.removesuffix(".json"), folder
+
+
+def _folder_in(store: Store, file: str) -> str | None:
+    try:
+        folder = json.loads(store.read(file) or b"{}").get("folder")
+    except (ValueError, AttributeError):
+        return None
+    return folder if isinstance(folder, str) and folder else None

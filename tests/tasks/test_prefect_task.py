@@ -25,7 +25,7 @@ def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
             config,
             store,
             {"download": artifact},
-            force=False,
+            force=None,
             progress=Progress(),
             workforce=Workforce(config.engine),
         ),

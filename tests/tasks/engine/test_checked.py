@@ -292,7 +292,7 @@ def test_force_leaves_nothing_of_the_earlier_run_to_go_on_from(store: Store) -> 
     for force in (False, True):
         (lasting / "checkpoint").mkdir(parents=True)
         store.remove(f"{outcome.artifact.folder}/manifest.json")
-        run_stage(replace(first, run=looks), CONFIG, store, force=force)
+        run_stage(replace(first, run=looks), CONFIG, store, force="again" if force else None)
     assert found == [["checkpoint"], []]
 
 

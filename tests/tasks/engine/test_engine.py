@@ -168,7 +168,7 @@ def test_force_computes_everything_again(store: Store, computed: Any) -> None:
     run_first(store, [1, 2])
     computed()
     first, _ = toy_stages(ToySlice(numbers=[1, 2]))
-    outcome = run_stage(first, config(), store, force=True)
+    outcome = run_stage(first, config(), store, force="again")
     assert outcome.state == "done"
     assert len(computed()) == 2
 

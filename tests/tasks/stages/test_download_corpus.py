@@ -22,7 +22,7 @@ from tasks.stages.download_corpus import DOWNLOAD
 
 def run(store: Path, *corpus: dict[str, Any], workers: int = 1, force: bool = False) -> Outcome:
     config = Config(name="test", corpus=list(corpus), engine={"workers": workers})
-    return run_stage(DOWNLOAD, config, open_store(str(store)), force=force)
+    return run_stage(DOWNLOAD, config, open_store(str(store)), force="again" if force else None)
 
 
 def documents(artifact: Artifact) -> list[Document]:

@@ -88,7 +88,7 @@ def test_a_stage_made_again_to_the_same_bytes_leaves_publish_cached(
     store = open_store(config.store)
     made = {name: outcome.artifact for name, outcome in finished.items()}
     pack = get_stage("pack")
-    again = run_stage(pack, config, store, made, force=True)
+    again = run_stage(pack, config, store, made, force="again")
     assert again.artifact.manifest["provenance"] != made["pack"].manifest["provenance"]
     assert run_all(config)["publish"].state == "cached"
 

@@ -102,7 +102,7 @@ def test_force_learns_it_anew(tmp_path: Path, folder: Path) -> None:
         small_config(tmp_path / "store", folder, **NEVER),
         open_store(str(tmp_path / "store")),
     )
-    again = run_stage(get_stage("tokenizer"), config, store, made, force=True).artifact
+    again = run_stage(get_stage("tokenizer"), config, store, made, force="again").artifact
     assert again.key == before["tokenizer"].artifact.key
     assert again.digest != before["tokenizer"].artifact.digest
     assert again.manifest["inputs"]["clean"]["key"] == made["clean"].key
@@ -117,7 +117,7 @@ def test_what_was_learnt_anew_encodes_in_workers_that_knew_the_old_one(
     clean = run_small(tmp_path / "store", folder, "clean", **NEVER)["clean"].artifact
     config = small_config(tmp_path / "store", folder, **NEVER)
     store = open_store(config.store)
-    run_stage(get_stage("tokenizer"), config, store, {"clean": clean}, force=True)
+    run_stage(get_stage("tokenizer"), config, store, {"clean": clean}, force="again")
     packed = run_small(tmp_path / "store", folder, "pack", **NEVER)["pack"].artifact
     alone = run_small(tmp_path / "other", folder, "pack", **NEVER)["pack"].artifact
     assert packed.digest == alone.digest

@@ -1,0 +1,122 @@
+"""Where a config points to on this machine, and whether it may.
+
+A config that is sent to a server is read by a process in another folder, so its paths are made
+absolute first. One that a form or another machine sent is not trusted: all it names must lie
+within the folders that whoever started the worker has allowed.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tasks.config.base import LocalPath, Section
+from tasks.config.root import Config
+from tasks.errors import UserError
+
+S = TypeVar("S", bound=Section)
+
+ROOTS = "ROBERTA_ROOTS"
+"""The environment variable with the allowed folders and URLs, parted as PATH is (in lines)."""
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def absolute(config: Config, folder: Path) -> Config:
+    """The config with every relative path made one of that folder."""
+
+    def made_absolute(path: str) -> str:
+        if "://" in path or path.startswith("~"):
+            return os.path.expanduser(path)
+        fixed, rest = _before_magic(path)
+        return os.path.join(os.path.abspath(folder / fixed), *rest)
+
+    return _with_paths(config, "", lambda _, path: made_absolute(path))
+
+
+def local_paths(config: Config) -> Iterator[tuple[str, str]]:
+    """Every path with the field it stands in."""
+    found: list[tuple[str, str]] = []
+
+    def note(field: str, path: str) -> str:
+        found.append((field, path))
+        return path
+
+    _with_paths(config, "", note)
+    yield from found
+
+
+def allowed_roots() -> list[str] | None:
+    """What the environment allows; None where it does not say, which means everything."""
+    said = os.environ.get(ROOTS)
+    return None if said is None else [line for line in said.split("\n") if line]
+
+
+def check_places(config: Config, roots: Sequence[str] | None) -> None:
+    """Refuse a config that names a place outside the allowed ones.
+
+    Links are followed, so a link out of a root leads out of it; `..` is refused as such.
+
+    Raises:
+        UserError: names the field, the path and what is allowed.
+    """
+    if roots is None:
+        return
+    for field, path in local_paths(config):
+        if not _is_within(path, roots):
+            raise UserError(
+                f"{field}: {path} lies outside what this server may touch ({', '.join(roots)}). "
+                "Move it there, or have the server started with `roberta serve --root` of its "
+                "folder."
+            )
+
+
+def _is_within(path: str, roots: Sequence[str]) -> bool:
+    if "://" in path:
+        return any(
+            "://" in root and f"{path}/".startswith(f"{root.rstrip('/')}/") for root in roots
+        )
+    if ".." in Path(path).parts:
+        return False
+    fixed = os.path.realpath(os.path.expanduser(_before_magic(path)[0]))
+    return any(
+        "://" not in root and Path(fixed).is_relative_to(os.path.realpath(root)) for root in roots
+    )
+
+
+def _before_magic(path: str) -> tuple[str, tuple[str, ...]]:
+    """The folders of a glob before its first wildcard, and the parts from there on."""
+    parts = Path(path).parts
+    magic = next((n for n, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    return os.path.join("", *parts[:magic]), parts[magic:]
+
+
+def _with_paths(section: S, prefix: str, change: Callable[[str, str], str]) -> S:
+    """A copy of a part of the config in which every local path went through `change`."""
+    changed: dict[str, Any] = {}
+    for name, info in type(section).model_fields.items():
+        value, field = getattr(section, name), f"{prefix}{info.alias or name}"
+        if any(isinstance(mark, LocalPath) for mark in info.metadata):
+            if value is not None and not _is_hub_name(section, name, value):
+                changed[name] = _each(value, field, change)
+        elif isinstance(value, Section):
+            changed[name] = _with_paths(value, f"{field}.", change)
+        elif isinstance(value, list | tuple) and any(isinstance(item, Section) for item in value):
+            changed[name] = type(value)(
+                _with_paths(item, f"{field}.{number}.", change) for number, item in enumerate(value)
+            )
+    return section.model_copy(update=changed)
+
+
+def _each(value: Any, field: str, change: Callable[[str, str], str]) -> Any:
+    if isinstance(value, str):
+        return change(field, value)
+    return tuple(change(f"{field}.{number}", path) for number, path in enumerate(value))
+
+
+def _is_hub_name(section: Section, name: str, value: Any) -> bool:
+    """Whether a dataset is one of the hub: it neither looks like a path nor is there as one."""
+    if name != "dataset":
+        return False
+    return not value.startswith((".", "/", "~")) and not Path(value).exists()
