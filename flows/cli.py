@@ -29,6 +29,13 @@ COMMANDS = {
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "report": ("inspect", "Show or open a run's report."),
+    "serve": ("serve", "Serve the UI, schedules and a worker."),
+    "deploy": ("serve", "Register a config with the server, by hand or by the clock."),
+    "runs": ("operate", "List the runs of server and store."),
+    "retry": ("operate", "Try a run again; everything finished is reused."),
+    "cancel": ("operate", "End a run; a training writes a checkpoint first."),
+    "lineage": ("operate", "Show what a model was made from, or where a text went."),
+    "doctor": ("operate", "Look at the health of store and server."),
     "schema": ("inspect", "Print the JSON schema of the config."),
 }
 

@@ -47,15 +47,14 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         UserError: PREFECT_HOME cannot be written.
         StageError: the server did not start, or the configured one does not answer.
     """
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    from prefect.settings import get_current_settings
+    set_defaults()
+    from flows.serving.address import use_served_api
 
-    settings = get_current_settings()
-    if settings.api.url is not None:
-        yield lambda: _check_answers(str(settings.api.url))
+    url = use_served_api()
+    if url is not None:
+        yield lambda: _check_answers(url)
         return
-    _check_home(settings.home)
+    check_home()
     own = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     with Child(["-m", "flows.server_process"], own) as server:
         try:
@@ -66,6 +65,12 @@ def prefect_api() -> Iterator[Callable[[], None]]:
                 ending.callback(_stop, server)
                 _drain()
             os.environ.pop("PREFECT_API_URL", None)
+
+
+def set_defaults() -> None:
+    """What we need of Prefect, before it is imported; whatever the user has set wins."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def _check_answers(url: str) -> None:
@@ -80,7 +85,15 @@ def _check_answers(url: str) -> None:
         )
 
 
-def _check_home(home: Path) -> None:
+def check_home() -> None:
+    """Look whether Prefect can keep its records.
+
+    Raises:
+        UserError: PREFECT_HOME cannot be written.
+    """
+    from prefect.settings import get_current_settings
+
+    home = Path(get_current_settings().home)
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):

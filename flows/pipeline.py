@@ -6,10 +6,9 @@ Each stage is one task. Where a stage finds its artifact in the store it reports
 so starting the flow again, with the same or a changed config, does only what is missing.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from prefect import flow
-from pydantic import Field
 
 from flows.running import recorded
 from tasks.config import Config
@@ -21,22 +20,20 @@ StageName = Literal[STAGE_NAMES]  # type: ignore[valid-type]
 
 @flow(name="pretrain", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
 def pipeline(
-    config: Annotated[Config, Field(title="Config")],
-    until: Annotated[
-        StageName | None, Field(title="Until", description="Stop after this stage.")
-    ] = None,
-    force: Annotated[
-        StageName | None,
-        Field(title="Force", description="Make this stage again although it is done."),
-    ] = None,
-    from_stage: Annotated[
-        StageName | None,
-        Field(title="From", description="Make this stage and all after it again."),
-    ] = None,
+    config: Config,
+    until: StageName | None = None,
+    force: StageName | None = None,
+    from_stage: StageName | None = None,
 ) -> dict[str, Any]:
     """Run the stages in order; returns the run's record.
 
     What is made again is so once: a run that is tried again goes on with what it has made.
+
+    Args:
+        config: What goes in, how it is trained and what is measured.
+        until: Stop after this stage.
+        force: Make this stage again although it is done.
+        from_stage: Make this stage and all after it again.
 
     Raises:
         UserError: something that a stage would read is missing, or the stages named do not go

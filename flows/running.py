@@ -13,6 +13,7 @@ from typing import Any
 from prefect import runtime
 
 from flows.artifacts import show_run, show_stage
+from flows.news import tell
 from tasks.config import Config
 from tasks.config.places import allowed_roots, check_places
 from tasks.engine.lease import this_process
@@ -22,7 +23,7 @@ from tasks.engine.records import Artifact
 from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError
-from tasks.inspection.runs import write_run
+from tasks.inspection.runs import read_runs, state_of, write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
 from tasks.stages import check_outside
@@ -49,6 +50,11 @@ class Run:
     def id(self) -> str:
         """The flow run's id; it stays when the run is tried again."""
         return str(self.record["run"])
+
+    def was_failing(self) -> bool:
+        """Whether the last run of this name, an earlier try of this one included, did not end."""
+        before = next(iter(read_runs(self.store, self.config.name)), None)
+        return before is not None and state_of(before) in ("failed", "stopped", "killed")
 
     def save(self) -> None:
         """Write the record as it now is."""
@@ -121,6 +127,7 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     start = time.monotonic()
     with Workforce(config.engine) as workforce:
         run = Run(config, workforce)
+        recovers = run.was_failing()
         run.save()
         try:
             yield run
@@ -133,6 +140,8 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     run.record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
     run.save()
     show_run(run.record)
+    if recovers:
+        tell("recovery", config.name, "the last run failed, this one ended well", run.record)
 
 
 def _new_record(config: Config) -> dict[str, Any]:

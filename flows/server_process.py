@@ -1,6 +1,7 @@
-"""The embedded Prefect server's own process: `python -m flows.server_process`.
+"""A Prefect server's own process: `python -m flows.server_process [HOST PORT]`.
 
-It prints its port when it is ready and ends when its stdin ends, that is with its parent.
+It prints its port when it is ready and ends when its stdin ends, that is with its parent. Port 0
+takes a free one.
 """
 
 import os
@@ -22,21 +23,26 @@ class _Server(uvicorn.Server):
             print(sockets[0].getsockname()[1], flush=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Wait for the end of stdin, then stop: gracefully, and if that takes long, at once."""
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE_SECONDS)
-    os._exit(1)
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def main() -> None:
-    """Serve the Prefect API on a free port of this machine until stdin ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+def main(host: str = "127.0.0.1", port: str = "0") -> None:
+    """Serve the Prefect API until stdin ends."""
+    end_with_parent()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, int(port)), family=family) as listening:
         config = uvicorn.Config(
-            "prefect.server.api.server:create_app",
+            "flows.serving.pages:create_app",
             factory=True,
             log_level="error",
             lifespan="on",
@@ -46,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

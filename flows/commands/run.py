@@ -6,6 +6,8 @@ import click
 
 from flows.cli import print_json
 from flows.commands.options import check_stages, config_options, open_config
+from tasks.config import Config
+from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.stages import STAGE_NAMES
 
@@ -36,18 +38,27 @@ def run(
             raise UserError(f"{word}: the run ends with {until}, before {stage}.")
     settings, opened = open_config(config, overrides, store)
     opened.check_writable()
-    from flows.embedded_server import prefect_api
-    from flows.summary import print_summary, resume_hint
+    from flows.summary import resume_hint
 
     hint = resume_hint(config, overrides, store, until)
+    run_here(settings, as_json=as_json, hint=hint, until=until, force=force, from_stage=from_stage)
+
+
+def run_here(settings: Config, *, as_json: bool, hint: str, **parameters: str | None) -> None:
+    """Run the pipeline in this process and print how it ended.
+
+    `hint` says how to go on from where it stopped; `parameters` are those of the flow.
+    """
+    from flows.embedded_server import prefect_api
+    from flows.summary import print_summary
+
+    opened = open_store(settings.store)
     try:
         with prefect_api() as wait_until_ready:
             from flows.pipeline import pipeline
 
             wait_until_ready()
-            state = pipeline(
-                settings, until=until, force=force, from_stage=from_stage, return_state=True
-            )
+            state = pipeline(settings, **parameters, return_state=True)
     except KeyboardInterrupt as problem:
         raise KeyboardInterrupt(hint) from problem
     from tasks.inspection.runs import read_run

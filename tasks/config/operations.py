@@ -83,7 +83,7 @@ class NotificationConfig(Section):
 
     block: Annotated[str, Execution()] = Field(
         description="type/name of a block, such as `slack-webhook/team`, `webhook/ops` or "
-        "`email-server-credentials/office`; addresses and passwords stay in it."
+        "`sendgrid-email/office`; addresses and passwords stay in it."
     )
     on: Annotated[tuple[News, ...], Execution()] = Field(
         ("failure", "recovery", "score_drop", "publish"), min_length=1, description="Of what."

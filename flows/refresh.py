@@ -1,0 +1,92 @@
+"""The refresh: what is new in the sources goes into the published model, if that does it good.
+
+    download ──▶ nothing new? done in seconds
+        │ new
+        ▼
+    clean ──▶ pack (the published tokenizer) ──▶ pretrain, from the published weights
+        ▼
+    both models scored on the same held-out text ──▶ publish, unless a score fell
+
+Only new text is cleaned and packed; units of what was there before are found. Where nothing is
+published yet the whole pipeline runs once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect import flow
+from prefect.states import Completed
+
+from flows.coalescing import is_superseded
+from flows.news import tell
+from flows.running import Run, recorded
+from tasks.config import Config, ModelSection
+from tasks.engine.records import Artifact, read_manifest
+from tasks.evaluation.comparison import compare
+from tasks.inspection.lineage import made_from
+from tasks.publishing.latest import published_folder
+from tasks.stages import stage_names
+
+
+@flow(name="refresh", flow_run_name="{config.name}: refresh", log_prints=False)
+def refresh(config: Config) -> Any:
+    """Continue from the published model on what is new; publish what is not worse.
+
+    Args:
+        config: The pipeline whose model is refreshed.
+
+    Raises:
+        UserError, StageError: as the pipeline's; what is published stays.
+    """
+    if is_superseded():
+        return Completed(name="Skipped", message="a later refresh is due and takes this in")
+    with recorded(config) as run:
+        folder = published_folder(run.store, config.name)
+        published = None if folder is None else read_manifest(run.store, folder)
+        if published is None:
+            return _first(run)
+        return _again(run, published)
+
+
+def _first(run: Run) -> Any:
+    made = run.stages(stage_names())
+    run.publish(made["publish"])
+    tell("publish", run.config.name, "the first model is published", run.record)
+    return Completed(message="published the first model", data=run.record)
+
+
+def _again(run: Run, published: Artifact) -> Any:
+    before = made_from(run.store, published)
+    made = run.stages(["download"])
+    if made["download"].key == before["download"].key:
+        return Completed(message="nothing new", data=run.record)
+    config = continued(run.config, run.store.url(f"{published.folder}/model"))
+    run.stages(stage_names("evaluate")[1:], made, config=config)
+    # The published weights on today's held-out text, which has grown with the corpus.
+    known = {**made, "pretrain": before["pretrain"]}
+    scored = run.stages(["evaluate"], known, config=config)["evaluate"]
+    found = compare(scored, made["evaluate"], config.operations.refresh.margin)
+    run.record["comparison"] = found.to_json()
+    if not found.is_good:
+        message = f"not published: {found.told()}"
+        tell("score_drop", config.name, message, run.record)
+        return Completed(name="Not published", message=message, data=run.record)
+    run.stages(["publish"], made, config=config)
+    run.publish(made["publish"])
+    tell("publish", config.name, f"published: {found.told()}", run.record)
+    return Completed(message=f"published: {found.told()}", data=run.record)
+
+
+def continued(config: Config, folder: str) -> Config:
+    """The config that goes on from a published model folder, with its tokenizer."""
+    length: Mapping[str, Any] = {}
+    wanted = config.operations.refresh
+    if wanted.steps is not None or wanted.minutes is not None:
+        length = {"steps": wanted.steps, "minutes": wanted.minutes, "epochs": None}
+    return config.model_copy(
+        update={
+            "model": ModelSection.model_validate({"from": folder}),
+            "tokenizer": config.tokenizer.model_copy(update={"source_folder": folder}),
+            "pretrain": config.pretrain.model_copy(update=dict(length)),
+        }
+    )

@@ -1,0 +1,96 @@
+"""What there is to start, and what starts by itself, for one config.
+
+    pretrain   by hand: the whole pipeline                  waits for another of its kind
+    refresh    by the clock: what is new in the sources      skipped while another runs
+    evaluate   by hand: the scores alone                     waits
+    verify     by the clock: every byte read again           skipped
+    prune      by the clock: the space of what is old        skipped
+
+Each is called by the config's name, such as `refresh/letters`. Paths travel absolute.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.pipeline import pipeline
+from flows.refresh import refresh
+from flows.serving.form import as_parameter, form_of
+from flows.serving.pool import POOL
+from flows.upkeep import evaluate, prune, verify
+from tasks.config import Config
+from tasks.config.places import absolute
+
+_WAIT, _SKIP = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One deployment to be.
+
+    Attributes:
+        flow: What runs.
+        entrypoint: Where the worker imports it from.
+        cron: When it starts by itself, or None.
+        collision: What becomes of a start while another of it runs.
+        parameters: Beside the config.
+    """
+
+    flow: Flow[..., Any]
+    entrypoint: str
+    cron: str | None
+    collision: ConcurrencyLimitStrategy
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def planned(config: Config) -> list[Planned]:
+    """The deployments of a config."""
+    operations = config.operations
+    mend = {"mend": operations.verify.repair}
+    return [
+        Planned(pipeline, "flows.pipeline.pipeline", None, _WAIT),
+        Planned(refresh, "flows.refresh.refresh", operations.refresh.cron, _SKIP),
+        Planned(evaluate, "flows.upkeep.evaluate", None, _WAIT),
+        Planned(verify, "flows.upkeep.verify", operations.verify.cron, _SKIP, mend),
+        Planned(prune, "flows.upkeep.prune", operations.prune.cron, _SKIP),
+    ]
+
+
+def deploy(client: SyncPrefectClient, config: Config, folder: Path) -> list[dict[str, Any]]:
+    """Register a config, or bring what is registered under its name up to date.
+
+    Relative paths are those of `folder`. Returns `{"deployment", "id", "cron"}` for each.
+    """
+    config = absolute(config, folder)
+    return [_register(client, config, each) for each in planned(config)]
+
+
+def _register(client: SyncPrefectClient, config: Config, each: Planned) -> dict[str, Any]:
+    schedules = []
+    if each.cron is not None:
+        clock = CronSchedule(cron=each.cron, timezone=config.operations.timezone)
+        schedules = [DeploymentScheduleCreate(schedule=clock, active=True)]
+    deployment = client.create_deployment(
+        flow_id=client.create_flow_from_name(each.flow.name),
+        name=config.name,
+        description=(each.flow.fn.__doc__ or "").split("Args:")[0].split("Raises:")[0].strip(),
+        entrypoint=each.entrypoint,
+        work_pool_name=POOL,
+        parameters={"config": as_parameter(config), **each.parameters},
+        parameter_openapi_schema=form_of(each.flow, config),
+        enforce_parameter_schema=True,
+        schedules=schedules,
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=each.collision),
+        tags=["roberta", config.name],
+        paused=False,
+    )
+    name = f"{each.flow.name}/{config.name}"
+    return {"deployment": name, "id": str(deployment), "cron": each.cron}

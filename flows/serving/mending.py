@@ -1,0 +1,105 @@
+"""States that nobody could tell the server, made true from the store.
+
+A run whose process was killed, or whose server was dead when it ended, is `Running` there for
+ever. The store knows better: its record says how the run ended, or its process is gone.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Completed, Crashed, Failed
+
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
+from tasks.errors import RobertaError
+from tasks.inspection.runs import RUNS, read_run, state_of
+
+log = logging.getLogger(__name__)
+
+_DAYS = 7
+_MOST_RUNS = 200
+_OPEN = [StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
+
+
+def mend(client: SyncPrefectClient) -> list[tuple[FlowRun, State[Any]]]:
+    """Set the state of every recent run of which the store knows better; those that were set."""
+    mended = []
+    for run in _open_runs(client):
+        state = true_state(run)
+        if state is not None:
+            client.set_flow_run_state(run.id, state, force=True)
+            log.info("run %s (%s) was %s, is %s", run.id, run.name, _name(run), state.name)
+            mended.append((run, state))
+    return mended
+
+
+def _open_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN)),
+        start_time=FlowRunFilterStartTime(after_=datetime.now(UTC) - timedelta(days=_DAYS)),
+    )
+    yield from client.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.START_TIME_DESC, limit=_MOST_RUNS
+    )
+
+
+def _name(run: FlowRun) -> str:
+    return run.state.name or "" if run.state else ""
+
+
+def true_state(run: FlowRun) -> State[Any] | None:
+    """What a run's state is, where its record tells of another one; else None.
+
+    A record counts only if it was written after the run came into its state: the one of an
+    earlier try says nothing of this one.
+    """
+    store = store_of(run)
+    if store is None or run.state is None:
+        return None
+    record = read_run(store, str(run.id))
+    written = store.modified(f"{RUNS}/{run.id}.json")
+    since = run.state.timestamp.timestamp()
+    is_crashed = run.state.type == StateType.CRASHED
+    if record is None or written is None or (written < since and not is_crashed):
+        return None
+    return _state_of(record, is_crashed)
+
+
+def _state_of(record: Mapping[str, Any], is_crashed: bool) -> State[Any] | None:
+    state = state_of(record)
+    if state == "done":
+        return Completed(message="it ended well; the server was not there to hear of it")
+    if is_crashed:
+        return None
+    if state == "failed":
+        problem = next((e["problem"] for e in record["stages"] if e.get("problem")), "it failed")
+        return Failed(message=str(problem))
+    if state in ("stopped", "killed"):
+        how = "was stopped" if state == "stopped" else "is gone"
+        return Crashed(
+            message=f"its process {record['process']['pid']} {how}; a retry goes on from the last "
+            "finished unit"
+        )
+    return None
+
+
+def store_of(run: FlowRun) -> Store | None:
+    """The store that a run was started with, or None."""
+    config = run.parameters.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("store"), str):
+        return None
+    try:
+        return open_store(config["store"])
+    except RobertaError:
+        return None

@@ -1,0 +1,97 @@
+"""Who is told of what: one automation for each notification of a config and each kind of news.
+
+Addresses and passwords stay in the server's blocks; a config only names the block.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.events.actions import ActionTypes, CallWebhook, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+
+from flows.news import event_name, resource_of
+from flows.serving.pool import set_up_automation
+from tasks.config import Config
+from tasks.config.operations import News, NotificationConfig
+from tasks.errors import UserError
+
+_RUN = "{{ flow_run.name }} ({{ flow_run.state.name }}): {{ flow_run.state.message }}"
+_TOLD = "{{ event.payload['message'] }}"
+
+
+def set_up_notifications(
+    client: SyncPrefectClient, config: Config, deployments: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Make the automations of a config be as it says; their names.
+
+    Raises:
+        UserError: the server has no such block.
+    """
+    wanted = list(_wanted(client, config, [str(each["id"]) for each in deployments]))
+    for automation in wanted:
+        set_up_automation(client, automation)
+    names = {automation.name for automation in wanted}
+    for entry in client.request("POST", "/automations/filter", json={"limit": 200}).json():
+        if entry["name"].startswith(_prefix(config.name)) and entry["name"] not in names:
+            client.request("DELETE", f"/automations/{entry['id']}")
+    return sorted(names)
+
+
+def _prefix(name: str) -> str:
+    return f"roberta {name}: "
+
+
+def _wanted(
+    client: SyncPrefectClient, config: Config, deployments: Sequence[str]
+) -> Iterator[AutomationCore]:
+    for each in config.operations.notify:
+        block = _block(client, each.block)
+        for news in each.on:
+            yield AutomationCore(
+                name=f"{_prefix(config.name)}{news.replace('_', ' ')} to {each.block}",
+                description="Made by `roberta deploy` from operations.notify.",
+                trigger=_trigger(news, config.name, deployments),
+                actions=[_action(news, config.name, each, block)],
+            )
+
+
+def _block(client: SyncPrefectClient, name: str) -> UUID:
+    kind, _, block = name.partition("/")
+    try:
+        return client.read_block_document_by_name(block, kind, include_secrets=False).id
+    except ObjectNotFound:
+        raise UserError(
+            f"operations.notify: the server has no block {name}. Make it under Blocks in its UI; "
+            "what it needs to know of addresses and passwords stays there."
+        ) from None
+
+
+def _trigger(news: News, name: str, deployments: Sequence[str]) -> EventTrigger:
+    if news == "failure":
+        return EventTrigger(
+            posture=Posture.Reactive,
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.id": [f"prefect.deployment.{each}" for each in deployments]
+            },
+            threshold=1,
+        )
+    return EventTrigger(
+        posture=Posture.Reactive,
+        expect={event_name(news)},
+        match={"prefect.resource.id": resource_of(name)},
+        threshold=1,
+    )
+
+
+def _action(news: News, name: str, each: NotificationConfig, block: UUID) -> ActionTypes:
+    subject = f"{name}: {news.replace('_', ' ')}"
+    text = _RUN if news == "failure" else _TOLD
+    if each.block.startswith("webhook/"):
+        payload = {"pipeline": name, "news": news, "message": text}
+        return CallWebhook(block_document_id=block, payload=payload)
+    return SendNotification(block_document_id=block, subject=subject, body=text)

@@ -1,0 +1,183 @@
+"""What an operator does with runs: list them, try them again, end them.
+
+A run that the server started is the server's: it is put back into its queue, or cancelled there.
+One that a person started in a terminal lives in the store alone, and its process is ours.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import AwaitingRetry, Cancelling
+
+from flows.serving.mending import store_of
+from tasks.engine.lease import is_gone, machine
+from tasks.engine.store import Store
+from tasks.errors import UserError
+from tasks.inspection.runs import read_run, read_runs, state_of
+
+_FAILED = ("failed", "stopped", "killed")
+_ENDED = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
+_LIMIT = 50
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run as an operator sees it.
+
+    Attributes:
+        run: Its id.
+        name: Of its deployment, such as `refresh/letters`; else of the pipeline.
+        state: As the server has it, or the store where the server knows nothing of it.
+        started: ISO 8601 in UTC, or None.
+        seconds: How long it took or has taken.
+        message: Why it is in its state, or what runs just now.
+        flow_run: The server's, or None.
+        record: The store's, or None.
+    """
+
+    run: str
+    name: str
+    state: str
+    started: str | None
+    seconds: float | None
+    message: str
+    flow_run: FlowRun | None = None
+    record: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `roberta runs --json` tells."""
+        told = ("run", "name", "state", "started", "seconds", "message")
+        place = "store" if self.flow_run is None else "server"
+        return {**{name: getattr(self, name) for name in told}, "known_to": place}
+
+
+def known_runs(client: SyncPrefectClient | None, store: Store | None) -> list[Known]:
+    """The runs of the server and those of the store that it does not know, newest first."""
+    found: dict[str, Known] = {}
+    if client is not None:
+        names = _deployment_names(client)
+        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_LIMIT)
+        found = {str(run.id): _of_server(run, names) for run in _without_far_future(runs)}
+    for record in read_runs(store) if store is not None else ():
+        if str(record["run"]) not in found:
+            found[str(record["run"])] = _of_store(record)
+    return sorted(found.values(), key=lambda run: run.started or "9999", reverse=True)
+
+
+def _deployment_names(client: SyncPrefectClient) -> dict[UUID, str]:
+    """`flow/name` of every deployment, by its id."""
+    flows = {flow.id: flow.name for flow in client.read_flows()}
+    return {
+        each.id: f"{flows.get(each.flow_id, '?')}/{each.name}" for each in client.read_deployments()
+    }
+
+
+def _without_far_future(runs: Sequence[FlowRun]) -> list[FlowRun]:
+    """Of what a schedule will start, only the next run of each deployment."""
+    kept: list[FlowRun] = []
+    planned: set[UUID | None] = set()
+    for run in reversed(runs):  # the nearest first
+        is_planned = run.auto_scheduled and run.state is not None and run.state.name == "Scheduled"
+        if not is_planned or run.deployment_id not in planned:
+            kept.append(run)
+        if is_planned:
+            planned.add(run.deployment_id)
+    return kept
+
+
+def _of_server(run: FlowRun, names: Mapping[UUID, str]) -> Known:
+    home = store_of(run)
+    record = None if home is None else read_run(home, str(run.id))
+    state = run.state.name or "" if run.state else ""
+    started = run.start_time or run.expected_start_time
+    took = run.estimated_run_time.total_seconds() if run.start_time else None
+    message = (run.state.message or "") if run.state else ""
+    if record is not None and run.state and run.state.type == StateType.RUNNING:
+        done = [entry["name"] for entry in record["stages"]]
+        message = f"done: {', '.join(done)}" if done else "begun"
+    text = None if started is None else started.isoformat(timespec="seconds")
+    name = names.get(run.deployment_id, run.name) if run.deployment_id else run.name
+    return Known(str(run.id), name, state, text, took, message, run, record)
+
+
+def _of_store(record: Mapping[str, Any]) -> Known:
+    problem = next((e["problem"] for e in record["stages"] if e.get("problem")), "")
+    return Known(
+        str(record["run"]),
+        str(record["name"]),
+        state_of(record),
+        str(record["started"]),
+        record.get("seconds"),
+        problem,
+        record=record,
+    )
+
+
+def choose(runs: Sequence[Known], wanted: str | None, states: Sequence[str], what: str) -> Known:
+    """The run that was named, by its id or the beginning of it; else the newest in these states.
+
+    Raises:
+        UserError: there is none, or several begin so.
+    """
+    if wanted is None:
+        fitting = [run for run in runs if run.state.lower() in states]
+        if not fitting:
+            raise UserError(f"there is no run to {what}. `roberta runs` lists those there are.")
+        return fitting[0]
+    fitting = [run for run in runs if run.run.startswith(wanted)]
+    if len(fitting) != 1:
+        found = "no run" if not fitting else f"{len(fitting)} runs"
+        raise UserError(
+            f"{wanted}: {found} with an id that begins so. `roberta runs` lists their ids."
+        )
+    return fitting[0]
+
+
+def retry_at_server(client: SyncPrefectClient, known: Known) -> bool:
+    """Put a run back into its queue, if it is of a deployment; whether it is.
+
+    Raises:
+        UserError: it has not ended, or ended well.
+    """
+    run = known.flow_run
+    if run is None or run.deployment_id is None:
+        return False
+    if run.state is None or run.state.type not in _ENDED:
+        raise UserError(f"{known.run} is {known.state}: only what has failed is tried again.")
+    client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+    return True
+
+
+def cancel(client: SyncPrefectClient | None, known: Known) -> str:
+    """End a run; how, in words.
+
+    Raises:
+        UserError: it is not running, or not on this machine and not the server's.
+    """
+    run = known.flow_run
+    if client is not None and run is not None and run.deployment_id is not None:
+        if run.state is None or run.state.is_final():
+            raise UserError(f"{known.run} is {known.state} already.")
+        client.set_flow_run_state(run.id, Cancelling(), force=True)
+        return "the worker ends it; a training writes a checkpoint first"
+    record = known.record
+    if record is None or state_of(record) != "running":
+        raise UserError(f"{known.run} is {known.state}: there is nothing to end.")
+    process = record["process"]
+    if process["machine"] != machine() or is_gone(process):
+        raise UserError(f"{known.run} runs on {process['machine'].split()[0]}; end it there.")
+    with suppress(ProcessLookupError):
+        os.kill(process["pid"], signal.SIGTERM)
+    return f"process {process['pid']} was told to end; a training writes a checkpoint first"
+
+
+RETRYABLE = ("failed", "crashed", "cancelled", *_FAILED)
+CANCELLABLE = ("running", "pending", "scheduled", "late", "awaitingretry")

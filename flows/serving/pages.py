@@ -1,0 +1,66 @@
+"""The server's app: Prefect's, and beside it the pages that are ours.
+
+    /roberta/reports/<run>   the HTML report of a run
+    /roberta/metrics         figures for Prometheus
+
+Ours ask for the same password as the API does, where there is one.
+"""
+
+import base64
+import hmac
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from flows.serving.metrics import metrics_text
+from flows.serving.stores import find_report
+
+# A report has its own styles and scripts in it, and needs nothing and nobody else.
+_SANDBOX = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; font-src data:"
+)
+
+
+def create_app() -> FastAPI:
+    """Prefect's app with our pages before its UI, which answers everything else."""
+    from prefect.server.api.server import create_app as prefect_app
+
+    app = prefect_app()
+    ours = [Route("/roberta/reports/{run}", _report), Route("/roberta/metrics", _metrics)]
+    app.router.routes[:0] = ours
+    return app
+
+
+def _report(request: Request) -> Response:
+    if (refused := _refused(request)) is not None:
+        return refused
+    page = find_report(str(request.path_params["run"]))
+    if page is None:
+        return PlainTextResponse("There is no report of this run in a store served here.", 404)
+    headers = {"Content-Security-Policy": _SANDBOX, "X-Content-Type-Options": "nosniff"}
+    return HTMLResponse(page, headers=headers)
+
+
+def _metrics(request: Request) -> Response:
+    return _refused(request) or PlainTextResponse(metrics_text())
+
+
+def _refused(request: Request) -> Response | None:
+    """401 without the server's password, where it has one."""
+    from prefect.settings import PREFECT_SERVER_API_AUTH_STRING
+
+    wanted: Any = PREFECT_SERVER_API_AUTH_STRING.value()
+    if wanted is None:
+        return None
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    try:
+        said = base64.b64decode(given).decode() if scheme.lower() == "basic" else ""
+    except ValueError:
+        said = ""
+    if hmac.compare_digest(said.encode(), str(wanted).encode()):
+        return None
+    return PlainTextResponse("A password is needed.", 401, {"WWW-Authenticate": "Basic"})

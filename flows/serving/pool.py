@@ -1,0 +1,104 @@
+"""What every installation has: the work pool, and the automation that ends what has died.
+
+Setting up again changes nothing; what an earlier version set up is brought up to date.
+"""
+
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from prefect.states import StateType
+
+from flows.serving.children import python_command
+
+POOL = "roberta"
+ZOMBIES = "roberta: runs without a heartbeat have crashed"
+HEARTBEAT_SECONDS = 30
+SILENCE_SECONDS = 90
+
+
+def job_template() -> dict[str, Any]:
+    """How a run's process is started.
+
+    There are no variables in it: whoever starts a run from a form says what is computed, and
+    neither with which command nor in which environment.
+    """
+    return {
+        "job_configuration": {
+            "command": python_command(),
+            "env": {
+                "PYTHONSAFEPATH": "1",
+                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+            },
+            "labels": {},
+            "name": None,
+            "stream_output": True,
+            "working_dir": None,
+        },
+        "variables": {"type": "object", "properties": {}},
+    }
+
+
+def set_up_pool(client: SyncPrefectClient, limit: int) -> None:
+    """The work pool, with at most so many runs at once."""
+    template = job_template()
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(
+            WorkPoolCreate(
+                name=POOL,
+                type="process",
+                description="Runs of roberta-pipeline on this machine.",
+                base_job_template=template,
+                concurrency_limit=limit,
+            )
+        )
+    else:
+        update = WorkPoolUpdate(base_job_template=template, concurrency_limit=limit)
+        client.update_work_pool(POOL, update)
+
+
+def crash_zombies() -> AutomationCore:
+    """A run that has sent a heartbeat and then nothing for a while has crashed."""
+    ends = ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry")
+    return AutomationCore(
+        name=ZOMBIES,
+        description="Nobody is left to say how these ended. `roberta retry` goes on with them.",
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ends)},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=SILENCE_SECONDS,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                name="Crashed",
+                message=f"no sign of life for {SILENCE_SECONDS} s; a retry goes on from the last "
+                "finished unit",
+            )
+        ],
+    )
+
+
+def set_up_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    """Make one automation of this name be as wanted."""
+    content = wanted.model_dump(mode="json")
+    same = [
+        entry
+        for entry in client.request("POST", "/automations/filter", json={"limit": 200}).json()
+        if entry["name"] == wanted.name
+    ]
+    for entry in same[1:]:
+        client.request("DELETE", f"/automations/{entry['id']}")
+    if same:
+        client.request("PUT", f"/automations/{same[0]['id']}", json=content)
+    else:
+        client.request("POST", "/automations/", json=content)

@@ -1,0 +1,56 @@
+"""The stores whose runs a server shows: those of its deployments, as `roberta serve` finds them.
+
+The server's process does not ask its own API: the list lies in a file beside the address.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tasks.engine.files import write_whole
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
+from tasks.inspection.runs import read_run
+from tasks.stages import stage_folder
+
+STORES = "ROBERTA_STORES"
+"""The environment variable with stores to show beside those of deployments, one a line."""
+
+_FILE = "roberta-stores.json"
+_REPORT = "report.html"
+
+
+def _file() -> Path:
+    from prefect.settings import get_current_settings
+
+    return Path(get_current_settings().home) / _FILE
+
+
+def show_stores(urls: Iterable[str]) -> None:
+    """Say which stores are shown from now on."""
+    content = json.dumps(sorted(set(urls))).encode()
+    if not _file().exists() or _file().read_bytes() != content:
+        write_whole(_file(), content, flush=False)
+
+
+def shown_stores() -> list[Store]:
+    """The stores that are shown."""
+    urls = [line for line in os.environ.get(STORES, "").split("\n") if line]
+    with suppress(OSError, ValueError):
+        urls += json.loads(_file().read_text(encoding="utf-8"))
+    return [open_store(url) for url in dict.fromkeys(urls)]
+
+
+def find_report(run: str) -> str | None:
+    """The report that a run made, or None; what its record says of other places is not read."""
+    if not run.replace("-", "").isalnum():
+        return None
+    for store in shown_stores():
+        record = read_run(store, run) or {}
+        for entry in record.get("stages", []):
+            if entry.get("name") == "publish" and str(entry.get("key", "")).isalnum():
+                page = store.read(f"{stage_folder('publish')}/{entry['key']}/{_REPORT}")
+                return None if page is None else page.decode(errors="replace")
+    return None

@@ -1,0 +1,123 @@
+"""Lineage: from a published model back to the files it was made from, and the other way.
+
+sources' files ──▶ download ──▶ clean ──▶ ... ──▶ publish        a model's
+a file ──▶ every published model that has read it                a file's
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.identity import file_digest
+from tasks.engine.records import MANIFEST, Artifact, read_manifest
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
+from tasks.errors import StageError, UserError
+from tasks.inspection.runs import artifacts_of, read_runs
+from tasks.publishing.latest import published_folder, published_folders
+from tasks.stages import stage_folder
+
+PUBLISH = "publish"
+
+
+def made_from(store: Store, published: Artifact) -> dict[str, Artifact]:
+    """The artifacts that a published one was made from, by stage.
+
+    Raises:
+        StageError: one of them is no longer in the store.
+    """
+    found = {}
+    for stage, entry in published.manifest["inputs"].items():
+        artifact = read_manifest(store, f"{stage_folder(stage)}/{entry['key']}")
+        if artifact is None:
+            raise StageError(
+                f"{store.url(published.folder)} was made from {stage} {entry['key']}, which is "
+                "no longer whole in the store. Run the pipeline once more to make it again."
+            )
+        found[stage] = artifact
+    return found
+
+
+def find_model(model: str, store: Store | None) -> Artifact:
+    """The published artifact that a model folder, a link to one or a pipeline's name stands for.
+
+    Raises:
+        UserError: it is none of a store's.
+    """
+    if store is not None and (folder := published_folder(store, model)) is not None:
+        found = read_manifest(store, folder)
+        if found is not None:
+            return found
+    path = Path(model).resolve()
+    for place in (path, path.parent):
+        if (place / MANIFEST).is_file() and place.parent.name == stage_folder(PUBLISH):
+            home = open_store(str(place.parent.parent))
+            found = read_manifest(home, f"{place.parent.name}/{place.name}")
+            if found is not None:
+                return found
+    raise UserError(
+        f"{model}: this is neither a published model of a store nor the name of a pipeline that "
+        "has published one. `roberta status` lists what there is."
+    )
+
+
+def lineage_of(published: Artifact) -> dict[str, Any]:
+    """Plain JSON: the model, each stage it came through, every file that went in, and its runs.
+
+    `{"model", "published", "stages": [{"name", "key", "ended"}], "sources": [{"name", "type",
+    "documents", "bytes"}], "files": [{"name", "sha256"}], "continued_from": digest of the
+    weights or None, "runs": [id]}`
+    """
+    store = published.store
+    made = made_from(store, published)
+    stages = [
+        {"name": name, "key": artifact.key, "ended": _ended(artifact)}
+        for name, artifact in {**made, PUBLISH: published}.items()
+    ]
+    weights = made["pretrain"].manifest["externals"].get("model.safetensors")
+    return {
+        "model": store.url(f"{published.folder}/model"),
+        "published": _ended(published),
+        "stages": stages,
+        "sources": [
+            {name: source[name] for name in ("name", "type", "documents", "bytes")}
+            for source in made["download"].summary["sources"]
+        ],
+        "files": list(_files(made["download"])),
+        "continued_from": weights,
+        "runs": [
+            str(run["run"])
+            for run in read_runs(store)
+            if any(entry.get("key") == published.key for entry in run["stages"])
+        ],
+    }
+
+
+def models_with(store: Store, file: Path) -> list[dict[str, Any]]:
+    """The published models that have read a file's bytes: `{"model", "published", "names"}`."""
+    digest = file_digest(file)
+    named: dict[str, list[str]] = {}
+    for name, folder in published_folders(store):
+        named.setdefault(folder, []).append(name)
+    found = []
+    for published in artifacts_of(store, PUBLISH):
+        key = published.manifest["inputs"]["download"]["key"]
+        download = read_manifest(store, f"{stage_folder('download')}/{key}")
+        if download is not None and digest in {file["sha256"] for file in _files(download)}:
+            found.append(
+                {
+                    "model": store.url(f"{published.folder}/model"),
+                    "published": _ended(published),
+                    "names": named.get(published.folder, []),
+                }
+            )
+    return found
+
+
+def _files(download: Artifact) -> Iterator[dict[str, Any]]:
+    for file in download.summary["files"]:
+        yield dict(file)
+
+
+def _ended(artifact: Artifact) -> str:
+    return str(artifact.manifest["provenance"].get("ended", ""))
