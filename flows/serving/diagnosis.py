@@ -1,6 +1,6 @@
 """`roberta doctor`: what an operator should know, and what needs a hand."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient

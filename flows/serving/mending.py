@@ -5,6 +5,7 @@ ever. The store knows better: its record says how the run ended, or its process 
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +19,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
+from tasks.engine.lease import is_gone, machine
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _DAYS = 7
 _MOST_RUNS = 200
+_SILENT_SECONDS = 60.0
 _OPEN = [StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
 
 
@@ -73,15 +76,26 @@ def true_state(run: FlowRun) -> State[Any] | None:
     is_crashed = run.state.type == StateType.CRASHED
     if record is None or written is None or (written < since and not is_crashed):
         return None
-    return _state_of(record, is_crashed)
+    if not _has_ended(record, written):
+        return None  # it may still say so itself
+    return _state_of(record, run.state.type)
 
 
-def _state_of(record: Mapping[str, Any], is_crashed: bool) -> State[Any] | None:
+def _has_ended(record: Mapping[str, Any], written: float) -> bool:
+    """Whether a run's process is gone; of another machine's we know only that it is silent."""
+    if record["process"]["machine"] == machine():
+        return is_gone(record["process"])
+    return record["state"] != "running" and time.time() - written > _SILENT_SECONDS
+
+
+def _state_of(record: Mapping[str, Any], at_server: StateType) -> State[Any] | None:
     state = state_of(record)
     if state == "done":
         return Completed(message="it ended well; the server was not there to hear of it")
-    if is_crashed:
+    if at_server == StateType.CRASHED:
         return None
+    if at_server == StateType.CANCELLING:
+        return Cancelled(message="it has ended; a retry goes on from the last finished unit")
     if state == "failed":
         problem = next((e["problem"] for e in record["stages"] if e.get("problem")), "it failed")
         return Failed(message=str(problem))

@@ -1,0 +1,144 @@
+"""`roberta serve`: what an operator starts, sees, ends and tries again, on a real server."""
+
+import json
+import time
+
+import psutil
+import pytest
+from command import Command, processes_with
+from served import Served
+from tiny_pipeline import merged
+
+LONG = {"steps": 100_000, "checkpoint_steps": 20}
+
+
+def trainers(mark: str) -> list[psutil.Process]:
+    """The training processes among those with a mark."""
+    return [p for p in processes_with(mark) if "roberta_model.training.process" in p.cmdline()]
+
+
+def config_with(serving: Served, **changes: object) -> dict[str, object]:
+    """The deployed config with some fields changed, as its form would send it."""
+    found: dict[str, object] = serving.deployment("pretrain/letters")["parameters"]["config"]
+    return merged(found, changes)
+
+
+def test_a_config_is_deployed_in_five_ways_and_started_from_its_form(serving: Served) -> None:
+    """Every deployment is there, and the form's run goes through."""
+    names = {d["name"] for d in serving.ask("deployments/filter", {})}
+    assert names == {"letters"}
+    for flow in ("pretrain", "refresh", "evaluate", "verify", "prune"):
+        assert serving.deployment(f"{flow}/letters")["work_pool_name"] == "roberta"
+    run = serving.start("pretrain/letters", until="clean")
+    assert serving.wait(run)["state_type"] == "COMPLETED", serving.run(run)["state"]
+    both = {"download": "Completed", "clean": "Completed"}
+    serving.until(lambda: serving.stages(run) == both, 20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "until"),
+    [
+        ({"pack": {"row_tokens": "many"}}, None),
+        ({"pack": {"row_tokns": 64}}, None),
+        ({"pretrain": {"steps": 0}}, None),
+        ({"store": "/elsewhere"}, None),
+        ({"engine": {"kind": "dask", "address": "tcp://elsewhere:8786"}}, None),
+        ({}, "clena"),
+    ],
+)
+def test_a_bad_value_is_refused_before_there_is_a_run(
+    serving: Served, changes: dict[str, object], until: str | None
+) -> None:
+    """A wrong type, an unknown key, another store or engine: the form says no."""
+    before = len(serving.ask("flow_runs/filter", {}))
+    deployment = serving.deployment("pretrain/letters")
+    parameters = {"config": config_with(serving, **changes), "until": until}
+    status, answer = serving.request(
+        f"/api/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters}
+    )
+    assert status in (409, 422), answer
+    assert len(serving.ask("flow_runs/filter", {})) == before
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "texts/../../../etc/passwd", "/etc/host*"])
+def test_a_run_from_a_form_reads_nothing_outside_the_roots(serving: Served, path: str) -> None:
+    """What the server's user could read is not for whoever fills in a form."""
+    corpus = [{"type": "files", "paths": [path], "format": "text"}]
+    run = serving.start("pretrain/letters", config=config_with(serving, corpus=corpus))
+    ended = serving.wait(run)
+    assert ended["state_type"] == "FAILED"
+    assert "lies outside what this server may touch" in ended["state"]["message"]
+    assert serving.stages(run) == {}
+
+
+def test_what_failed_is_tried_again_from_where_it_failed(serving: Served) -> None:
+    """A damaged file ends the run with a paragraph; mended, the same run goes on."""
+    folder = serving.command.folder
+    pairs = folder / "pairs" / "one.jsonl"
+    pairs.parent.mkdir(exist_ok=True)
+    pairs.write_text("{broken\n")
+    config = config_with(serving, evaluate={"blimp": {"data": str(pairs.parent)}})
+    run = serving.start("pretrain/letters", config=config, from_stage="pack")
+    ended = serving.wait(run)
+    assert ended["state_type"] == "FAILED"
+    assert "evaluate.blimp.data: one, line 1" in ended["state"]["message"]
+    pairs.write_text(
+        json.dumps({"sentence_good": "Letter 1 is here.", "sentence_bad": "1 here Letter is."})
+        + "\n"
+    )
+    done = serving.command("retry", run[:13])
+    assert done.code == 0, done.err
+    serving.until(lambda: serving.run(run)["run_count"] == 2)
+    assert serving.wait(run)["state_type"] == "COMPLETED"
+    again = serving.until(lambda: serving.stages(run) if "publish" in serving.stages(run) else 0)
+    before = ("download", "clean", "tokenizer", "pack", "pretrain")
+    assert {again[name] for name in before} == {"Cached"}, "a retry makes again what it has made"
+    assert again["publish"] == "Completed"
+    listed = serving.command("runs", "--json").json["runs"]
+    assert next(entry for entry in listed if entry["run"] == run)["state"] == "Completed"
+
+
+def test_a_cancelled_training_ends_with_a_checkpoint_and_goes_on(serving: Served) -> None:
+    """Cancel ends the trainer in seconds; a retry goes on from its last step."""
+    config = config_with(serving, pretrain=LONG)
+    run = serving.start("pretrain/letters", config=config)
+    serving.until(lambda: trainers(serving.mark), 120)
+    time.sleep(3)
+    began = time.monotonic()
+    done = serving.command("cancel", run)
+    assert done.code == 0, done.err
+    assert serving.wait(run, seconds=60)["state_type"] == "CANCELLED"
+    assert serving.until(lambda: not trainers(serving.mark), 5) is not False
+    assert time.monotonic() - began < 30
+    store = serving.command.folder / "store"
+    found = list(store.glob("5-pretrain/*/checkpoint/*"))
+    assert found, "no checkpoint was written"
+
+
+@pytest.mark.parametrize("victim", ["flow", "trainer"])
+def test_a_run_whose_process_is_killed_is_true_at_once_and_goes_on(
+    serving: Served, victim: str
+) -> None:
+    """`kill -9` of the flow's process or of its trainer: no orphan trains on, a retry goes on."""
+    config = config_with(serving, pretrain=LONG, name="letters")
+    run = serving.start("pretrain/letters", config=config)
+    (trainer,) = serving.until(lambda: trainers(serving.mark), 120)
+    time.sleep(2)
+    (trainer if victim == "trainer" else trainer.parent()).kill()
+    ended = serving.wait(run, seconds=120)
+    assert ended["state_type"] in ("CRASHED", "FAILED"), ended["state"]
+    serving.until(lambda: not trainers(serving.mark), 40)
+
+
+def test_a_second_serve_of_the_same_user_says_where_the_first_is(serving: Served) -> None:
+    """Two servers on one database would be in each other's way."""
+    done = serving.command("serve", "--port", "0")
+    assert done.code == 2
+    assert serving.origin in done.err
+
+
+def test_others_are_let_in_only_with_a_password(working: Command) -> None:
+    """Listening on all interfaces without one is refused."""
+    done = working("serve", "--host", "0.0.0.0")
+    assert done.code == 2
+    assert "PREFECT_SERVER_API_AUTH_STRING" in done.err
