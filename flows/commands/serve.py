@@ -196,13 +196,14 @@ def deploy(
 
 def _deploy(client: Any, config: Config, roots: list[str] | None) -> list[dict[str, Any]]:
     from flows.serving.deployments import deploy as register
-    from flows.serving.notifications import set_up_notifications
+    from flows.serving.notifications import find_blocks, set_up_notifications
     from tasks.config.places import absolute, check_places
 
     folder = Path.cwd()
     check_places(absolute(config, folder), roots)
+    blocks = find_blocks(client, config)
     made = register(client, config, folder)
-    set_up_notifications(client, config, made)
+    set_up_notifications(client, config, blocks, made)
     return made
 
 

@@ -3,6 +3,7 @@
 Addresses and passwords stay in the server's blocks; a config only names the block.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -18,19 +19,29 @@ from tasks.config import Config
 from tasks.config.operations import News, NotificationConfig
 from tasks.errors import UserError
 
-_RUN = "{{ flow_run.name }} ({{ flow_run.state.name }}): {{ flow_run.state.message }}"
-_TOLD = "{{ event.payload['message'] }}"
+_RUN = "flow_run.name ~ ' (' ~ flow_run.state.name ~ '): ' ~ flow_run.state.message"
+_TOLD = "event.payload['message']"
+
+Blocks = Mapping[str, UUID]
 
 
-def set_up_notifications(
-    client: SyncPrefectClient, config: Config, deployments: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """Make the automations of a config be as it says; their names.
+def find_blocks(client: SyncPrefectClient, config: Config) -> dict[str, UUID]:
+    """The ids of the blocks that a config names.
 
     Raises:
         UserError: the server has no such block.
     """
-    wanted = list(_wanted(client, config, [str(each["id"]) for each in deployments]))
+    return {each.block: _block(client, each.block) for each in config.operations.notify}
+
+
+def set_up_notifications(
+    client: SyncPrefectClient,
+    config: Config,
+    blocks: Blocks,
+    deployments: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Make the automations of a config be as it says; their names."""
+    wanted = list(_wanted(config, blocks, [str(each["id"]) for each in deployments]))
     for automation in wanted:
         set_up_automation(client, automation)
     names = {automation.name for automation in wanted}
@@ -44,17 +55,14 @@ def _prefix(name: str) -> str:
     return f"roberta {name}: "
 
 
-def _wanted(
-    client: SyncPrefectClient, config: Config, deployments: Sequence[str]
-) -> Iterator[AutomationCore]:
+def _wanted(config: Config, blocks: Blocks, deployments: Sequence[str]) -> Iterator[AutomationCore]:
     for each in config.operations.notify:
-        block = _block(client, each.block)
         for news in each.on:
             yield AutomationCore(
                 name=f"{_prefix(config.name)}{news.replace('_', ' ')} to {each.block}",
                 description="Made by `roberta deploy` from operations.notify.",
                 trigger=_trigger(news, config.name, deployments),
-                actions=[_action(news, config.name, each, block)],
+                actions=[_action(news, config.name, each, blocks[each.block])],
             )
 
 
@@ -89,9 +97,10 @@ def _trigger(news: News, name: str, deployments: Sequence[str]) -> EventTrigger:
 
 
 def _action(news: News, name: str, each: NotificationConfig, block: UUID) -> ActionTypes:
-    subject = f"{name}: {news.replace('_', ' ')}"
     text = _RUN if news == "failure" else _TOLD
     if each.block.startswith("webhook/"):
-        payload = {"pipeline": name, "news": news, "message": text}
+        facts = json.dumps({"pipeline": name, "news": news})
+        payload = f'{facts[:-1]}, "message": {{{{ ({text}) | tojson }}}}}}'
         return CallWebhook(block_document_id=block, payload=payload)
-    return SendNotification(block_document_id=block, subject=subject, body=text)
+    subject = f"{name}: {news.replace('_', ' ')}"
+    return SendNotification(block_document_id=block, subject=subject, body=f"{{{{ {text} }}}}")

@@ -56,7 +56,12 @@ class Served:
                     "Prefect-Csrf-Client": client,
                 }
         wanted = urllib.request.Request(f"{self.origin}{path}", data, headers, method=method)
-        return _answer(wanted)
+        for _ in range(20):  # SQLite is busy; a browser's user would press the button again
+            status, answer = _answer(wanted)
+            if status != 503:
+                break
+            time.sleep(0.5)
+        return status, answer
 
     def _get(self, path: str) -> tuple[int, str]:
         return _answer(urllib.request.Request(f"{self.origin}{path}", headers=dict(self.headers)))

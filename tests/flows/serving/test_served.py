@@ -142,3 +142,20 @@ def test_others_are_let_in_only_with_a_password(working: Command) -> None:
     done = working("serve", "--host", "0.0.0.0")
     assert done.code == 2
     assert "PREFECT_SERVER_API_AUTH_STRING" in done.err
+
+
+def test_deploying_again_changes_nothing(serving: Served) -> None:
+    """The same deployments and automations, by their ids; and no second schedule."""
+
+    def all_there_is() -> list[str]:
+        automations = serving.ask("automations/filter", {})
+        deployments = serving.ask("deployments/filter", {})
+        schedules = [each for d in deployments for each in d["schedules"]]
+        return sorted(str(each["id"]) for each in (*automations, *deployments)) + [
+            str(len(schedules))
+        ]
+
+    before = all_there_is()
+    done = serving.command("deploy", "letters.yaml", "--json")
+    assert done.code == 0, done.err
+    assert all_there_is() == before
