@@ -2,6 +2,7 @@
 #
 #   make run      set up, then run the main job on the embedded default (preset quickstart)
 #   make test     set up, then run the tests
+#   make serve    the UI, schedules and a worker, until Ctrl-C
 #   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130;
 #                 EXTRAS=dask,s3 adds a Dask cluster's client and workers, stores on S3;
 #                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
@@ -25,10 +26,13 @@ comma := ,
 EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test test-slow setup lint bench lock docs pins clean
+.PHONY: run serve test test-slow setup lint bench lock docs pins clean
 
 run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
+
+serve: $(READY) $(EXTRAS_READY)
+	@$(BIN)/roberta serve quickstart
 
 test: $(READY) $(EXTRAS_READY)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadscope

@@ -42,6 +42,9 @@ _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
     help="A folder or URL that runs may read and have stores in; default: this folder.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Runs at once.")
+@click.option(
+    "--no-worker", is_flag=True, help="Workers run elsewhere, as docs/operations.md says."
+)
 def serve(
     configs: tuple[str, ...],
     host: str,
@@ -50,6 +53,7 @@ def serve(
     database: str | None,
     roots: tuple[str, ...],
     jobs: int,
+    no_worker: bool,
 ) -> None:
     """Serve the UI, schedules and a worker, until Ctrl-C; deploy CONFIGs (default: quickstart).
 
@@ -72,7 +76,7 @@ def serve(
     check_home()
     allowed = [_absolute(root) for root in roots] or [str(Path.cwd())]
     with ExitStack() as stack:
-        _serve(stack, place, password, database, allowed, jobs, opened)
+        _serve(stack, place, password, database, allowed, jobs, opened, not no_worker)
 
 
 def _serve(
@@ -83,6 +87,7 @@ def _serve(
     roots: list[str],
     jobs: int,
     configs: list[Config],
+    with_worker: bool,
 ) -> None:
     """Start all, say what there is, and keep it up until we are told to end."""
     from flows.serving import children
@@ -100,15 +105,16 @@ def _serve(
 
     client = stack.enter_context(get_client(sync_client=True))
     _set_up(client, jobs, configs, roots)
-    up["worker"] = children.start_worker(POOL, roots)
-    stack.callback(lambda: children.stop(up["worker"], children.WORKER_SECONDS))
+    if with_worker:
+        up["worker"] = children.start_worker(POOL, roots)
+        stack.callback(lambda: children.stop(up["worker"], children.WORKER_SECONDS))
     _say_what_there_is(client, place, roots)
     ending: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: ending.append(received))
     mended = 0.0
     while not ending:
-        if up["worker"].process.poll() is not None:
+        if with_worker and up["worker"].process.poll() is not None:
             click.echo(f"the worker ended: {up['worker'].last_words()} Starting another.", err=True)
             up["worker"] = children.start_worker(POOL, roots)
         if up["server"].process.poll() is not None:
