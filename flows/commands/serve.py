@@ -21,8 +21,12 @@ _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
 @click.command()
 @click.argument("configs", metavar="[CONFIG]...", nargs=-1)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=int, default=4200, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Where to listen."
+)
+@click.option(
+    "--port", type=int, default=4200, metavar="N", show_default=True, help="0 takes a free one."
+)
 @click.option(
     "--auth",
     is_flag=True,
@@ -41,7 +45,14 @@ _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
     metavar="PATH",
     help="A folder or URL that runs may read and have stores in; default: this folder.",
 )
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Runs at once.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=2,
+    metavar="N",
+    show_default=True,
+    help="Runs at once.",
+)
 @click.option(
     "--no-worker", is_flag=True, help="Workers run elsewhere, as docs/operations.md says."
 )
