@@ -19,6 +19,25 @@ log = logging.getLogger(__name__)
 FORMAT = 4
 
 
+def check_format(record: Mapping[str, Any], known: int, what: str) -> None:
+    """Refuse what a later version of this program wrote; earlier forms are the reader's matter.
+
+    Args:
+        record: With its number in `format`; records of before they had one are the first.
+        known: The highest format that this version reads.
+        what: Names the record to people, such as `record`.
+
+    Raises:
+        StageError: the number is higher.
+    """
+    found = record.get("format", 1)
+    if isinstance(found, int) and found > known:
+        raise StageError(
+            f"the store was written by a later version of this program ({what} format {found}; "
+            f"this version knows {known}). Use that version, or another --store."
+        )
+
+
 def seal(content: Mapping[str, Any], *, dense: bool = False) -> bytes:
     """Readable JSON of a record with its format and the digest of its content added.
 
@@ -48,13 +67,9 @@ def unseal(content: bytes | None) -> dict[str, Any] | None:
         return None
     if not intact:
         return None
+    check_format(record, FORMAT, "record")
     found = record.pop("format", 1)
     if found == FORMAT:
         return dict(record)
-    if isinstance(found, int) and found > FORMAT:
-        raise StageError(
-            f"the store was written by a later version of this program (record format {found}; "
-            f"this version knows {FORMAT}). Use that version, or another --store."
-        )
     log.warning("records of an earlier version (format %s) are not read; made again", found)
     return None

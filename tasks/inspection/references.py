@@ -6,14 +6,13 @@ latest.json, and what that was made from    │
 a config in hand                            ┘
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.runs import read_runs, state_of
-from tasks.publishing.latest import LATEST
+from tasks.publishing.latest import read_latest
 from tasks.stages import STAGE_NAMES, stage_folder
 
 Place = tuple[str, str]
@@ -66,14 +65,12 @@ def kept_runs(runs: Sequence[Run], num_runs: int) -> Iterator[tuple[Run, str]]:
 
 def _latest(store: Store) -> Iterator[Place]:
     """The artifact that `latest` points to, and those that it was made from."""
-    try:
-        pointer = json.loads(store.read(f"{LATEST}.json") or b"{}")
-    except ValueError:
+    folder = read_latest(store)
+    if folder is None:
         return
-    folder = str(pointer.get("folder", ""))
     for stage in STAGE_NAMES:
         if folder.startswith(f"{stage_folder(stage)}/"):
             yield stage, folder.rsplit("/", 1)[-1]
-    artifact = read_manifest(store, folder) if folder else None
+    artifact = read_manifest(store, folder)
     for stage, made_from in artifact.manifest["inputs"].items() if artifact else ():
         yield stage, made_from["key"]
