@@ -65,7 +65,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 bench: $(READY) $(EXTRAS_READY)
-	@for bench in engine refresh training starts masking packing reading cleaning; do \
+	@for bench in engine dask refresh training starts masking packing reading cleaning; do \
 	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
 
 lock: $(READY)

@@ -9,20 +9,26 @@ import hashlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tasks.engine.computing import Place
+from tasks.engine.computing import Waiting
 from tasks.engine.digests import cache_folder
 from tasks.engine.identity import digest_of
 from tasks.engine.lease import Lease
-from tasks.engine.records import UnitRecord, seal
+from tasks.engine.store import Store
 from tasks.errors import RobertaError, StageError
+
+T = TypeVar("T")
 
 WORK = ".work"
 LASTING = ".lasting"
+_AT_A_TIME = 8
+# The lease is looked at again after so many moves: on a disk they take a millisecond or two.
+_PUT_PER_CHECK = 32
 
 
 class Attempt:
@@ -66,9 +72,9 @@ class Attempt:
         folder.mkdir()
         return folder
 
-    def place_for(self, key: str) -> Place:
-        """Where a unit's files wait for their record."""
-        return Place(self.store.url(""), f"{self.place}/{key}-{uuid.uuid4().hex[:8]}")
+    def new_folder(self) -> str:
+        """A folder in the store for this attempt only, where files wait for their record."""
+        return f"{self.place}/{uuid.uuid4().hex[:8]}"
 
     def lasting_scratch(self) -> Path:
         """A local folder that a killed run leaves behind for the next attempt."""
@@ -86,43 +92,44 @@ class Attempt:
         store = hashlib.sha256(self.store.url("").encode()).hexdigest()[:16]
         return cache_folder() / "scratch" / store / self.folder
 
-    def put(self, source: str, name: str, entry: Mapping[str, Any]) -> None:
-        """Move a finished file of this store to its place in the artifact.
+    def put_all(self, files: Sequence[Waiting]) -> None:
+        """Move finished files of this store to their places in the artifact, there to stay.
 
         A file that is there already with the same bytes stays: it may be in use. Only over
         other bytes, which no record can name, is it moved by force, with another look at the
-        lease right before.
+        lease right before. Each folder is flushed once, when all are moved.
 
         Raises:
             LeaseLostError: another run has the artifact.
-            StageError: the worker put the file somewhere else.
+            StageError: the worker put a file somewhere else.
         """
-        self.check()
-        path = f"{self.folder}/{name}"
+        for start in range(0, len(files), _PUT_PER_CHECK):
+            self.check()
+            for_each(self.store, self._put, files[start : start + _PUT_PER_CHECK])
+        self.store.flush_names([f"{self.folder}/{file.name}" for file in files])
+
+    def _put(self, file: Waiting) -> None:
+        path = f"{self.folder}/{file.name}"
         try:
-            if self.store.move_new(source, path):
+            if self.store.move_new(file.source, path):
                 return
-            if self.store.is_sound(path, entry["sha256"], entry["bytes"], anew=True):
-                self.store.remove(source)
+            if self.store.is_sound(path, file.entry["sha256"], file.entry["bytes"], anew=True):
+                self.store.remove(file.source)
                 return
             self.check()
-            self.store.move(source, path)
+            self.store.move(file.source, path)
         except FileNotFoundError as problem:
             self.check()  # a successor clears this attempt's folder away
             raise StageError(
-                f"{self.store.url(source)}: a worker made this file, but here it is not there. "
-                "Workers on other machines need the same store: an object store, or a folder "
-                "that all of them have mounted under the same path."
+                f"{self.store.url(file.source)}: a worker made this file, but here it is not "
+                "there. Workers on other machines need the same store: an object store, or a "
+                "folder that all of them have mounted under the same path."
             ) from problem
 
-    def write(self, name: str, content: Mapping[str, Any]) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Write a sealed record."""
         self.check()
-        self.store.write(f"{self.folder}/{name}", seal(content))
-
-    def record(self, unit: UnitRecord) -> None:
-        """Write down that a unit is done: from now on it counts."""
-        self.write(unit.path, unit.to_json())
+        self.store.write(f"{self.folder}/{name}", content)
 
     def remove(self, name: str) -> None:
         """Remove a file or folder of the artifact."""
@@ -133,3 +140,18 @@ class Attempt:
 def fingerprint(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The digest of a unit's files, to tell two results apart at a glance."""
     return digest_of({suffix: entry["sha256"] for suffix, entry in entries.items()})[:16]
+
+
+def for_each(
+    store: Store, action: Callable[[T], None], items: Sequence[T], *, flushes: bool = False
+) -> None:
+    """Do something in the store for each, several at a time where one waits for the store.
+
+    That is a server, or a disk to which each is flushed: it flushes once for all that wait.
+    """
+    if len(items) < 2 or (store.is_local and not flushes):
+        for item in items:
+            action(item)
+        return
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        list(threads.map(action, items))

@@ -4,12 +4,17 @@
     remote store  computed in a folder of the worker's machine, then put into the attempt's folder
 
 Either way its files then wait in the store, and the driver moves them and writes the record.
+A folder costs a disk more than a tiny file, so a worker computes one unit after the other in one
+that is its own, and which is empty whenever a unit begins.
 """
 
+import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.engine.files import flush_file
-from tasks.engine.identity import canonical, file_digest, library_versions
+from tasks.engine.identity import canonical, library_versions
 from tasks.engine.outside import check_unchanged
 from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_files import describe_files
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError
 
@@ -31,10 +37,22 @@ _FLUSHERS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Where a unit's files wait for their record: a folder of one attempt in a store."""
+    """Where units' files wait for their records: the folder of one attempt in a store."""
 
     store: str
     folder: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A finished file in the store, `source`, that is to become `name` in the artifact.
+
+    `entry` has its `bytes`, `sha256` and `rows`.
+    """
+
+    source: str
+    name: str
+    entry: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,17 +71,28 @@ class Work:
 
 @dataclass(frozen=True)
 class ComputedUnit:
-    """A unit whose files lie in the store, in `folder`, and that is not committed yet."""
+    """A unit whose files lie in the store, and that is not committed yet.
 
-    folder: str
+    `sources` says where, by suffix, relative to the store; `unflushed` are those, on this
+    machine, that a power cut may still take.
+    """
+
     report: UnitReport
     files: Mapping[str, Mapping[str, Any]]
+    sources: Mapping[str, str]
     provenance: Mapping[str, Any]
     unflushed: tuple[Path, ...] = ()
 
+    def waiting(self, label: str) -> list[Waiting]:
+        """Its files, to be moved to the places that its label gives them."""
+        return [
+            Waiting(self.sources[suffix], f"{label}{suffix}", entry)
+            for suffix, entry in self.files.items()
+        ]
+
 
 def compute_unit(unit: Work) -> ComputedUnit:
-    """Run one unit, and leave its files in the place that was given for it.
+    """Run one unit, and leave its files in the attempt's folder that was given for it.
 
     In a local store they are not flushed yet, see `flush_units`.
 
@@ -75,30 +104,23 @@ def compute_unit(unit: Work) -> ComputedUnit:
     started, start = now(), time.monotonic()
     _check_libraries(tuple(sorted(unit.libraries.items())))
     store = open_store(unit.place.store)
-    if store.is_local:
-        folder = Path(store.url(unit.place.folder))
-        shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
-        folder.mkdir(parents=True)
-    else:
-        folder = Path(tempfile.mkdtemp(prefix="roberta-"))
+    desk = _desk(store, unit.place)
     try:
         check_unchanged(unit.payload)
-        work = UnitWork(unit.label, folder)
+        work = UnitWork(unit.label, desk.work)
         try:
             report = unit.function(work, **unit.payload)
         finally:
             check_unchanged(unit.payload)  # a file that changed is the better reason to fail
         _check_summary(work, report.summary)
         files = describe_files(work, report.rows, flush=False)
-        if not store.is_local:
-            hand_over(store, work, files, unit.place.folder)
-    finally:
-        if not store.is_local:
-            shutil.rmtree(folder, ignore_errors=True)
+        sources = desk.hand_over(work, files)
+    except BaseException:
+        desk.clear()
+        raise
     provenance = unit_provenance(started, time.monotonic() - start)
-    paths = (folder / f"{unit.label}{suffix}" for suffix in files)
-    unflushed = tuple(paths) if store.is_local else ()
-    return ComputedUnit(unit.place.folder, report, files, provenance, unflushed)
+    local = tuple(Path(store.url(source)) for source in sources.values() if store.is_local)
+    return ComputedUnit(report, files, sources, provenance, local)
 
 
 def flush_units(units: Sequence[ComputedUnit]) -> list[ComputedUnit]:
@@ -117,11 +139,69 @@ def flush_units(units: Sequence[ComputedUnit]) -> list[ComputedUnit]:
 
 def hand_over(
     store: Store, work: UnitWork, files: Mapping[str, Mapping[str, Any]], folder: str
-) -> None:
-    """Move a unit's finished files from this machine into a folder of the store."""
-    for suffix in files:
-        name = f"{work.label}{suffix}"
-        store.put(work.folder / name, f"{folder}/{name}")
+) -> dict[str, str]:
+    """Move a unit's finished files from this machine into a new folder of the store.
+
+    Returns:
+        Where each lies, by suffix.
+    """
+    sources = {suffix: f"{folder}/{number}" for number, suffix in enumerate(files)}
+    for suffix, source in sources.items():
+        store.put(work.folder / f"{work.label}{suffix}", source)
+    return sources
+
+
+class _Desk:
+    """Where one thread of a worker computes for one attempt, one unit after the other.
+
+    Attributes:
+        work: The folder that units write in.
+    """
+
+    def __init__(self, store: Store, place: Place) -> None:
+        self.store, self.place = store, place
+        self.folder = f"{place.folder}/{uuid.uuid4().hex[:12]}"
+        self._count = 0
+        if store.is_local:
+            self.work = Path(store.url(f"{self.folder}.work"))
+            self.work.mkdir(parents=True)
+            self._done = Path(store.url(self.folder))
+            self._done.mkdir()
+        else:
+            self.work = Path(tempfile.mkdtemp(prefix="roberta-"))
+
+    def hand_over(self, work: UnitWork, files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Put a unit's files into the attempt's folder, so that the next one finds none."""
+        self._count += 1
+        if not self.store.is_local:
+            sources = hand_over(self.store, work, files, f"{self.folder}/{self._count}")
+            self.clear()
+            return sources
+        sources = {}
+        for number, suffix in enumerate(files):
+            name = f"{self._count}-{number}"
+            os.rename(f"{self.work}/{work.label}{suffix}", f"{self._done}/{name}")
+            sources[suffix] = f"{self.folder}/{name}"
+        if any(suffix == "" or "/" in suffix for suffix in files):
+            self.clear()  # of the folders of its name
+        return sources
+
+    def clear(self) -> None:
+        """Leave nothing of a unit; the next one gets a new folder."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        _desks.__dict__.clear()
+
+
+_desks = threading.local()
+
+
+def _desk(store: Store, place: Place) -> _Desk:
+    """This thread's desk: the one it had for its last unit, or a new one for another attempt."""
+    found = getattr(_desks, "desk", None)
+    if isinstance(found, _Desk) and found.place == place and found.work.is_dir():
+        return found
+    _desks.desk = made = _Desk(store, place)
+    return made
 
 
 @lru_cache(maxsize=64)
@@ -137,36 +217,6 @@ def _check_libraries(expected: tuple[tuple[str, str], ...]) -> None:
         )
 
 
-def describe_files(
-    work: UnitWork, rows: Mapping[str, int], *, flush: bool = True
-) -> dict[str, dict[str, Any]]:
-    """Size, digest and rows of every file a unit wrote, by suffix, each flushed unless not `flush`.
-
-    Raises:
-        StageError: a file is missing, stray, or has other rows than were reported.
-    """
-    files = {}
-    for path in sorted(path for path in work.folder.rglob("*") if path.is_file()):
-        name = path.relative_to(work.folder).as_posix()
-        suffix = name.removeprefix(work.label)
-        if not name.startswith(work.label) or not _is_declared(suffix, work.declared):
-            raise StageError(f"unit {work.label}: {name} was not made by work.path().")
-        if flush:
-            flush_file(path)
-        _check_rows(work, path, rows.get(suffix))
-        files[suffix] = {
-            "bytes": path.stat().st_size,
-            "sha256": file_digest(path),
-            "rows": rows.get(suffix),
-        }
-    missing = {suffix for suffix in work.declared if not _is_there(suffix, files)}
-    missing |= set(rows) - set(files)
-    if missing:
-        names = ", ".join(f"{work.label}{suffix}" for suffix in sorted(missing))
-        raise StageError(f"unit {work.label}: declared but not there: {names}.")
-    return files
-
-
 def _check_summary(work: UnitWork, summary: Mapping[str, Any]) -> None:
     """Refuse here, where the unit is known, what could not travel or be written down."""
     try:
@@ -175,42 +225,3 @@ def _check_summary(work: UnitWork, summary: Mapping[str, Any]) -> None:
         raise StageError(
             f"unit {work.label}: {problem}. This is a defect in the stage; nothing was recorded."
         ) from problem
-
-
-def _is_declared(suffix: str, declared: set[str]) -> bool:
-    """Whether a file, or a folder around it, was asked for."""
-    return any(suffix == name or suffix.startswith(f"{name}/") for name in declared)
-
-
-def _is_there(declared: str, files: Mapping[str, Any]) -> bool:
-    return any(_is_declared(suffix, {declared}) for suffix in files)
-
-
-def _check_rows(work: UnitWork, path: Path, reported: int | None) -> None:
-    """Count what was written: a report that says otherwise is a defect."""
-    if reported is None:
-        return
-    counted = count_rows(path)
-    if counted is not None and counted != reported:
-        raise StageError(
-            f"unit {work.label}: {path.name} holds {counted:,} rows, but {reported:,} were "
-            "reported. This is a defect in the stage; nothing was recorded."
-        )
-
-
-def count_rows(path: Path) -> int | None:
-    """The records in an Arrow file, a numpy array or a file of lines; None for other files."""
-    if path.suffix == ".arrow":
-        import pyarrow as pa
-
-        with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            return sum(int(reader.get_batch(i).num_rows) for i in range(reader.num_record_batches))
-    if path.suffix == ".npy":
-        import numpy as np
-
-        return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[0])
-    if path.suffix == ".jsonl":
-        with path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return None

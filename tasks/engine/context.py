@@ -3,30 +3,33 @@
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tasks.config import EngineConfig
 from tasks.engine.attempt import Attempt
 from tasks.engine.catalog import Catalog
-from tasks.engine.computing import ComputedUnit, Work, compute_unit, describe_files, hand_over
+from tasks.engine.computing import (
+    ComputedUnit,
+    Place,
+    Work,
+    compute_unit,
+    hand_over,
+)
 from tasks.engine.executors import Call
 from tasks.engine.files import disk_problem
 from tasks.engine.lease import LeaseLostError
 from tasks.engine.pools import WorkerDiedError
 from tasks.engine.progress import Progress
 from tasks.engine.provenance import now, unit_provenance
-from tasks.engine.records import Artifact, UnitRecord
+from tasks.engine.records import Artifact
 from tasks.engine.stage import Stage, UnitFunction
+from tasks.engine.unit_files import describe_files
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
 
 log = logging.getLogger(__name__)
-
-_FINDERS = 8
-_COMMITTERS = 8
 
 
 class Context:
@@ -88,16 +91,16 @@ class Context:
         """Run units in the pool and return them in order; see `StageContext.map`."""
         assert len({unit.label for unit in units}) == len(units), "labels must differ"
         keys = [self.catalog.key(function, unit) for unit in units]
-        with ThreadPoolExecutor(max_workers=_FINDERS) as threads:
-            labels = [unit.label for unit in units]
-            records = list(threads.map(self.catalog.find, keys, labels))
+        labels = [unit.label for unit in units]
+        records = self.catalog.find_all(list(zip(keys, labels, strict=True)))
         done = {key: record for key, record in zip(keys, records, strict=True) if record}
         reused = set(done)
         waiting = {key: unit for key, unit in zip(keys, units, strict=True) if key not in done}
+        names = {key: unit.label for key, unit in waiting.items()}
         title = f"{self.stage.name} {getattr(function, '__name__', '')}"
         with self.progress.bar(title, len(units), "units", len(units) - len(waiting)) as bar:
             for computed in self._compute(function, waiting, workers):
-                done |= self._commit_all(function, waiting, computed, outputs)
+                done |= self.catalog.commit_all(function, names, computed, outputs)
                 bar.advance(len(computed))
         return [
             self.catalog.result(done[key], unit.label, outputs, key in reused)
@@ -110,8 +113,8 @@ class Context:
         """Yield computed units by key as they end; after a failure, those that still finish."""
         keys = {unit.label: key for key, unit in waiting.items()}
         calls = (
-            Call(unit.label, compute_unit, (self._work(function, unit, key),))
-            for key, unit in waiting.items()
+            Call(unit.label, compute_unit, (self._work(function, unit),))
+            for unit in waiting.values()
         )
         failure: BaseException | None = None
         for group in self.workforce.workers(workers, len(waiting)).run(calls):
@@ -125,26 +128,9 @@ class Context:
         if failure is not None:
             raise failure
 
-    def _commit_all(
-        self,
-        function: UnitFunction,
-        units: Mapping[str, Unit],
-        computed: Mapping[str, ComputedUnit],
-        outputs: bool,
-    ) -> dict[str, UnitRecord]:
-        """Commit units that were computed together, several at a time: their flushes are shared."""
-
-        def commit(key: str) -> UnitRecord:
-            return self.catalog.commit(key, function, units[key].label, computed[key], outputs)
-
-        if len(computed) < 2:
-            return {key: commit(key) for key in computed}
-        with ThreadPoolExecutor(max_workers=_COMMITTERS) as threads:
-            return dict(zip(computed, threads.map(commit, computed), strict=True))
-
-    def _work(self, function: UnitFunction, unit: Unit, key: str) -> Work:
-        place, libraries = self.attempt.place_for(key), self.catalog.libraries
-        return Work(function, unit.label, unit.payload, place, libraries)
+    def _work(self, function: UnitFunction, unit: Unit) -> Work:
+        place = Place(self.attempt.store.url(""), self.attempt.place)
+        return Work(function, unit.label, unit.payload, place, self.catalog.libraries)
 
     def _explain(self, problem: BaseException, label: str) -> BaseException:
         """A paragraph for a failed unit; our own errors pass as they are."""
@@ -183,10 +169,10 @@ class Context:
         started = facts.pop("started", now())
         provenance = unit_provenance(started, facts.pop("seconds", 0.0)) | facts
         key = self.catalog.key(function, unit)
-        folder = self.attempt.place_for(key).folder
-        hand_over(self.attempt.store, work, files, folder)
-        computed = ComputedUnit(folder, report, files, provenance)
-        record = self.catalog.commit(key, function, unit.label, computed, outputs)
+        sources = hand_over(self.attempt.store, work, files, self.attempt.new_folder())
+        computed = ComputedUnit(report, files, sources, provenance)
+        labels, done = {key: unit.label}, {key: computed}
+        record = self.catalog.commit_all(function, labels, done, outputs)[key]
         shutil.rmtree(work.folder, ignore_errors=True)
         return self.catalog.result(record, unit.label, outputs, reused=False)
 

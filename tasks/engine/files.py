@@ -54,11 +54,15 @@ def create_whole(path: Path, content: bytes) -> bool:
         created = move_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return created
 
 
 def move_new(source: Path, target: Path) -> bool:
-    """Move a flushed file to a name that must be free; whether it was, in one step."""
+    """Move a flushed file to a name that must be free; whether it was, in one step.
+
+    The name survives a power cut once the target's folder is flushed, see `sync_folder`.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
@@ -72,7 +76,6 @@ def move_new(source: Path, target: Path) -> bool:
         os.replace(source, target)
     else:
         source.unlink()
-    sync_folder(target.parent)
     return True
 
 

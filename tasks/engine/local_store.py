@@ -7,6 +7,7 @@ leaves either the old file or the new one.
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.engine.digests import known_digest
@@ -152,6 +153,12 @@ class LocalStore(Store):
                 raise
             except OSError:
                 _copy_whole(old, new)
+
+    def flush_names(self, paths: Iterable[str]) -> None:
+        """Flush the folders of these files."""
+        for folder in sorted({path.rpartition("/")[0] for path in paths}):
+            with explained(self.url(folder)):
+                sync_folder(self._path(folder))
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder; what another process removes meanwhile is gone anyway."""

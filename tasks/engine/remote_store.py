@@ -12,7 +12,7 @@ lease settles it by waiting and reading again, see `tasks.engine.lease`.
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -213,6 +213,9 @@ class RemoteStore(Store):
     def copy(self, source: str, target: str) -> None:
         """A copy at the server: no byte passes through this machine."""
         self._try(target, lambda: self.fs.cp_file(self._full(source), self._full(target)))
+
+    def flush_names(self, paths: Iterable[str]) -> None:
+        """Nothing: what a server has answered to stays."""
 
     def remove(self, path: str) -> None:
         """Remove a file, or all that lies below a folder."""

@@ -28,14 +28,14 @@ from tasks.engine.provenance import merged
 from tasks.engine.records import (
     MANIFEST,
     Artifact,
-    UnitRecord,
     output_digest,
     output_entries,
     read_manifest,
-    unseal,
 )
+from tasks.engine.sealing import seal, unseal
 from tasks.engine.stage import Stage, StageReport
 from tasks.engine.store import Store
+from tasks.engine.unit_records import UNITS, UnitRecord
 from tasks.engine.units import StoredFile
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
@@ -229,7 +229,7 @@ def set_aside(
     if replaced is None:
         return {}
     records = [UnitRecord.from_json(record) for record in replaced["units"]]
-    return {record.path: record for record in records}
+    return {record.name: record for record in records}
 
 
 def _check_ledger(stage: Stage[Any], report: StageReport, inputs: Mapping[str, Artifact]) -> None:
@@ -276,15 +276,15 @@ def _finish(
         "provenance": merged([dict(unit.provenance) for unit in units]),
         "units": [unit.to_json() for unit in units],
     }
-    _clear_away(attempt, units)
-    attempt.write(MANIFEST, manifest)
+    _clear_away(attempt, units, catalog.keep_used())
+    attempt.write(MANIFEST, seal(manifest))
     attempt.remove(REPLACED)
     return Artifact(attempt.store, attempt.folder, manifest)
 
 
-def _clear_away(attempt: Attempt, units: Sequence[UnitRecord]) -> None:
+def _clear_away(attempt: Attempt, units: Sequence[UnitRecord], records: set[str]) -> None:
     """Remove what the manifest will not name: after it is written nobody would look again."""
-    named = {REPLACED, FORCED} | {unit.path for unit in units}
+    named = {REPLACED, FORCED} | records
     named |= {f"{unit.label}{suffix}" for unit in units for suffix in unit.files}
     for path in attempt.store.files(attempt.folder, temporary=True):
         if path not in named and not path.startswith(f"{LEASES}/"):

@@ -11,6 +11,7 @@ depend on which of the two it lies in.
 import errno
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.errors import StageError, UserError
@@ -82,6 +83,8 @@ class Store(ABC):
     def move_new(self, source: str, target: str) -> bool:
         """Move a file inside the store to a name that must be free; whether it was.
 
+        It is sure to be there after a power cut once `flush_names` was called.
+
         Raises:
             FileNotFoundError: there is no such source.
         """
@@ -98,8 +101,17 @@ class Store(ABC):
     def copy(self, source: str, target: str) -> None:
         """Give a file a second place: a hard link on one disk, a copy at the server elsewhere.
 
+        It is sure to be there after a power cut once `flush_names` was called.
+
         Raises:
             FileNotFoundError: there is no such source.
+        """
+
+    @abstractmethod
+    def flush_names(self, paths: Iterable[str]) -> None:
+        """Make sure that files which were moved or copied are there after a power cut.
+
+        Each folder is flushed once, however many of the files are in it.
         """
 
     @abstractmethod

@@ -6,10 +6,11 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.engine.identity import canonical
-from tasks.engine.records import UNITS, Artifact, read_manifest
+from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.runner import StageIdentity, identify
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
+from tasks.engine.unit_records import UNITS, count_units
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
 from tasks.stages import all_stages, check_outside
@@ -65,7 +66,7 @@ def _plan_known(
             return StagePlan(stage.name, identity.key, "cached", why), artifact
         why = [f"damaged: {', '.join(damaged)}"]
         return StagePlan(stage.name, identity.key, "resume", why), None
-    num_units = len(store.names(f"{folder}/{UNITS}"))
+    num_units = count_units(store.names(f"{folder}/{UNITS}"))
     if num_units:
         why = [f"an earlier run ended early; {num_units} finished units are kept"]
         return StagePlan(stage.name, identity.key, "resume", why), None

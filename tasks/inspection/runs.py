@@ -11,20 +11,27 @@ from typing import Any
 from tasks.config import Config
 from tasks.engine.lease import is_gone
 from tasks.engine.records import Artifact, read_manifest
+from tasks.engine.sealing import check_format
 from tasks.engine.store import Store
 from tasks.stages import stage_folder
 
 RUNS = "runs"
+# Raised when a field of a run's record means something else. Records of the first have no number.
+FORMAT = 2
 
 
 def write_run(store: Store, record: Mapping[str, Any]) -> None:
     """Save a run's record under its id, replacing an earlier state of it."""
-    content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps({"format": FORMAT, **record}, indent=1, ensure_ascii=False) + "\n"
     store.write(f"{RUNS}/{record['run']}.json", content.encode())
 
 
 def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
-    """Run records, newest first; with `name`, only those of that config."""
+    """Run records, newest first; with `name`, only those of that config.
+
+    Raises:
+        StageError: a later version of this program wrote one.
+    """
     records = []
     for file in store.names(RUNS):
         record = read_run(store, file.removesuffix(".json"))
@@ -34,12 +41,20 @@ def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def read_run(store: Store, run: str) -> dict[str, Any] | None:
-    """One run's record by its id, or None."""
+    """One run's record by its id, without its format, or None if it is not there or cut short.
+
+    Raises:
+        StageError: a later version of this program wrote it.
+    """
     try:
         record = json.loads(store.read(f"{RUNS}/{run}.json") or b"null")
     except ValueError:
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    check_format(record, FORMAT, "run")
+    record.pop("format", None)
+    return record
 
 
 def state_of(record: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from tasks.engine.records import UNITS, read_manifest
+from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
+from tasks.engine.unit_records import UNITS, count_units
 from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STAGE_NAMES, stage_folder
@@ -41,7 +42,7 @@ def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:
         "key": key,
         "state": "done" if artifact is not None else "partial",
         "in_use": live_owner(store, folder) is not None,
-        "units": len(store.names(f"{folder}/{UNITS}")),
+        "units": count_units(store.names(f"{folder}/{UNITS}")),
         "bytes": sum(store.size(f"{folder}/{path}") or 0 for path in store.files(folder)),
         "ended": None if artifact is None else artifact.manifest["provenance"].get("ended"),
     }

@@ -12,10 +12,11 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.engine.progress import Progress
-from tasks.engine.records import MANIFEST, UNITS, Artifact, read_manifest, read_unit
+from tasks.engine.records import MANIFEST, Artifact, read_manifest
 from tasks.engine.runner import StageIdentity, identify, run_stage
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
+from tasks.engine.unit_records import UNITS, forget_units, read_recorded, read_units
 from tasks.errors import UserError
 from tasks.inspection.drift import describe, drift_from
 from tasks.inspection.in_work import lease_taken, live_owner
@@ -78,12 +79,11 @@ def _damaged_in(store: Store, folder: str) -> Iterator[tuple[str, str]]:
     if store.exists(f"{folder}/{MANIFEST}"):
         yield "manifest", MANIFEST
     for name in store.names(f"{folder}/{UNITS}"):
-        record = read_unit(store, folder, name)
-        if record is None:
+        if not read_units(store, folder, name):
             yield name, f"{UNITS}/{name}"
-        else:
-            for path in record.damaged(store, folder, anew=True):
-                yield record.label, path
+    for record in filter(None, read_recorded(store, folder).values()):
+        for path in record.damaged(store, folder, anew=True):
+            yield record.label, path
 
 
 def repair(
@@ -124,9 +124,8 @@ def _repair_partial(store: Store, folder: str) -> str:
             return "in work"
         labels = {label for label, _ in _damaged_in(store, folder)}
         for name in store.names(f"{folder}/{UNITS}"):
-            record = read_unit(store, folder, name)
-            if record is None or record.label in labels:
-                store.remove(f"{folder}/{UNITS}/{name}")
+            units = read_units(store, folder, name)
+            forget_units(store, folder, name, {u.name for u in units if u.label in labels})
     return "repaired"
 
 

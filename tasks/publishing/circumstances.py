@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.records import unseal
+from tasks.engine.sealing import unseal
 from tasks.errors import StageError
 
 

@@ -12,10 +12,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks.engine.sealing import check_format
 from tasks.engine.store import Store
 
 LATEST = "latest"
 MODELS = "models"
+# Raised when what they say means something else. Of the first format there was no number.
+FORMAT = 2
 
 
 def point_latest(store: Store, folder: str, name: str) -> None:
@@ -23,7 +26,7 @@ def point_latest(store: Store, folder: str, name: str) -> None:
 
     The links are replaced in one step, so a reader sees the old model or the new one.
     """
-    content = (json.dumps({"folder": folder}) + "\n").encode()
+    content = (json.dumps({"format": FORMAT, "folder": folder}) + "\n").encode()
     for pointer in (f"{MODELS}/{name}", LATEST):
         store.write(f"{pointer}.json", content)
         if store.is_local:
@@ -47,8 +50,16 @@ def published_folders(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _folder_in(store: Store, file: str) -> str | None:
+    """Where a pointer points; None if nothing readable is there.
+
+    Raises:
+        StageError: a later version of this program wrote it.
+    """
     try:
-        folder = json.loads(store.read(file) or b"{}").get("folder")
-    except (ValueError, AttributeError):
+        pointer = json.loads(store.read(file) or b"null")
+    except ValueError:
         return None
-    return folder if isinstance(folder, str) and folder else None
+    if not isinstance(pointer, dict):
+        return None
+    check_format(pointer, FORMAT, file)
+    return str(pointer.get("folder", "")) or None

@@ -67,8 +67,8 @@ def main() -> None:
         f"{options.calls:,} tiny calls, {options.threads} worker processes",
         {"per_second": "calls/s", "driver_mb": "driver MB"},
         (
-            f"recorded: {num_units(options):,} units, each with a file of its own in the store; a "
-            "unit costs four flushes, which those of a batch share",
+            f"recorded: {num_units(options):,} units, each with a flushed file of its own in the "
+            "store; folders are flushed once a batch, and its units' records share a file",
             "driver MB: the most memory that the driving process has held",
         ),
         {label: DASK["dask-futures"] for label in DASK.values()},

@@ -19,10 +19,11 @@ def rows_of(table: str) -> dict[str, str]:
 def pattern_of(path: str) -> re.Pattern[str]:
     """What a path of the guide matches; `<...>` stands for a part of a name.
 
-    A file name (`<file>`) and the name of an attempt may lie deeper than one folder.
+    A file name (`<file>`) and the name of an attempt may lie deeper than one folder; a key is a
+    number.
     """
     parts = re.split(r"(<\w+>)", path)
-    anything = {"<file>": ".+", "<attempt>": "[^/]+"}
+    anything = {"<file>": ".+", "<attempt>": "[^/]+", "<key>": "[0-9a-f]{16}"}
     return re.compile(
         "".join(
             anything.get(part, "[^/]+") if part.startswith("<") else re.escape(part)

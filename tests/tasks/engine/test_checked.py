@@ -16,15 +16,16 @@ from toy_stage import ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import catalog as catalog_module
 from tasks.engine import digests
-from tasks.engine.computing import Place, Work, compute_unit, count_rows
+from tasks.engine.computing import Place, Work, compute_unit
 from tasks.engine.digests import known_digest
 from tasks.engine.files import disk_problem
 from tasks.engine.identity import file_digest
 from tasks.engine.outside import check_unchanged, outside_file
-from tasks.engine.records import FORMAT, seal, unseal
 from tasks.engine.runner import Outcome, run_stage
+from tasks.engine.sealing import FORMAT, seal, unseal
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_files import count_rows
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import StageError, UserError
 
@@ -274,7 +275,7 @@ FIELDS = {
 def test_fields_of_records_are_those_of_their_format(store: Store) -> None:
     """Others need another number: an artifact of before lacks them, and is not read then."""
     manifest = run(store, [1]).artifact.manifest
-    assert (FORMAT, " ".join(manifest)) == (3, FIELDS["manifest"])
+    assert (FORMAT, " ".join(manifest)) == (4, FIELDS["manifest"])
     assert " ".join(manifest["units"][0]) == FIELDS["unit"]
 
 

@@ -15,10 +15,10 @@ from toy_stage import SLOW, ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine.executors import Call, Workers
-from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_records import UNITS, count_units
 from tasks.errors import StageError, UserError
 
 needs_dask = pytest.mark.skipif(
@@ -55,7 +55,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def num_recorded(store: Store) -> int:
-    return sum(len(store.names(f"1-first/{key}/{UNITS}")) for key in store.names("1-first"))
+    names = store.names("1-first")
+    return sum(count_units(store.names(f"1-first/{key}/{UNITS}")) for key in names)
 
 
 @needs_dask

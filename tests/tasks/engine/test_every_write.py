@@ -11,9 +11,11 @@ import pytest
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
+from tasks.engine import record_book
 from tasks.engine.runner import run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_records import UNITS, count_units, read_recorded
 
 NUMBERS = [3, 1, 2]
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
@@ -57,19 +59,31 @@ def run(store: Store, numbers: list[int], **options: Any) -> str:
 BEFORE = ("nothing", "a sibling", "damage", "force")
 # Over HTTP a run takes seconds: every write there only among the slow tests.
 CASES = [
-    *((kind, before, 1) for kind in ("local", "memory") for before in BEFORE),
-    ("s3", "nothing", 17),
-    *(pytest.param("s3", before, 1, marks=pytest.mark.slow) for before in BEFORE),
+    *((kind, before, 1, 8) for kind in ("local", "memory") for before in BEFORE),
+    *(("local", before, 1, 1) for before in BEFORE),
+    ("s3", "nothing", 17, 8),
+    *(pytest.param("s3", before, 1, 8, marks=pytest.mark.slow) for before in BEFORE),
 ]
 
 
-@pytest.mark.parametrize(("kind", "before", "step"), CASES)
+@pytest.mark.parametrize(("kind", "before", "step", "fewest"), CASES)
 @pytest.mark.parametrize("after", [False, True], ids=["lost", "answer lost"])
 @pytest.mark.timeout(900)
 def test_a_run_that_ended_at_any_write_goes_on_to_the_same_bytes(
-    tmp_path: Path, place: Any, before: str, after: bool, kind: str, step: int
+    tmp_path: Path,
+    place: Any,
+    before: str,
+    after: bool,
+    kind: str,
+    step: int,
+    fewest: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever was there before: the next run ends with what an undisturbed one has."""
+    """Whatever was there before: the next run ends with what an undisturbed one has.
+
+    With `fewest: 1` all records lie in batches' files.
+    """
+    monkeypatch.setattr(record_book, "FEWEST_IN_BATCH", fewest)
     wanted = run(open_store(str(tmp_path / "undisturbed")), NUMBERS)
     changes, urls = (step // 2 if after else 0), place(kind)
     while True:
@@ -120,7 +134,11 @@ def assert_whole(store: Store) -> None:
     artifact = outcome.artifact
     assert artifact.damaged(anew=True) == {}
     named = {"manifest.json"} | {path for path, _ in artifact.outputs}
-    named |= {unit.path for unit in artifact.units}
+    # Each record is in one file, and no other is in any.
+    records = store.names(f"{artifact.folder}/{UNITS}")
+    assert set(read_recorded(store, artifact.folder)) == {unit.name for unit in artifact.units}
+    assert count_units(records) == len(artifact.units)
+    named |= {f"{UNITS}/{name}" for name in records}
     found = store.files(artifact.folder, temporary=True)
     left = {path for path in found if not path.startswith(".lease/")} - named
     assert left <= {"replaced.json"}  # between the manifest and its removal; the next one's

@@ -252,13 +252,14 @@ def test_an_owner_that_was_replaced_moves_nothing(url: str) -> None:
     sleeper = Lease(store, "1-first/k", 0.4)
     assert sleeper.try_acquire()
     from tasks.engine.attempt import Attempt
+    from tasks.engine.computing import Waiting
 
     attempt = Attempt(sleeper, "1-first/k")
-    place = attempt.place_for("unit")
-    store.write(f"{place.folder}/x.txt", b"old")
+    waiting = Waiting(f"{attempt.new_folder()}/x.txt", "x.txt", {"sha256": "", "bytes": 3})
+    store.write(waiting.source, b"old")
     store.create("1-first/k/.lease/00000002.json", b"{}")
     with pytest.raises(LeaseLostError):
-        attempt.put(f"{place.folder}/x.txt", "x.txt", {"sha256": "", "bytes": 3})
+        attempt.put_all([waiting])
     assert store.read("1-first/k/x.txt") is None
 
 

@@ -15,10 +15,10 @@ from toy_stage import SLOW, ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import computing
 from tasks.engine.lease import LeaseLostError
-from tasks.engine.records import UNITS
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_records import UNITS, count_units
 from tasks.errors import StageError
 
 MANY = 60
@@ -43,7 +43,7 @@ def run(store: Store, numbers: list[int], workers: int = 2) -> Outcome:
 
 def committed(store: Store) -> int:
     (folder,) = store.names("1-first")
-    return len(store.names(f"1-first/{folder}/{UNITS}"))
+    return count_units(store.names(f"1-first/{folder}/{UNITS}"))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -13,8 +13,10 @@ from tasks.config import Config
 from tasks.engine import identity
 from tasks.engine.lease import Lease
 from tasks.engine.progress import Progress
-from tasks.engine.records import UnitRecord, output_digest, seal
+from tasks.engine.records import output_digest
+from tasks.engine.sealing import seal
 from tasks.engine.stores import open_store
+from tasks.engine.unit_records import UnitRecord
 from tasks.errors import StageError, UserError
 from tasks.inspection.ledger_path import known_keys
 from tasks.inspection.runs import write_run
