@@ -6,8 +6,10 @@ once more.
 """
 
 from tasks.engine.attempt import Attempt
-from tasks.engine.records import MANIFEST, UNITS, unseal
+from tasks.engine.records import MANIFEST
+from tasks.engine.sealing import seal, unseal
 from tasks.engine.store import Store
+from tasks.engine.unit_records import UNITS
 
 FORCED = "forced.json"
 REPLACED = "replaced.json"
@@ -26,4 +28,4 @@ def begin_anew(attempt: Attempt, word: str) -> None:
     for path in (MANIFEST, REPLACED, UNITS):
         attempt.remove(path)
     attempt.drop_lasting()
-    attempt.write(FORCED, {"by": word})
+    attempt.write(FORCED, seal({"by": word}))

@@ -35,7 +35,7 @@ from tasks.engine.records import (
 from tasks.engine.sealing import seal, unseal
 from tasks.engine.stage import Stage, StageReport
 from tasks.engine.store import Store
-from tasks.engine.unit_records import UNITS, UnitRecord
+from tasks.engine.unit_records import UnitRecord
 from tasks.engine.units import StoredFile
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
