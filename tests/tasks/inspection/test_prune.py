@@ -110,7 +110,7 @@ def test_freed_bytes_are_what_the_disk_has_more_of(case: Case) -> None:
 
 def test_the_last_of_several_names_frees_the_bytes(case: Case) -> None:
     """Nothing is counted twice or never, when all that share a file go, in a dry run too."""
-    point_latest(case.store, "7-publish/none")
+    point_latest(case.store, "7-publish/none", "letters")
     before = case.used_bytes()
     planned = prune(case.store, 0, dry_run=True)
     assert len(planned.removed) == 4
@@ -131,9 +131,9 @@ def test_more_runs_are_kept_when_asked(case: Case) -> None:
 def test_what_latest_points_to_stays_with_what_it_was_made_from(case: Case) -> None:
     """Whatever runs came after it: the model in use can still be verified and repaired."""
     tokenizer = case.keys[0]["tokenizer"]
-    point_latest(case.store, f"3-tokenizer/{tokenizer}")
+    point_latest(case.store, f"3-tokenizer/{tokenizer}", "letters")
     found = prune(case.store, 0)
-    artifact = read_manifest(case.store, f"3-tokenizer/{tokenizer}")
+    artifact = read_manifest(case.store, f"3-tokenizer/{tokenizer}", "letters")
     assert artifact is not None
     made_from = {(name, entry["key"]) for name, entry in artifact.manifest["inputs"].items()}
     assert places(found.kept) == {("tokenizer", tokenizer)} | made_from
