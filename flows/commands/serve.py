@@ -110,7 +110,7 @@ def _serve(
     up: dict[str, Any] = {"server": children.start_server(place, environment)}
     stack.callback(lambda: children.stop(up["server"], children.SERVER_SECONDS))
     _use(place, password)
-    write_address(place.api)
+    write_address(place.api, asks_password=password is not None)
     stack.callback(forget_address)
     from prefect.client.orchestration import get_client
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.engine.files import write_whole
 from tasks.engine.lease import is_gone, this_process
+from tasks.errors import UserError
 
 _FILE = "roberta-serve.json"
 
@@ -18,9 +19,9 @@ def _file() -> Path:
     return Path(get_current_settings().home) / _FILE
 
 
-def write_address(api: str) -> None:
+def write_address(api: str, *, asks_password: bool) -> None:
     """Say that this process serves the API at this address. It holds no secret."""
-    content = {"api": api, "process": this_process()}
+    content = {"api": api, "asks_password": asks_password, "process": this_process()}
     write_whole(_file(), (json.dumps(content) + "\n").encode(), flush=False)
 
 
@@ -40,13 +41,17 @@ def _read() -> dict[str, Any] | None:
 
 
 def served() -> dict[str, Any] | None:
-    """`{"api", "process"}` of a `roberta serve` of this user that still runs, or None."""
+    """What a `roberta serve` of this user has written that still runs, or None."""
     found = _read()
     return None if found is None or is_gone(found["process"]) else found
 
 
 def use_served_api() -> str | None:
-    """Make the API of a running `roberta serve` this process's, where none is configured."""
+    """Make the API of a running `roberta serve` this process's, where none is configured.
+
+    Raises:
+        UserError: it asks for a password that is not there.
+    """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
@@ -56,6 +61,11 @@ def use_served_api() -> str | None:
     found = served()
     if found is None:
         return None
+    if found.get("asks_password") and get_current_settings().api.auth_string is None:
+        raise UserError(
+            f"the server at {found['api']} asks for a password. Set PREFECT_API_AUTH_STRING to the "
+            "user:password that it was started with."
+        )
     os.environ["PREFECT_API_URL"] = found["api"]
     refresh_global_settings_context()
     return str(found["api"])
