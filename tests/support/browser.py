@@ -55,6 +55,25 @@ class Page:
     def text_with(self, url: str, *words: str, seconds: float = 60) -> str:
         """Open a page and wait until its text holds all words."""
         self.call("Page.navigate", url=url)
+        return self.wait_for(*words, seconds=seconds)
+
+    def click(self, text: str, selector: str = "button, a", seconds: float = 30) -> None:
+        """Press what has this text, once it is there and can be pressed."""
+        script = f"""(() => {{
+            const wanted = {json.dumps(text.lower())};
+            const found = [...document.querySelectorAll({json.dumps(selector)})].filter(
+                one => one.innerText.trim().toLowerCase() === wanted && one.offsetParent !== null
+                       && !one.disabled);
+            if (found.length) found[found.length - 1].click();
+            return found.length;
+        }})()"""
+        end = time.monotonic() + seconds
+        while not self.call("Runtime.evaluate", expression=script)["result"].get("value"):
+            assert time.monotonic() < end, f"nothing to press is called {text!r}"
+            time.sleep(0.3)
+
+    def wait_for(self, *words: str, seconds: float = 60) -> str:
+        """Wait until the page as it is holds all words; its text."""
         end = time.monotonic() + seconds
         while True:
             found = self.call("Runtime.evaluate", expression="document.body?.innerText || ''")
@@ -63,6 +82,16 @@ class Page:
                 return text
             assert time.monotonic() < end, f"{words} not in:\n{text}"
             time.sleep(0.3)
+
+    def set_size(self, width: int, height: int) -> None:
+        """The window's size in pixels."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def count(self, selector: str) -> int:
         """How many elements a CSS selector finds."""
