@@ -150,11 +150,11 @@ def _follow(
     """Take down what the trainer tells, until it ends.
 
     Raises:
-        StageError: somebody else has told it to stop.
+        StageError: somebody else has told it to stop, or it hangs.
     """
     with ExitStack() as shown:
         bar = None
-        for event in trainer.events():
+        for event in trainer.events(context.engine.launch.stall_minutes):
             if event["event"] == "start":
                 check_unchanged(context.externals)  # the model to start from has been read
                 (folder / "started").touch()
