@@ -13,10 +13,11 @@ from typing import Any
 
 from prefect import flow, runtime
 
-from flows.artifacts import show_run, show_stage
+from flows.ending import ending
+from flows.watching import Watch, watching
 from tasks.config import Config
 from tasks.engine.lease import this_process
-from tasks.engine.progress import Progress, default_progress
+from tasks.engine.progress import default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
@@ -44,15 +45,35 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
     store = open_store(config.store)
     record = _new_record(config)
     write_run(store, record)
+    with ending(record), watching(config, store) as watch:
+        _run_to_record(config, store, record, watch, until, force)
+    return record
+
+
+def _run_to_record(
+    config: Config,
+    store: Store,
+    record: dict[str, Any],
+    watch: Watch,
+    until: str | None,
+    force: str | None,
+) -> None:
+    """Run the stages and write down how that ended, before the server is told and whether or not.
+
+    Raises:
+        UserError, StageError: as `pipeline`.
+    """
     start = time.monotonic()
+    made: dict[str, Artifact] = {}
     try:
         with Workforce(config.engine) as workforce:
-            made = _run_stages(config, store, record, workforce, until, force)
+            _run_stages(config, store, record, made, workforce, watch, until, force)
     except BaseException as problem:
         state = "failed" if isinstance(problem, Exception) else "stopped"
         record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
         with contextlib.suppress(RobertaError, OSError):
             write_run(store, record)
+        watch.run_ended(record, made)
         raise
     record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
     if "publish" in made:
@@ -61,29 +82,31 @@ def pipeline(config: Config, until: str | None = None, force: str | None = None)
         record["model"] = store.url(f"{folder}/model")
         record["report"] = store.url(f"{folder}/report.html")
     write_run(store, record)
-    show_run(record)
-    return record
+    watch.run_ended(record, made)
 
 
 def _run_stages(
     config: Config,
     store: Store,
     record: dict[str, Any],
+    made: dict[str, Artifact],
     workforce: Workforce,
+    watch: Watch,
     until: str | None,
     force: str | None,
-) -> dict[str, Artifact]:
+) -> None:
     """The stages one after the other; the record on the disk grows with them."""
-    progress: Progress = default_progress()
-    made: dict[str, Artifact] = {}
+    progress = default_progress(*watch.sinks)
+    state = None
     for name in stage_names(until):
         began = time.monotonic()
         try:
-            outcome = run_stage_as_task(
+            outcome, state = run_stage_as_task(
                 name,
                 config,
                 store,
                 made,
+                after=state,
                 force=name == force,
                 progress=progress,
                 workforce=workforce,
@@ -103,8 +126,7 @@ def _run_stages(
         )
         record["seconds"] = round(sum(entry["seconds"] for entry in record["stages"]), 3)
         write_run(store, record)
-        show_stage(name, outcome)
-    return made
+        watch.stage_ended(name, outcome.state, made, state.state_details.task_run_id)
 
 
 def _new_record(config: Config) -> dict[str, Any]:
