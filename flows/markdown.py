@@ -7,13 +7,13 @@ _LONGEST_CELL = 300
 
 
 def plain(text: object, longest: int = _LONGEST_CELL) -> str:
-    """Text as Markdown that shows just this text, on one line, in tables as well.
+    r"""Text as Markdown that shows just this text, on one line, in tables as well.
 
-    Every sign that could begin markup, HTML or a link becomes a character reference: those are
-    read after all markup. Line breaks and what cannot be seen become spaces.
+    Every sign that could begin markup, HTML or a link has a backslash before it; Prefect's pages
+    show character references as they are. Line breaks and what cannot be seen become spaces.
 
-    >>> plain("a|b <i> `c` [x](javascript:y)")
-    'a&#124;b &#60;i&#62; &#96;c&#96; &#91;x&#93;&#40;javascript&#58;y&#41;'
+    >>> print(plain("a|b <i> `c` www.x.org"))
+    a\|b \<i\> \`c\` www\.x\.org
     """
     seen = str(text)
     shown = seen if len(seen) <= longest else seen[: longest - 1] + "…"
@@ -25,7 +25,7 @@ def _plain_character(character: str) -> str:
         return character
     if unicodedata.category(character)[0] in "CZ":  # controls, direction marks, line separators
         return " "
-    return f"&#{ord(character)};" if character.isascii() else character
+    return f"\\{character}" if character.isascii() else character
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
