@@ -160,8 +160,8 @@ class LogLines(Sink):
         self._last = time.monotonic()
 
     def update(self, count: Count) -> None:
-        """A line, if the last one was long enough ago."""
-        if time.monotonic() - self._last >= self.seconds:
+        """A line, if the last one was long enough ago and there is more to come."""
+        if count.done < count.total and time.monotonic() - self._last >= self.seconds:
             self._last = time.monotonic()
             text = count.describe()
             log.info("%-10s %-8s %10.0f%%  %s", count.stage, "running", count.percent, text)
