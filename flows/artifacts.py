@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.loss_picture import Point, loss_picture
-from flows.markdown import plain, table
+from flows.plain_markdown import plain, table
 from tasks.engine.ledger import amount_dropped
 from tasks.engine.records import Artifact
 from tasks.inference.shown import shown_token

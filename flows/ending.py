@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 log = logging.getLogger(__name__)
 
-_TRIES = 3  # a server may be busy, or just being started again
+_TRIES = 2  # a server may be busy, or just being started again
 _ANSWER_SECONDS = 4.0
 _PAUSE_SECONDS = 1.0
 _ABANDON_SECONDS = 5.0
@@ -52,8 +52,9 @@ class Ended:
         what = [] if self.is_heard else [f"that this run is {self.record['state']}"]
         if number := len(self.missed):
             what.append(f"{number} {'artifact' if number == 1 else 'artifacts'}")
+        how = "has not taken everything" if self.is_heard else "does not answer"
         return (
-            f"the Prefect server at {PREFECT_API_URL.value()} does not answer; it missed "
+            f"the Prefect server at {PREFECT_API_URL.value()} {how}; it missed "
             f"{' and '.join(what)}. The store has everything."
         )
 
@@ -73,7 +74,9 @@ def ending(record: Mapping[str, Any]) -> Iterator[None]:
     finally:
         if (ended := _ENDED.get()) is not None:
             ended.record, ended.problem = record, problem
-            if not _server_answers():
+            # Whoever interrupts a run is waiting, and kills it before long.
+            is_interrupted = not isinstance(problem, Exception | None)
+            if not _server_answers(1 if is_interrupted else _TRIES):
                 _cut_off()
 
 
@@ -119,13 +122,13 @@ def run_to_end(flow: Callable[..., Any], *arguments: Any, **more: Any) -> Ended:
     return ended
 
 
-def _server_answers() -> bool:
+def _server_answers(tries: int) -> bool:
     """Whether the server says anything at all within some seconds."""
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(httpx_settings={"timeout": _ANSWER_SECONDS}, sync_client=True) as client,
     ):
-        for number in range(_TRIES):
+        for number in range(tries):
             if number:
                 time.sleep(_PAUSE_SECONDS)
             if client.api_healthcheck() is None:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 REST_SECONDS = 15.0
+_HURRIED_SECONDS = 2.0  # whoever interrupts a run is waiting
 _MOST_SLOTS = 200
 
 Call = Callable[[SyncPrefectClient], object]
@@ -91,11 +92,12 @@ class Teller:
         self._thread.start()
         return self
 
-    def __exit__(self, *problem: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *problem: object) -> None:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(self.close_seconds)
+        is_interrupted = kind is not None and not issubclass(kind, Exception)
+        self._thread.join(_HURRIED_SECONDS if is_interrupted else self.close_seconds)
 
     def _work(self) -> None:
         """Make the calls, one after the other."""
@@ -136,8 +138,7 @@ class Teller:
     def _show(
         self, key: str, shown: Shown, task_run: UUID | None, client: SyncPrefectClient
     ) -> None:
-        data = shown.data() if callable(shown.data) else shown.data
-        facts: Mapping[str, Any] = {"data": data, "description": shown.description}
+        facts: Mapping[str, Any] = {"data": _made(key, shown), "description": shown.description}
         if key in self._artifacts:
             client.update_artifact(self._artifacts[key], ArtifactUpdate(**facts))
             return
@@ -145,3 +146,14 @@ class Teller:
             key=key, type=shown.kind, flow_run_id=self.run, task_run_id=task_run, **facts
         )
         self._artifacts[key] = client.create_artifact(made).id
+
+
+def _made(key: str, shown: Shown) -> Any:
+    """The data, made now; a page that cannot be made says so, and is no fault of the server's."""
+    if not callable(shown.data):
+        return shown.data
+    try:
+        return shown.data()
+    except Exception as problem:
+        log.warning("the page %s could not be made: %r", key, problem)
+        return "This page could not be made; the log says why.\n"

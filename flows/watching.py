@@ -21,7 +21,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from flows import artifacts
 from flows.ending import note_missed
 from flows.loss_picture import Point, thinned
-from flows.markdown import plain
+from flows.plain_markdown import plain
 from flows.run_logs import lines_of_run
 from flows.telling import Shown, Teller
 from tasks.config import Config

@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from command import ask, free_port
 from planted import PLANTED
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import artifacts
-from flows.markdown import plain
+from flows.plain_markdown import plain
 from flows.telling import Shown, Teller
 from flows.watching import artifact_name
 
@@ -61,25 +62,32 @@ def test_the_queue_is_bounded() -> None:
 def test_a_server_that_comes_back_hears_the_newest_of_everything(api: str) -> None:
     """After a rest; what was overwritten meanwhile is not told any more."""
     run = uuid4()
-    made: list[str] = []
+    calls: list[str] = []
 
-    def page(text: str) -> str:
-        if not made:
-            made.append("first")
-            raise OSError("the line is cut")
-        return text
+    def cut(_: object) -> None:
+        calls.append("cut")
+        raise OSError("the line is cut")
 
-    with (
-        temporary_settings({PREFECT_API_URL: api}),
-        Teller(run, rest_seconds=0.2) as teller,
-    ):
+    def break_down() -> str:
+        raise KeyError("a page of ours")
+
+    with temporary_settings({PREFECT_API_URL: api}), Teller(run, rest_seconds=0.5) as teller:
+        teller.tell("tiny-back", cut)
+        while not calls:
+            time.sleep(0.01)
         for text in ("one", "two"):
-            teller.show("tiny-back", Shown("markdown", lambda text=text: page(text), text))
-            time.sleep(0.5)
+            teller.show("tiny-back", Shown("markdown", lambda text=text: text, text))
+        teller.show("tiny-broken", Shown("markdown", break_down, "told"))
+        time.sleep(1)
         teller.show("tiny-back", Shown("markdown", "three", "three"))
+        time.sleep(1)
+        EventsWorker.drain_all(timeout=10)  # else it would be sent to a server that is gone
     assert teller.missed() == []
     found = ask(api, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [str(run)]}}})
-    assert [(one["key"], one["data"]) for one in found] == [("tiny-back", "three")]
+    pages = {one["key"]: one["data"] for one in found}
+    assert pages.pop("tiny-broken").startswith("This page could not be made")
+    assert pages == {"tiny-back": "three"}
+    assert (calls, len(found)) == (["cut"], 2)
 
 
 @pytest.mark.parametrize("planted", PLANTED)
