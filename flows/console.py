@@ -1,15 +1,16 @@
 """What the command writes to stderr: our own lines, and of libraries only what goes wrong.
 
 Stages say when they start and end at INFO; that is what a person at a terminal, a log file and
-the Prefect UI all show. Prefect's own chatter is for `--verbose`: a failed stage reaches the
-user as one paragraph, not as Prefect's traceback.
+the Prefect UI all show. How far they are is told by bars at a terminal, elsewhere by a line a
+minute. Prefect's own chatter is for `--verbose`: a failed stage reaches the user as one
+paragraph, not as Prefect's traceback.
 """
 
 import logging
 import sys
 from typing import TextIO
 
-_OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
+OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
 _NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 
@@ -40,6 +41,8 @@ class _Plain(logging.Formatter):
 def configure_logging(verbose: bool) -> None:
     """Set up the root logger, once, for this process."""
     handler = StderrHandler()
+    if sys.stderr.isatty():  # there the bars say it
+        handler.addFilter(lambda record: record.name != "tasks.engine.progress")
     if verbose:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for noisy in _NOISY:
@@ -47,6 +50,6 @@ def configure_logging(verbose: bool) -> None:
     else:
         handler.setFormatter(_Plain())
         handler.addFilter(lambda record: not record.name.startswith("prefect"))
-        for ours in _OURS:
+        for ours in OURS:
             logging.getLogger(ours).setLevel(logging.INFO)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])

@@ -51,7 +51,7 @@ def pipeline(
         return name == force or later
 
     with recorded(config, until) as run:
-        made = run.stages(names, is_forced=is_forced)
-        if "publish" in made:
-            run.publish(made["publish"])
+        run.stages(names, is_forced=is_forced)
+        if "publish" in run.made:
+            run.publish()
     return run.record

@@ -49,30 +49,28 @@ def refresh(config: Config) -> Any:
 
 
 def _first(run: Run) -> Any:
-    made = run.stages(stage_names())
-    run.publish(made["publish"])
+    run.stages(stage_names())
+    run.publish()
     tell("publish", run.config.name, "the first model is published", run.record)
     return Completed(message="published the first model", data=run.record)
 
 
 def _again(run: Run, published: Artifact) -> Any:
     before = made_from(run.store, published)
-    made = run.stages(["download"])
-    if made["download"].key == before["download"].key:
+    if run.stages(["download"]).key == before["download"].key:
         return Completed(message="nothing new", data=run.record)
     config = continued(run.config, run.store.url(f"{published.folder}/model"))
-    run.stages(stage_names("evaluate")[1:], made, config=config)
+    after = run.stages(stage_names("evaluate")[1:], config=config)
     # The published weights on today's held-out text, which has grown with the corpus.
-    known = {**made, "pretrain": before["pretrain"]}
-    scored = run.stages(["evaluate"], known, config=config)["evaluate"]
-    found = compare(scored, made["evaluate"], config.operations.refresh.margin)
+    known = {**run.made, "pretrain": before["pretrain"]}
+    found = compare(run.beside("evaluate", known, config), after, config.operations.refresh.margin)
     run.record["comparison"] = found.to_json()
     if not found.is_good:
         message = f"not published: {found.told()}"
         tell("score_drop", config.name, message, run.record)
         return Completed(name="Not published", message=message, data=run.record)
-    run.stages(["publish"], made, config=config)
-    run.publish(made["publish"])
+    run.stages(["publish"], config=config)
+    run.publish()
     tell("publish", config.name, f"published: {found.told()}", run.record)
     return Completed(message=f"published: {found.told()}", data=run.record)
 

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prefect import runtime
+from prefect.client.schemas import State
 
-from flows.artifacts import show_run, show_stage
+from flows.ending import ending
 from flows.news import tell
+from flows.watching import Watch, watching
 from tasks.config import Config
 from tasks.config.places import allowed_roots, check_places
 from tasks.engine.lease import this_process
-from tasks.engine.progress import Progress, default_progress
+from tasks.engine.progress import default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
+from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError
@@ -38,55 +41,56 @@ class Run:
         config: What it was started with.
         store: Where its artifacts lie.
         record: What is known of it so far; see docs/artifacts.md.
+        made: The artifacts of its stages, by name.
     """
 
-    def __init__(self, config: Config, workforce: Workforce) -> None:
-        self.config, self.workforce = config, workforce
-        self.store = open_store(config.store)
-        self.progress: Progress = default_progress()
-        self.record = _new_record(config)
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        record: dict[str, Any],
+        workforce: Workforce,
+        watch: Watch,
+    ) -> None:
+        self.config, self.store, self.record = config, store, record
+        self.workforce, self.watch = workforce, watch
+        self.made: dict[str, Artifact] = {}
+        self.progress = default_progress(*watch.sinks)
+        self._before: State[Any] | None = None
 
     @property
     def id(self) -> str:
         """The flow run's id; it stays when the run is tried again."""
         return str(self.record["run"])
 
-    def was_failing(self) -> bool:
-        """Whether the last run of this name, an earlier try of this one included, did not end."""
-        before = next(iter(read_runs(self.store, self.config.name)), None)
-        return before is not None and state_of(before) in ("failed", "stopped", "killed")
-
-    def save(self) -> None:
-        """Write the record as it now is."""
-        write_run(self.store, self.record)
-
     def stages(
         self,
         names: Sequence[str],
-        made: dict[str, Artifact] | None = None,
         *,
         config: Config | None = None,
         is_forced: Callable[[str], bool] = lambda _: False,
-    ) -> dict[str, Artifact]:
-        """Run stages one after the other, with another config if one is given.
-
-        `made` holds the artifacts of stages before them; those of these are added to it.
-        """
-        made = {} if made is None else made
+    ) -> Artifact:
+        """Run stages one after the other, with another config if one is given; the last one's."""
         for name in names:
-            made[name] = self._stage(name, config or self.config, made, is_forced(name))
-        return made
+            self.made[name] = self._stage(name, config or self.config, self.made, is_forced(name))
+            self._show(name)
+        return self.made[names[-1]]
+
+    def beside(self, name: str, inputs: Mapping[str, Artifact], config: Config) -> Artifact:
+        """Run a stage on other inputs, of which whoever watches the run sees the task alone."""
+        return self._stage(name, config, inputs, force=False)
 
     def _stage(
-        self, name: str, config: Config, made: Mapping[str, Artifact], force: bool
+        self, name: str, config: Config, inputs: Mapping[str, Artifact], force: bool
     ) -> Artifact:
         began = time.monotonic()
         try:
-            outcome = run_stage_as_task(
+            outcome, self._before = run_stage_as_task(
                 name,
                 config,
                 self.store,
-                made,
+                inputs,
+                after=self._before,
                 force=self.id if force else None,
                 progress=self.progress,
                 workforce=self.workforce,
@@ -103,20 +107,27 @@ class Run:
         }
         self.record["stages"].append(entry)
         self.record["seconds"] = round(sum(e["seconds"] for e in self.record["stages"]), 3)
-        self.save()
-        show_stage(name, outcome)
+        write_run(self.store, self.record)
         return outcome.artifact
 
-    def publish(self, artifact: Artifact) -> None:
-        """Let the names of the newest model point to a published artifact."""
-        point_latest(self.store, artifact.folder, self.config.name)
-        self.record["model"] = self.store.url(f"{artifact.folder}/model")
-        self.record["report"] = self.store.url(f"{artifact.folder}/report.html")
+    def _show(self, name: str) -> None:
+        assert self._before is not None
+        state = str(self.record["stages"][-1]["state"])
+        self.watch.stage_ended(name, state, self.made, self._before.state_details.task_run_id)
+
+    def publish(self) -> None:
+        """Let the names of the newest model point to what this run has published."""
+        folder = self.made["publish"].folder
+        point_latest(self.store, folder, self.config.name)
+        self.record["model"] = self.store.url(f"{folder}/model")
+        self.record["report"] = self.store.url(f"{folder}/report.html")
 
 
 @contextlib.contextmanager
 def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     """A run with its record: `running` in the block, then `done`, `failed` or `stopped`.
+
+    How it ended is written down before the server is told of it, and whether or not it hears.
 
     Raises:
         UserError: the config names a place that it may not, or something that a stage would
@@ -124,24 +135,39 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     """
     check_places(config, allowed_roots())
     check_outside(config, until)
+    store, record = open_store(config.store), _new_record(config)
+    recovers = _was_failing(store, config.name)
+    write_run(store, record)
+    with ending(record), watching(config, store) as watch:
+        yield from _at_work(config, store, record, watch)
+        if recovers:
+            tell("recovery", config.name, "the last run failed, this one ended well", record)
+
+
+def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch) -> Iterator[Run]:
     start = time.monotonic()
-    with Workforce(config.engine) as workforce:
-        run = Run(config, workforce)
-        recovers = run.was_failing()
-        run.save()
-        try:
+    made: Mapping[str, Artifact] = {}
+    try:
+        with Workforce(config.engine) as workforce:
+            run = Run(config, store, record, workforce, watch)
+            made = run.made
             yield run
-        except BaseException as problem:
-            state = "failed" if isinstance(problem, Exception) else "stopped"
-            run.record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
-            with contextlib.suppress(RobertaError, OSError):
-                run.save()
-            raise
-    run.record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
-    run.save()
-    show_run(run.record)
-    if recovers:
-        tell("recovery", config.name, "the last run failed, this one ended well", run.record)
+    except BaseException as problem:
+        state = "failed" if isinstance(problem, Exception) else "stopped"
+        record |= {"state": state, "seconds": round(time.monotonic() - start, 3)}
+        with contextlib.suppress(RobertaError, OSError):
+            write_run(store, record)
+        watch.run_ended(record, made)
+        raise
+    record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
+    write_run(store, record)
+    watch.run_ended(record, made)
+
+
+def _was_failing(store: Store, name: str) -> bool:
+    """Whether the last run of this name, an earlier try of this one included, did not end well."""
+    before = next(iter(read_runs(store, name)), None)
+    return before is not None and state_of(before) in ("failed", "stopped", "killed")
 
 
 def _new_record(config: Config) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State
+from prefect.context import TaskRunContext
 from prefect.states import Completed
 
 from tasks.config import Config
@@ -41,14 +43,9 @@ class _Order:
         self.force, self.progress, self.workforce = force, progress, workforce
 
 
-@task(
-    name="stage",
-    task_run_name="{stage_name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    log_prints=False,
-)
+@task(cache_policy=NO_CACHE, persist_result=False, log_prints=False)
 def _stage_task(stage_name: str, order: _Order) -> Any:
+    _tag(order.config.name, stage_name)
     stage, store = get_stage(stage_name), order.store
     outcome = run_stage(
         stage,
@@ -65,6 +62,17 @@ def _stage_task(stage_name: str, order: _Order) -> Any:
     return Completed(message=f"made {path}", data=_Result(outcome))
 
 
+def _tag(*names: str) -> None:
+    """Tag the task run under way.
+
+    Not through the task's own tags: before a tagged task Prefect asks the server for its
+    concurrency limits, and a server that is gone would then hold up the stage, or fail it.
+    """
+    context = TaskRunContext.get()
+    if context is not None:
+        context.task_run.tags = sorted({*context.task_run.tags, *names})
+
+
 class _Result:
     """An outcome, kept from being looked into."""
 
@@ -78,11 +86,15 @@ def run_stage_as_task(
     store: Store,
     inputs: Mapping[str, Artifact],
     *,
+    after: State[Any] | None,
     force: str | None,
     progress: Progress,
     workforce: Workforce,
-) -> Outcome:
-    """Run one stage as a task of the current flow run.
+) -> tuple[Outcome, State[Any]]:
+    """Run one stage as a task of the current flow run; what came of it, and the task's state.
+
+    `after` is the state of the stage before: it draws the chain in the UI's graph, where the
+    artifacts that a stage is given would join every stage to every other.
 
     It is called directly, not submitted: a cancelled run then ends its training process in
     seconds, where a submitted task is only killed after Prefect's grace period.
@@ -91,6 +103,9 @@ def run_stage_as_task(
         UserError, StageError: as `run_stage`.
     """
     order = _Order(config, store, inputs, force, progress, workforce)
-    result = _stage_task(stage_name, order, return_state=True).result()
+    named = _stage_task.with_options(name=stage_name, task_run_name=stage_name)
+    before = [] if after is None else [after]
+    state = named(stage_name, order, return_state=True, wait_for=before)
+    result = state.result()
     assert isinstance(result, _Result)
-    return result.outcome
+    return result.outcome, state

@@ -70,17 +70,25 @@ class Child:
         while (line := self._lines.get()) is not None:
             yield line
 
+    def next_line(self, seconds: float) -> str | None:
+        """The next line of its stdout, None at the end of the output.
+
+        Raises:
+            ChildSilentError: there is none within some seconds.
+        """
+        try:
+            return self._lines.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            raise ChildSilentError(f"no line in {seconds:.0f} s") from None
+
     def lines_within(self, seconds: float) -> Iterator[str]:
         """The lines that come within some seconds, or until the output ends."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            try:
-                line = self._lines.get(timeout=left)
-            except queue.Empty:
-                return
-            if line is None:
-                return
-            yield line
+        with contextlib.suppress(ChildSilentError):
+            while (left := until - time.monotonic()) > 0:
+                if (line := self.next_line(left)) is None:
+                    return
+                yield line
 
     def signal(self, number: int) -> None:
         """Send a signal to the child and all of its own children."""

@@ -52,26 +52,25 @@ def run_here(settings: Config, *, as_json: bool, hint: str, **parameters: str | 
     from flows.embedded_server import prefect_api
     from flows.summary import print_summary
 
-    opened = open_store(settings.store)
     try:
         with prefect_api() as wait_until_ready:
+            from flows.ending import run_to_end
             from flows.pipeline import pipeline
 
             wait_until_ready()
-            state = pipeline(settings, **parameters, return_state=True)
+            ended = run_to_end(pipeline, settings, **parameters)
+            missing = ended.told_missing()
     except KeyboardInterrupt as problem:
         raise KeyboardInterrupt(hint) from problem
-    from tasks.inspection.runs import read_run
-
-    record = read_run(opened, str(state.state_details.flow_run_id))
+    record = ended.record
     if as_json and record is not None:
         print_json({name: record[name] for name in ("run", "name", "stages", "model", "report")})
-    try:
-        record = state.result()
-    except Exception as problem:
-        raise with_hint(problem, hint) from None
-    if not as_json:
-        print_summary(record, opened)
+    if missing is not None:
+        click.echo(f"roberta: {missing}", err=True)
+    if ended.problem is not None:
+        raise with_hint(ended.problem, hint) from None
+    if not as_json and record is not None:
+        print_summary(record, open_store(settings.store))
 
 
 def with_hint(problem: Exception, hint: str) -> Any:

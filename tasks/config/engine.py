@@ -21,6 +21,12 @@ class LaunchConfig(Section):
         None,
         description="A config file of `accelerate launch`, for several machines.",
     )
+    stall_minutes: Annotated[float | None, Execution()] = Field(
+        30.0,
+        gt=0,
+        description="A training that tells of no step, start or checkpoint for so long is ended; "
+        "null: never.",
+    )
 
 
 class EngineConfig(Section):

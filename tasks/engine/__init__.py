@@ -9,7 +9,7 @@
     computing executors             how a unit is computed; what waits, repeats and calls off
     pools dask_pool workforce       and where; the workers of a whole run
     runner forcing                  one stage from its key to its manifest; once more, when asked
-    progress provenance             bars; who computed what, when, with what
+    progress provenance             bars, log lines; who computed what, when, with what
 
 Nothing in here knows what a document or a token is, and nothing knows Prefect.
 """

@@ -97,11 +97,13 @@ class Context:
         reused = set(done)
         waiting = {key: unit for key, unit in zip(keys, units, strict=True) if key not in done}
         names = {key: unit.label for key, unit in waiting.items()}
-        title = f"{self.stage.name} {getattr(function, '__name__', '')}"
-        with self.progress.bar(title, len(units), "units", len(units) - len(waiting)) as bar:
+        work = getattr(function, "__name__", "").replace("_", " ")
+        with self.progress.counting(
+            self.stage.name, len(units), "units", work=work, done=len(units) - len(waiting)
+        ) as counter:
             for computed in self._compute(function, waiting, workers):
                 done |= self.catalog.commit_all(function, names, computed, outputs)
-                bar.advance(len(computed))
+                counter.advance(len(computed))
         return [
             self.catalog.result(done[key], unit.label, outputs, key in reused)
             for key, unit in zip(keys, units, strict=True)

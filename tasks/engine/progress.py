@@ -1,90 +1,209 @@
-"""Progress: stage, units, rate and time left on a terminal; silence elsewhere.
+"""Progress: a stage says how much there is and how far it got; sinks decide how that is shown.
 
-A stage says how much there is and how far it got; what that looks like is decided here, once.
-Everything goes to stderr, so `--json` output stays clean.
+    stage ──▶ Progress.counting(...) ──▶ Count ──┬──▶ TerminalBars   a person is watching stderr
+                                                 ├──▶ LogLines       a line a minute at most
+                                                 └──▶ others, such as the Prefect UI's
+
+A sink is told of every change and chooses what to show and how often; it must return at once.
+Everything goes to stderr or to the log, so `--json` output stays clean.
 """
 
+import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+log = logging.getLogger(__name__)
+
+LINE_SECONDS = 60.0
+_RATE_SECONDS = 60.0  # what the rate is a mean over: long enough to be steady
 
 
-class Bar(Protocol):
-    """One running count."""
+@dataclass(eq=False)
+class Count:
+    """One running count of a stage, as sinks see it.
+
+    Attributes:
+        stage: Whose it is.
+        work: What of the stage's work is counted; empty where that is all of it.
+        total: How many units there are.
+        unit: What they are called.
+        done: How many are done.
+        figures: What else is worth a look, by name; a name that ends in `/s` is a speed.
+    """
+
+    stage: str
+    work: str
+    total: float
+    unit: str
+    done: float = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._seen = deque([(time.monotonic(), self.done)])
+
+    def reach(self, done: float, figures: Mapping[str, float] | None = None) -> None:
+        """Set the count and, where they are given, the figures."""
+        now = time.monotonic()
+        self.done, self.figures = done, self.figures if figures is None else figures
+        if now - self._seen[-1][0] >= 1:
+            self._seen.append((now, done))
+            while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_SECONDS:
+                self._seen.popleft()
+
+    @property
+    def title(self) -> str:
+        """Stage and work in a few words."""
+        return f"{self.stage} {self.work}".strip()
+
+    @property
+    def percent(self) -> float:
+        """How much of it is done, to a tenth."""
+        return round(100 * self.done / self.total, 1) if self.total else 100.0
+
+    @property
+    def rate(self) -> float | None:
+        """Units a second over the last minute; None while there is nothing to tell."""
+        began, done = self._seen[0]
+        seconds = time.monotonic() - began
+        return (self.done - done) / seconds if seconds >= 1 and self.done > done else None
+
+    def describe(self) -> str:
+        """How far it is, how fast and how long still, in one line for people."""
+        parts = [f"{self.done:,.0f} of {self.total:,.0f} {self.unit}"]
+        if (rate := self.rate) is not None:
+            parts.append(f"{rate:,.1f} {self.unit}/s")
+            if self.done < self.total:
+                parts.append(f"{describe_seconds((self.total - self.done) / rate)} left")
+        for name, value in self.figures.items():
+            parts.append(f"{value:,.0f} {name}" if name.endswith("/s") else f"{name} {value:.3f}")
+        return (f"{self.work}: " if self.work else "") + ", ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """A length of time, as exact as people need it.
+
+    >>> [describe_seconds(s) for s in (0.4, 75, 600, 9000, 400_000)]
+    ['0 s', '75 s', '10 min', '2.5 h', '4.6 days']
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+class Sink:
+    """Shows counts somewhere; what it does not override it does not show."""
+
+    def begin(self, count: Count) -> None:
+        """A count begins."""
+
+    def update(self, count: Count) -> None:
+        """A count has changed."""
+
+    def end(self, count: Count) -> None:
+        """A count is over, be it done or not."""
+
+
+class Counter:
+    """What a stage holds of a count."""
+
+    def __init__(self, count: Count, sinks: tuple[Sink, ...]) -> None:
+        self._count, self._sinks = count, sinks
 
     def advance(self, amount: float = 1) -> None:
         """Count `amount` more units as done."""
-        ...
+        self.show(self._count.done + amount)
 
-    def show(self, done: float, note: str = "") -> None:
-        """Set the count, and a short note such as the loss."""
-        ...
+    def show(self, done: float, figures: Mapping[str, float] | None = None) -> None:
+        """Set the count, and what else is worth a look."""
+        self._count.reach(done, figures)
+        for sink in self._sinks:
+            sink.update(self._count)
 
 
 class Progress:
-    """Silent progress: what runs off a terminal, in tests and in workers."""
+    """Where a run's counts are shown; without sinks nowhere."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self.sinks = sinks
 
     @contextmanager
-    def bar(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[Bar]:
-        """Show a count of `total` units while the `with` block runs, starting at `done`."""
-        yield _SilentBar()
+    def counting(
+        self, stage: str, total: float, unit: str, *, work: str = "", done: float = 0
+    ) -> Iterator[Counter]:
+        """A count of `total` units while the `with` block runs, starting at `done`."""
+        count = Count(stage, work, total, unit, done)
+        for sink in self.sinks:
+            sink.begin(count)
+        try:
+            yield Counter(count, self.sinks)
+        finally:
+            for sink in self.sinks:
+                sink.end(count)
 
 
-class _SilentBar:
-    def advance(self, amount: float = 1) -> None:
-        """Nothing to show."""
+class LogLines(Sink):
+    """A line now and then, so that a log shows that a long stage lives."""
 
-    def show(self, done: float, note: str = "") -> None:
-        """Nothing to show."""
+    def __init__(self, seconds: float = LINE_SECONDS) -> None:
+        self.seconds = seconds
+        self._last = time.monotonic()
+
+    def update(self, count: Count) -> None:
+        """A line, if the last one was long enough ago and there is more to come."""
+        if count.done < count.total and time.monotonic() - self._last >= self.seconds:
+            self._last = time.monotonic()
+            text = count.describe()
+            log.info("%-10s %-8s %10.0f%%  %s", count.stage, "running", count.percent, text)
 
 
-class TerminalProgress(Progress):
+class TerminalBars(Sink):
     """Bars drawn by `rich` on stderr, each gone when its work is done."""
 
-    @contextmanager
-    def bar(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[Bar]:
-        """See `Progress.bar`."""
+    def __init__(self) -> None:
+        self._drawn: dict[Count, tuple[RichProgress, TaskID]] = {}
+
+    def begin(self, count: Count) -> None:
+        """See `Sink`."""
         from rich import progress as rich
         from rich.console import Console
+        from rich.table import Column
 
         columns = (
             rich.TextColumn("  [bold]{task.description}"),
-            rich.BarColumn(bar_width=30),
-            rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
-            rich.TextColumn("{task.fields[rate]}"),
-            rich.TimeRemainingColumn(),
-            rich.TextColumn("{task.fields[note]}"),
+            rich.BarColumn(bar_width=24),
+            rich.TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True)),
         )
-        console = Console(stderr=True)
-        with rich.Progress(*columns, console=console, transient=True) as drawn:
-            task = drawn.add_task(title, total=total, unit=unit, note="", rate="")
-            drawn.update(task, completed=done)
-            yield _RichBar(drawn, task, unit)
+        drawn = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+        self._drawn[count] = drawn, drawn.add_task(count.title, total=count.total, told="")
+        drawn.start()
+        self.update(count)
+
+    def update(self, count: Count) -> None:
+        """See `Sink`."""
+        drawn, task = self._drawn[count]
+        told = count.describe().removeprefix(f"{count.work}: ")
+        drawn.update(task, completed=count.done, told=told)
+
+    def end(self, count: Count) -> None:
+        """See `Sink`."""
+        self._drawn.pop(count)[0].stop()
 
 
-class _RichBar:
-    def __init__(self, drawn: "object", task: "object", unit: str) -> None:
-        from rich.progress import Progress as RichProgress
-        from rich.progress import TaskID
+def default_progress(*more: Sink) -> Progress:
+    """Bars when a person is watching, log lines, and what else is given.
 
-        assert isinstance(drawn, RichProgress)
-        assert isinstance(task, int)
-        self.drawn, self.task, self.unit = drawn, TaskID(task), unit
-
-    def _rate(self) -> str:
-        speed = self.drawn.tasks[self.task].speed
-        return "" if not speed else f"{speed:,.1f} {self.unit}/s"
-
-    def advance(self, amount: float = 1) -> None:
-        """Count `amount` more units as done."""
-        self.drawn.update(self.task, advance=amount, rate=self._rate())
-
-    def show(self, done: float, note: str = "") -> None:
-        """Set the count and the note."""
-        self.drawn.update(self.task, completed=done, note=note, rate=self._rate())
-
-
-def default_progress() -> Progress:
-    """Bars when a person is watching, silence otherwise."""
-    return TerminalProgress() if sys.stderr.isatty() else Progress()
+    The lines are for logs: at a terminal `flows.console` leaves them out.
+    """
+    bars = [TerminalBars()] if sys.stderr.isatty() else []
+    return Progress(*bars, LogLines(), *more)

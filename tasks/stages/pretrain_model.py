@@ -150,24 +150,25 @@ def _follow(
     """Take down what the trainer tells, until it ends.
 
     Raises:
-        StageError: somebody else has told it to stop.
+        StageError: somebody else has told it to stop, or it hangs.
     """
     with ExitStack() as shown:
-        bar = None
-        for event in trainer.events():
+        counter = None
+        for event in trainer.events(context.engine.launch.stall_minutes):
             if event["event"] == "start":
                 check_unchanged(context.externals)  # the model to start from has been read
                 (folder / "started").touch()
                 checkpoints.resolve(Resolved.of(event))
                 if event["is_emulated"]:
                     log.warning("%s", EMULATED)
-                title, steps = "pretrain", event["steps"]
-                bar = shown.enter_context(
-                    context.progress.bar(title, steps, "steps", event["step"])
+                counter = shown.enter_context(
+                    context.progress.counting(
+                        "pretrain", event["steps"], "steps", done=event["step"]
+                    )
                 )
-            elif event["event"] == "step" and bar is not None:
-                note = f"loss {event['loss']:.3f}  {event['tokens_per_second']:,.0f} tokens/s"
-                bar.show(event["step"], note)
+            elif event["event"] == "step" and counter is not None:
+                figures = {"loss": event["loss"], "tokens/s": event["tokens_per_second"]}
+                counter.show(event["step"], figures)
             elif event["event"] == "checkpoint":
                 newest = _take(context, checkpoints, event, newest)
             elif event["event"] == "stopped":

@@ -1,18 +1,21 @@
 """Training processes as one supervised child of this one, which may have several of its own.
 
 On our way out we send SIGTERM, and the trainer writes a checkpoint before it ends. If this
-process dies, the trainer's stdin ends, and it does the same.
+process dies, the trainer's stdin ends, and it does the same. A trainer that tells nothing any
+more (a hung device, a collective that waits for a lost process) would hold the run for ever, so
+it is ended, and the run with it: whoever is to look after it hears of it.
 """
 
 import json
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tasks.config import LaunchConfig
 from tasks.engine.executors import default_workers
 from tasks.errors import StageError
-from tasks.processes import Child, describe_code
+from tasks.processes import Child, ChildSilentError, describe_code
 
 GRACE_SECONDS = 25.0
 
@@ -53,9 +56,32 @@ class Trainer(Child):
             },
         )
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Events as they come, until the trainer's output ends."""
-        return self._events_of(self.lines())
+    def events(self, stall_minutes: float | None = None) -> Iterator[dict[str, Any]]:
+        """Events as they come, until the trainer's output ends.
+
+        Raises:
+            StageError: none came for so many minutes; the trainer is killed.
+        """
+        lines = self.lines() if stall_minutes is None else self._watched_lines(60 * stall_minutes)
+        return self._events_of(lines)
+
+    def _watched_lines(self, stall_seconds: float) -> Iterator[str]:
+        """Its lines, as long as some of them are events: what libraries print is no step."""
+        reached = "before its first step"
+        until = time.monotonic() + stall_seconds
+        while True:
+            try:
+                line = self.next_line(until - time.monotonic())
+            except ChildSilentError:
+                self.kill()  # it could not write a checkpoint now: it finishes no step
+                raise StageError(_stalled(stall_seconds / 60, reached)) from None
+            if line is None:
+                return
+            yield line
+            # Taking down an event takes time itself: a checkpoint may go to a far store.
+            if (event := _read_event(line)) is not None:
+                until = time.monotonic() + stall_seconds
+                reached = f"after step {event['step']}" if event.get("step") else reached
 
     def stop(self) -> Iterator[dict[str, Any]]:
         """Ask the trainer to end; the events it still sends, its last checkpoint among them."""
@@ -82,6 +108,15 @@ class Trainer(Child):
                 f"the training process ended with {describe_code(code)}: "
                 f"{self.last_words()} The last checkpoint is kept."
             )
+
+
+def _stalled(minutes: float, reached: str) -> str:
+    return (
+        f"the training process told nothing for {minutes:g} min, {reached}, and was ended: its "
+        "device, its disk or another of its processes hangs. The last checkpoint is kept. Look at "
+        "the machine, then run the same command again; where a step, a checkpoint or the start "
+        "rightly takes so long, raise engine.launch.stall_minutes."
+    )
 
 
 def _read_event(line: str) -> dict[str, Any] | None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from browser import Page, find_browser, open_page
-from command import Command
+from command import Command, ask
+from planted import PLANTED
 
+from flows import artifacts
 from tasks.stages import STAGE_NAMES
 
 
@@ -43,3 +45,20 @@ def test_the_prefect_ui_shows_the_run_and_its_stages(
     url = f"{roberta.api.removesuffix('/api')}/runs/flow-run/{first_run['run']}"
     page.text_with(url, "tiny", "completed", *STAGE_NAMES)
     page.screenshot(tmp_path / "run.png")
+
+
+def test_planted_markup_is_shown_and_not_obeyed(page: Page, api: str) -> None:
+    """Text of corpora is foreign: no script, no link, no picture, no broken table."""
+    guesses = [{"token": text, "score": 0.5} for text in PLANTED]
+    shown = artifacts.fills_page({"examples": [{"text": t, "top": guesses} for t in PLANTED]})
+    body = {"key": "tiny-planted", "type": "markdown", "data": shown, "description": "planted"}
+    made = ask(api, "artifacts/", body)
+    text = page.text_with(
+        f"{api.removesuffix('/api')}/artifacts/artifact/{made['id']}",
+        *("<script>alert(1)</script>", "[x](javascript:alert(1))", "**bold**", "a@evil.example"),
+    )
+    assert "&#" not in text
+    assert page.count("td") == 2 * len(PLANTED)
+    assert page.count("[href*=evil], [href^='javascript'], [href^='mailto']") == 0
+    assert page.count("td img, td script, td em, td strong, td del, td code, td h1, td li") == 0
+    assert not [url for url in page.requests if "127.0.0.1:9/" in url or "evil" in url]

@@ -161,6 +161,14 @@ def prefect_server(home: Path, start_seconds: float = 120) -> Iterator[str]:
         log.close()
 
 
+def server_process(api: str) -> psutil.Process:
+    """The server's own process, of a `prefect_server` of ours."""
+    port = api.removesuffix("/api").rsplit(":", 1)[1]
+    found = [p for p in psutil.process_iter(["cmdline"]) if port in (p.info["cmdline"] or [])]
+    (process,) = [p for p in found if p.parent() not in found]
+    return process
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:

@@ -158,8 +158,8 @@ def first_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     began: list[int] = []
     events = launch.Trainer.events
 
-    def watched(self: launch.Trainer) -> Iterator[dict[str, Any]]:
-        for event in events(self):
+    def watched(self: launch.Trainer, stall: float | None) -> Iterator[dict[str, Any]]:
+        for event in events(self, stall):
             if event["event"] == "start":
                 began.append(event["step"])
             yield event

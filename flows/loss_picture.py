@@ -1,0 +1,72 @@
+"""The training loss so far as a small SVG inside Markdown: drawn by hand, so in no time.
+
+The report's own chart is drawn by matplotlib, which takes a second and is not to be shared by two
+threads: the run's thread may be drawing the report.
+"""
+
+import base64
+from collections.abc import Sequence
+
+_WIDTH, _HEIGHT = 720, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+_MOST_POINTS = 300
+
+Point = tuple[float, float]
+
+
+def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
+    """At most so many points: each the mean of those that it stands for.
+
+    >>> thinned([(1, 4.0), (2, 2.0), (3, 1.0)], most=2)
+    [(1.5, 3.0), (3.0, 1.0)]
+    """
+    size = -(-len(points) // most)
+    groups = [points[start : start + size] for start in range(0, len(points), size or 1)]
+    return [
+        (sum(step for step, _ in group) / len(group), sum(loss for _, loss in group) / len(group))
+        for group in groups
+    ]
+
+
+def loss_picture(points: Sequence[Point], last_step: float) -> str:
+    """A Markdown image of the losses; the axis goes to the training's last step."""
+    svg = loss_svg(thinned(points), last_step)
+    return f"![loss](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+
+
+def loss_svg(points: Sequence[Point], last_step: float) -> str:
+    """The picture itself."""
+    losses = [loss for _, loss in points] or [0.0, 1.0]
+    low, high = min(losses), max(losses)
+    margin = max(0.05, (high - low) * 0.06)
+    low, high = max(0.0, low - margin), high + margin
+    last = max([last_step, 1.0, *(step for step, _ in points)])
+
+    def x(step: float) -> float:
+        return round(_LEFT + step / last * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(loss: float) -> float:
+        return round(_TOP + (high - loss) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12" fill="#52606d">',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+    ]
+    for part in range(5):
+        loss, step = low + (high - low) * part / 4, last * part / 4
+        parts.append(
+            f'<path d="M{_LEFT} {y(loss)}H{_WIDTH - _RIGHT}" stroke="#e4e7eb"/>'
+            f'<text x="{_LEFT - 8}" y="{y(loss) + 4}" text-anchor="end">{loss:.2f}</text>'
+        )
+        anchor = {0: "start", 4: "end"}.get(part, "middle")
+        place = f'x="{x(step)}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="{anchor}"'
+        parts.append(f"<text {place}>{step:,.0f}</text>")
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">step</text>')
+    line = " ".join(f"{x(step)},{y(loss)}" for step, loss in points)
+    parts.append(f'<polyline points="{line}" fill="none" stroke="#2563a6" stroke-width="2"/>')
+    if points:
+        step, loss = points[-1]
+        parts.append(f'<circle cx="{x(step)}" cy="{y(loss)}" r="3.5" fill="#2563a6"/>')
+    return "".join(parts) + "</svg>"
