@@ -156,8 +156,11 @@ def _guess(guess: Mapping[str, Any]) -> str:
     return f"{plain(shown_token(guess['token']), 40)} {guess['score']:.2f}"
 
 
-def run_page(record: Mapping[str, Any], made: Made) -> str:
-    """How the run ended: every stage, then where model and report are."""
+def run_page(record: Mapping[str, Any], made: Made, report_page: str | None) -> str:
+    """How the run ended: every stage, then where model and report are.
+
+    `report_page` is where the report is served, if it is.
+    """
     rows = [
         (
             plain(entry["name"]),
@@ -169,6 +172,8 @@ def run_page(record: Mapping[str, Any], made: Made) -> str:
     ]
     head = f"## {plain(record['name'])}: {plain(record['state'])}, {record['seconds']:,.0f} s\n"
     parts = [head, table(("stage", "state", "seconds", "result"), rows, (2,))]
+    if record["report"] and report_page is not None:
+        parts.append(f"[Open the report]({report_page})\n")
     places = [("model", record["model"]), ("report", record["report"])]
     places += [(entry["name"], entry["path"]) for entry in record["stages"]]
     shown = [(plain(name), plain(place)) for name, place in places if place]

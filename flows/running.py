@@ -181,6 +181,7 @@ def _new_record(config: Config) -> dict[str, Any]:
         "stages": [],
         "model": None,
         "report": None,
+        "comparison": None,
         "config": config.model_dump(mode="json", by_alias=True),
     }
 

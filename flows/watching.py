@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext, TaskRunContext
 
@@ -97,7 +98,9 @@ class Watch:
 
     def run_ended(self, record: Mapping[str, Any], made: Mapping[str, Artifact]) -> None:
         """Show how the run ended."""
-        page = partial(artifacts.run_page, dict(record), dict(made))
+        # `roberta serve` shows the reports of what it has started, at its own address.
+        served = f"/roberta/reports/{record['run']}" if runtime.deployment.id else None
+        page = partial(artifacts.run_page, dict(record), dict(made), served)
         self.page("run", f"the run, {record['state']}", page)
 
     def _scores_page(self, summary: Mapping[str, Any]) -> str:

@@ -190,6 +190,7 @@ def deploy(
 ) -> None:
     """Register CONFIG with the running server: what can be started, and what starts by itself."""
     from flows.serving.address import use_served_api
+    from flows.serving.pool import set_up_missing_pool
 
     if cron is not None:
         overrides = (*overrides, f"operations.refresh.cron='{cron}'")
@@ -201,6 +202,7 @@ def deploy(
             "PREFECT_API_URL."
         )
     with server_client(api) as client:
+        set_up_missing_pool(client)
         made = _deploy(client, settings, None)
     if as_json:
         print_json({"server": api.removesuffix("/api"), "deployments": made})

@@ -44,7 +44,13 @@ def job_template() -> dict[str, Any]:
 
 def set_up_pool(client: SyncPrefectClient, limit: int) -> None:
     """The work pool, with at most so many runs at once."""
-    template = job_template()
+    if not set_up_missing_pool(client, limit):
+        update = WorkPoolUpdate(base_job_template=job_template(), concurrency_limit=limit)
+        client.update_work_pool(POOL, update)
+
+
+def set_up_missing_pool(client: SyncPrefectClient, limit: int = 2) -> bool:
+    """The pool and the automation, where there is no pool; whether there was none."""
     try:
         client.read_work_pool(POOL)
     except ObjectNotFound:
@@ -53,13 +59,13 @@ def set_up_pool(client: SyncPrefectClient, limit: int) -> None:
                 name=POOL,
                 type="process",
                 description="Runs of roberta-pipeline on this machine.",
-                base_job_template=template,
+                base_job_template=job_template(),
                 concurrency_limit=limit,
             )
         )
-    else:
-        update = WorkPoolUpdate(base_job_template=template, concurrency_limit=limit)
-        client.update_work_pool(POOL, update)
+        set_up_automation(client, crash_zombies())
+        return True
+    return False
 
 
 def crash_zombies() -> AutomationCore:

@@ -72,6 +72,12 @@ class Page:
             assert time.monotonic() < end, f"nothing to press is called {text!r}"
             time.sleep(0.3)
 
+    def link(self, text: str) -> str:
+        """Where the link of this text leads."""
+        script = f"""[...document.querySelectorAll("a")].find(
+            one => one.innerText.trim() === {json.dumps(text)}).href"""
+        return str(self.call("Runtime.evaluate", expression=script)["result"]["value"])
+
     def wait_for(self, *words: str, seconds: float = 60) -> str:
         """Wait until the page as it is holds all words; its text."""
         end = time.monotonic() + seconds
@@ -122,7 +128,7 @@ def open_page(program: str, profile: Path) -> Iterator[Page]:
             with urlopen(f"http://127.0.0.1:{port}/json") as answer:
                 pages = [page for page in json.load(answer) if page["type"] == "page"]
             address = pages[0]["webSocketDebuggerUrl"]
-            with connect(address, max_size=None, proxy=None) as connection:
+            with connect(address, max_size=None, proxy=None, ping_interval=None) as connection:
                 yield Page(connection)
         finally:
             process.kill()

@@ -19,6 +19,26 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield opened
 
 
+def start_from_form(page: Page, serving: Served, deployment: str, pictures: Path) -> str:
+    """Open a deployment's form, look at it, and press Submit; the run's id."""
+    page.set_size(1400, 1000)
+    form = f"{serving.origin}/deployments/deployment/{deployment}/run"
+    page.text_with(form, "Config", "Corpus", "Tokenizer", "Pretrain", "The sources of text.")
+    page.screenshot(pictures / "form.png")
+    page.click("Submit")
+    run = serving.until(
+        lambda: next(
+            (
+                found["id"]
+                for found in serving.ask("flow_runs/filter", {})
+                if found["deployment_id"] == deployment
+            ),
+            None,
+        )
+    )
+    return str(run)
+
+
 @pytest.mark.slow
 def test_from_the_form_to_the_report_by_way_of_a_failure(
     page: Page, serving: Served, tmp_path: Path
@@ -34,23 +54,7 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     assert done.code == 0, done.err
     deployment = serving.deployment("pretrain/operator")["id"]
 
-    page.set_size(1400, 1000)
-    form = f"{serving.origin}/deployments/deployment/{deployment}/run"
-    text = page.text_with(form, "Config", "Corpus", "Tokenizer", "Pretrain", "Until")
-    page.screenshot(tmp_path / "form.png")
-    assert "The sources of text." in text, text
-    page.screenshot(tmp_path / "form.png")
-    page.click("Submit")
-    run = serving.until(
-        lambda: next(
-            (
-                found["id"]
-                for found in serving.ask("flow_runs/filter", {})
-                if found["deployment_id"] == deployment
-            ),
-            None,
-        )
-    )
+    run = start_from_form(page, serving, deployment, tmp_path)
     serving.wait(run, "FAILED", seconds=240)
     url = f"{serving.origin}/runs/flow-run/{run}"
     page.text_with(url, "Failed", "evaluate")
@@ -77,7 +81,13 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     page.screenshot(tmp_path / "completed-narrow.png")
 
     page.set_size(1400, 1000)
-    page.text_with(f"{serving.origin}/roberta/reports/{run}", "operator", "ledger", "scores")
+    (told,) = [
+        artifact
+        for artifact in serving.ask("artifacts/latest/filter", {})
+        if artifact["key"] == "operator-run"
+    ]
+    page.text_with(f"{serving.origin}/artifacts/artifact/{told['latest_id']}", "Open the report")
+    page.text_with(page.link("Open the report"), "operator", "ledger", "scores")
     page.screenshot(tmp_path / "report.png")
     outside = [to for to in page.requests if not to.startswith((serving.origin, "data:", "blob:"))]
     assert outside == [], "the UI asks somebody else"

@@ -86,8 +86,9 @@ def test_what_failed_is_tried_again_from_where_it_failed(serving: Served) -> Non
         json.dumps({"sentence_good": "Letter 1 is here.", "sentence_bad": "1 here Letter is."})
         + "\n"
     )
-    done = serving.command("retry", run[:13])
+    done = serving.command("retry", run[:13], "--json")
     assert done.code == 0, done.err
+    assert done.json == {"run": run, "queued": True}
     serving.until(lambda: serving.run(run)["run_count"] == 2)
     assert serving.wait(run)["state_type"] == "COMPLETED"
     again = serving.until(lambda: serving.stages(run) if "publish" in serving.stages(run) else 0)
@@ -105,8 +106,9 @@ def test_a_cancelled_training_ends_with_a_checkpoint_and_goes_on(serving: Served
     serving.until(lambda: trainers(serving.mark), 120)
     time.sleep(3)
     began = time.monotonic()
-    done = serving.command("cancel", run)
+    done = serving.command("cancel", run, "--json")
     assert done.code == 0, done.err
+    assert set(done.json) == {"run", "how"}
     assert serving.wait(run, seconds=60)["state_type"] == "CANCELLED"
     assert serving.until(lambda: not trainers(serving.mark), 5) is not False
     assert time.monotonic() - began < 30
