@@ -65,11 +65,11 @@ def retry(run: str | None, store: str | None, as_json: bool) -> None:
     A run that the server started goes back into its queue. One that was started by `roberta run`
     goes on in this terminal.
     """
-    from flows.serving.operator import RETRYABLE, choose, known_runs, retry_at_server
+    from flows.serving.operator import can_be_retried, choose, known_runs, retry_at_server
 
     with ExitStack() as stack:
         client = _client(stack)
-        chosen = choose(known_runs(client, _store(store)), run, RETRYABLE, "try again")
+        chosen = choose(known_runs(client, _store(store)), run, can_be_retried, "try again")
         is_queued = client is not None and retry_at_server(client, chosen)
     if is_queued:
         if as_json:
@@ -96,12 +96,12 @@ def _retry_here(chosen: Any, as_json: bool) -> None:
 @json_option
 def cancel(run: str | None, store: str | None, as_json: bool) -> None:
     """End RUN (default: the newest that runs); a training writes a checkpoint first."""
-    from flows.serving.operator import CANCELLABLE, choose, known_runs
     from flows.serving.operator import cancel as end
+    from flows.serving.operator import choose, is_under_way, known_runs
 
     with ExitStack() as stack:
         client = _client(stack)
-        chosen = choose(known_runs(client, _store(store)), run, CANCELLABLE, "end")
+        chosen = choose(known_runs(client, _store(store)), run, is_under_way, "end")
         how = end(client, chosen)
     if as_json:
         print_json({"run": chosen.run, "how": how})

@@ -6,7 +6,7 @@ One that a person started in a terminal lives in the store alone, and its proces
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from tasks.inspection.runs import read_run, read_runs, state_of
 
 _FAILED = ("failed", "stopped", "killed")
 _ENDED = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
+_UNDER_WAY = {StateType.RUNNING, StateType.PENDING}
 _LIMIT = 50
 
 
@@ -121,14 +122,16 @@ def _of_store(record: Mapping[str, Any]) -> Known:
     )
 
 
-def choose(runs: Sequence[Known], wanted: str | None, states: Sequence[str], what: str) -> Known:
-    """The run that was named, by its id or the beginning of it; else the newest in these states.
+def choose(
+    runs: Sequence[Known], wanted: str | None, fits: Callable[[Known], bool], what: str
+) -> Known:
+    """The run that was named, by its id or the beginning of it; else the newest that fits.
 
     Raises:
         UserError: there is none, or several begin so.
     """
     if wanted is None:
-        fitting = [run for run in runs if run.state.lower() in states]
+        fitting = [run for run in runs if fits(run)]
         if not fitting:
             raise UserError(f"there is no run to {what}. `roberta runs` lists those there are.")
         return fitting[0]
@@ -139,6 +142,20 @@ def choose(runs: Sequence[Known], wanted: str | None, states: Sequence[str], wha
             f"{wanted}: {found} with an id that begins so. `roberta runs` lists their ids."
         )
     return fitting[0]
+
+
+def can_be_retried(known: Known) -> bool:
+    """Whether it has ended otherwise than well."""
+    if known.flow_run is not None:
+        return known.flow_run.state is not None and known.flow_run.state.type in _ENDED
+    return known.state in _FAILED
+
+
+def is_under_way(known: Known) -> bool:
+    """Whether it works or is just being started; what a schedule will start is not."""
+    if known.flow_run is not None:
+        return known.flow_run.state is not None and known.flow_run.state.type in _UNDER_WAY
+    return known.state == "running"
 
 
 def retry_at_server(client: SyncPrefectClient, known: Known) -> bool:
@@ -177,7 +194,3 @@ def cancel(client: SyncPrefectClient | None, known: Known) -> str:
     with suppress(ProcessLookupError):
         os.kill(process["pid"], signal.SIGTERM)
     return f"process {process['pid']} was told to end; a training writes a checkpoint first"
-
-
-RETRYABLE = ("failed", "crashed", "cancelled", *_FAILED)
-CANCELLABLE = ("running", "pending", "scheduled", "late", "awaitingretry")

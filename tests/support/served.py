@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from command import MARK, Command, end_all, new_mark
+import psutil
+from command import Command, end_all, new_mark, processes_with
+from tiny_pipeline import merged
+
+LONG = {"steps": 100_000, "checkpoint_steps": 20}
+"""A training that does not end by itself."""
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -70,6 +75,16 @@ class Served:
         """One deployment by `flow/name`."""
         found: dict[str, Any] = self.ask(f"deployments/name/{name}")
         return found
+
+    def config_with(self, **changes: Any) -> dict[str, Any]:
+        """The config deployed as `letters` with some fields changed, as its form would send it."""
+        found = self.deployment("pretrain/letters")["parameters"]["config"]
+        return merged(found, changes)
+
+    def trainers(self) -> list[psutil.Process]:
+        """The training processes of its runs."""
+        module = "roberta_model.training.process"
+        return [process for process in processes_with(self.mark) if module in process.cmdline()]
 
     def start(self, name: str, **parameters: Any) -> str:
         """Start a deployment as its form does; the run's id."""
@@ -148,6 +163,3 @@ def served(
             reader.join(10)
         for stream in (process.stdout, process.stderr):
             stream.close()
-
-
-__all__ = ["MARK", "Served", "served"]
