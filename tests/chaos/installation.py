@@ -30,7 +30,7 @@ from tasks.stages import stage_folder
 
 _NAME = "the name"
 _FILES, _LETTERS = 4, 30
-_RECIPE = {"steps": 60, "checkpoint_steps": 10}
+_RECIPE = {"steps": 30, "checkpoint_steps": 10}
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
 _CHILDREN = {"worker": "flows.serving.worker_process", "server": "flows.server_process"}
 
@@ -166,9 +166,9 @@ def stored(store: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def published(store: Path, name: str) -> dict[str, str]:
-    """The files of the model that a pipeline's name leads to, with their digests."""
-    model = store / "models" / name / "model"
+def published(folder: Path, name: str) -> dict[str, str]:
+    """The files of the model in a published folder, or where a name leads, with their digests."""
+    model = folder / "model"
     return {
         str(path.relative_to(model)): _digest(path, name)
         for path in sorted(model.rglob("*"))
