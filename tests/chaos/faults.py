@@ -5,12 +5,13 @@
     disk       the store's disk is full for some seconds
     database   the server's SQLite file is locked for some seconds
     cancel     somebody cancels the run
+    clock      the clock of all our processes is set, an hour ahead or back
 
 `matrix` is a pure function: the same seed gives the same faults, each by its number.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -24,7 +25,12 @@ EVERYWHERE = ("flow", "worker", "server", "serve")
 """The processes that are there in every stage."""
 
 NETWORK = ("cut", "reset", "silent", "500")
+CLOCK = ("ahead", "back")
 _LOCK_SECONDS = 20.0
+_ONE_CLOCK_IN = 14
+
+Combination = tuple[str, str, str, str]
+"""(kind, target, how, stage)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Fault:
         return asdict(self)
 
 
-def _combinations() -> Iterator[tuple[str, str, str, str]]:
-    """(kind, target, how, stage) of everything that can be hit."""
+def _combinations() -> Iterator[Combination]:
+    """Everything that can be hit, but the clock."""
     for target, signal, stage in product(EVERYWHERE, SIGNALS, STAGES):
         yield "signal", target, signal, stage
     for target, signal in product(("trainer", "rank"), SIGNALS):
@@ -84,20 +90,35 @@ def _combinations() -> Iterator[tuple[str, str, str, str]]:
         yield "cancel", "run", "cancelled", stage
 
 
+def _clocks() -> Iterator[Combination]:
+    for how, stage in product(CLOCK, STAGES):
+        yield "clock", "clock", how, stage
+
+
 def matrix(seed: int, count: int) -> list[Fault]:
     """So many faults, in an order and at moments drawn from the seed.
 
-    Every combination comes once before one comes a second time, then at another moment.
+    Every combination comes once before one comes a second time, then at another moment. Those of
+    the clock are the last: they want a `serve` of their own.
     """
-    chance = random.Random(seed)
-    faults: list[Fault] = []
-    while len(faults) < count:
-        combinations = list(_combinations())
-        chance.shuffle(combinations)
-        for kind, target, how, stage in combinations[: count - len(faults)]:
+    clocks = count // _ONE_CLOCK_IN
+    return [
+        *_drawn(random.Random(seed), list(_combinations()), range(count - clocks)),
+        *_drawn(random.Random(seed), list(_clocks()), range(count - clocks, count)),
+    ]
+
+
+def _drawn(
+    chance: random.Random, combinations: Sequence[Combination], numbers: range
+) -> Iterator[Fault]:
+    left = list(numbers)
+    while left:
+        order = list(combinations)
+        chance.shuffle(order)
+        for kind, target, how, stage in order[: len(left)]:
             seconds = chance.choice((2.0, 5.0, 10.0))
-            fault = Fault(
-                number=len(faults),
+            yield Fault(
+                number=left.pop(0),
                 kind=kind,
                 target=target,
                 how=how,
@@ -106,8 +127,6 @@ def matrix(seed: int, count: int) -> list[Fault]:
                 seconds=_lasts(kind, how, seconds),
                 times=chance.choice((1, 2, 4)) if kind == "network" else 1,
             )
-            faults.append(fault)
-    return faults
 
 
 def _lasts(kind: str, how: str, seconds: float) -> float:

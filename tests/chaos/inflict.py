@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TMPFS = "48m"
 _VICTIM_SECONDS = 20.0
+_HOUR = 3600
 
 
 class NotPossibleError(Exception):
@@ -43,6 +44,7 @@ def inflict(scenario: "Scenario") -> Iterator[Callable[[], str]]:
         "disk": _disk,
         "database": _database,
         "cancel": _cancel,
+        "clock": _clock,
     }
     with kinds[scenario.fault.kind](scenario) as strike:
         yield strike
@@ -54,7 +56,7 @@ def _signal(scenario: "Scenario") -> Iterator[Callable[[], str]]:
 
     def strike() -> str:
         fault = scenario.fault
-        victim = _find_victim(scenario)
+        victim = _find_victim(scenario, fault.target)
         if victim is None:
             return f"nothing: no {fault.target} was there"
         number = getattr(signal, f"SIG{fault.how}")
@@ -80,10 +82,10 @@ def _wake(victim: psutil.Process) -> None:
         victim.send_signal(signal.SIGCONT)
 
 
-def _find_victim(scenario: "Scenario") -> psutil.Process | None:
+def _find_victim(scenario: "Scenario", target: str) -> psutil.Process | None:
     """The process that is hit; waited for a little, as a trainer is not there at once."""
     end = time.monotonic() + _VICTIM_SECONDS
-    target, place = scenario.fault.target, scenario.place
+    place = scenario.place
     while time.monotonic() < end:
         if target == "serve":
             return psutil.Process(place.serving.process.pid)
@@ -214,3 +216,39 @@ def _cancel(scenario: "Scenario") -> Iterator[Callable[[], str]]:
         return "cancelled by the API"
 
     yield strike
+
+
+@contextmanager
+def _clock(scenario: "Scenario") -> Iterator[Callable[[], str]]:
+    """Set the clock of `serve`, of all it has started and of our commands; then right again.
+
+    The clock of the whole machine is others' too. The flow's process is killed on top of it, so
+    that states and records of two clocks are held against each other; every second one only.
+    """
+    place = scenario.place
+    setting = place.folder / "clock"
+    setting.write_text("0 0")
+    if "CLOCK_FILE" not in place.command.variables:
+        library = place.folder / "clock.so"
+        source = str(Path(__file__).with_name("clock.c"))
+        try:
+            subprocess.run(
+                ["cc", "-shared", "-fPIC", "-O2", "-o", str(library), source], check=True
+            )
+        except (OSError, subprocess.CalledProcessError) as problem:
+            raise NotPossibleError("there is no C compiler for the clock") from problem
+        place.serve_with({"LD_PRELOAD": str(library), "CLOCK_FILE": str(setting)})
+
+    def strike() -> str:
+        hours = _HOUR if scenario.fault.how == "ahead" else -_HOUR
+        setting.write_text(f"{hours} {int(time.time())}")
+        victim = _find_victim(scenario, "flow")
+        if victim is not None and scenario.fault.number % 2:
+            victim.kill()
+            return f"set by {hours} s, then process {victim.pid} was killed"
+        return f"set by {hours} s"
+
+    try:
+        yield strike
+    finally:
+        setting.write_text("0 0")

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,12 @@ class Installation:
             return self.serving.request("/api/health")[0] == 200
         except OSError:
             return False
+
+    def serve_with(self, variables: Mapping[str, str]) -> None:
+        """Begin anew, with more in the environment of all commands."""
+        served.end(self.serving)
+        self.command = replace(self.command, variables=variables)
+        self.restart()
 
     def restart(self) -> int:
         """Bring `serve` up again after it ended, as an operator would; how many tries it took."""

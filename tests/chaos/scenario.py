@@ -43,6 +43,7 @@ class Result:
         true_seconds: From the fault until the server's state was true for good.
         left_seconds: From the run's end until nothing of it was left.
         end_seconds: From the fault until the run had ended for the first time.
+        start_seconds: Until the moment of the fault, deploying included.
         done_seconds: From the fault until it was `Completed`.
         retries: How often it had to be tried again.
         seconds: What the whole scenario took.
@@ -57,6 +58,7 @@ class Result:
     states: list[str] = field(default_factory=list)
     true_seconds: float = 0.0
     left_seconds: float = 0.0
+    start_seconds: float = 0.0
     end_seconds: float | None = None
     done_seconds: float | None = None
     retries: int = 0
@@ -83,12 +85,12 @@ class Scenario:
         self.store = place.folder / self.name
         self.result = Result(fault, self.name)
         self.run = ""
-        self.began = 0.0
+        self.start = self.began = 0.0
         self._false_since: float | None = None
 
     def play(self) -> Result:
         """Do it all; a promise that is broken, or a wait without an end, is a problem noted."""
-        start = time.monotonic()
+        self.start = time.monotonic()
         try:
             template = self.place.template(self.fault.variant, self.until)
             with inflict(self) as strike:
@@ -102,7 +104,7 @@ class Scenario:
             self.result.skipped = str(problem)
         except AssertionError as problem:
             self.result.problems.append(str(problem)[-2000:])
-        self.result.seconds = round(time.monotonic() - start, 1)
+        self.result.seconds = round(time.monotonic() - self.start, 1)
         return self.result
 
     def _fill(self, template: Undisturbed) -> None:
@@ -126,6 +128,7 @@ class Scenario:
             time.sleep(self.fault.moment * template.seconds[self.fault.stage])
         self.began = time.monotonic()
         self.result.at = self.progress()
+        self.result.start_seconds = round(self.began - self.start, 1)
         self.result.did = strike()
 
     def progress(self) -> str:

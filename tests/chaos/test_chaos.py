@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
-from faults import EVERYWHERE, NETWORK, SIGNALS, STAGES, Fault, matrix
+from faults import CLOCK, EVERYWHERE, NETWORK, SIGNALS, STAGES, Fault, matrix
 from installation import Installation, installation
 from scenario import Result, Scenario, clear_away
 
@@ -47,6 +47,7 @@ def test_two_hundred_faults_hit_every_process_by_every_signal_in_every_stage() -
     assert set(product(EVERYWHERE, SIGNALS, STAGES)) <= hit
     assert set(product(("trainer", "rank"), SIGNALS, ("pretrain",))) <= hit
     assert set(product(("source",), NETWORK, ("download",))) <= hit
+    assert set(product(("clock",), CLOCK, STAGES)) <= hit
     for target, how in (("store", "full"), ("database", "locked"), ("run", "cancelled")):
         assert set(product((target,), (how,), STAGES)) <= hit
 
