@@ -93,7 +93,7 @@ def _find_victim(scenario: "Scenario", target: str) -> psutil.Process | None:
             if (child := place.child(target)) is not None:
                 return child
         else:
-            fitting = [p for p in processes_of(scenario.run) if _is_a(p, target)]
+            fitting = [p for p in processes_of(scenario.run) if is_a(p, target)]
             if fitting:
                 return max(fitting, key=lambda process: process.pid)
             if target != "flow" and _is_past(scenario):
@@ -106,7 +106,8 @@ def _is_past(scenario: "Scenario") -> bool:
     return scenario.progress() == "ended"
 
 
-def _is_a(process: psutil.Process, target: str) -> bool:
+def is_a(process: psutil.Process, target: str) -> bool:
+    """Whether a process of a run is its flow, its trainer, a rank or a worker of the pool."""
     try:
         command = " ".join(process.cmdline())
         if target == "flow":

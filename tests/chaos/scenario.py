@@ -7,14 +7,14 @@ a store filled up to the stage before ──▶ deploy ──▶ start ──▶
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 from faults import STAGES, Fault
-from inflict import NotPossibleError, inflict, unmount
+from inflict import NotPossibleError, inflict, is_a, unmount
 from installation import Installation, Undisturbed, processes_of, published, stored
 from served import ENDED
 
@@ -139,16 +139,23 @@ class Scenario:
         return "at work" if any(self.store.glob(f"{folder}/*/.lease/*.json")) else "not begun"
 
     def _see_it_end(self) -> None:
-        """Wait until the run has ended at the server, and then until nothing of it is left."""
+        """Wait until the run has ended at the server, and then until nothing of it is left.
+
+        What seemed to have ended while its flow lives has not, see `_is_true`.
+        """
         self.until_true(self._has_ended, _END_SECONDS, "the run never ended at the server")
-        ended = time.monotonic()
-        self.result.end_seconds = self.result.end_seconds or round(ended - self.began, 1)
+        ended, limit = time.monotonic(), time.monotonic() + _END_SECONDS
         while left := processes_of(self.run):
-            if time.monotonic() - ended > _ORPHAN_SECONDS:
+            if not self._has_ended():
+                self.until_true(self._has_ended, _END_SECONDS, "the run never ended at the server")
+            if _flow_in(left) and time.monotonic() < limit:
+                ended = time.monotonic()
+            elif time.monotonic() - ended > _ORPHAN_SECONDS:
                 commands = [" ".join(process.cmdline())[-80:] for process in left]
                 self.result.problems.append(f"left running: {commands}")
                 break
             time.sleep(_POLL_SECONDS)
+        self.result.end_seconds = self.result.end_seconds or round(ended - self.began, 1)
         self.result.left_seconds = max(self.result.left_seconds, round(time.monotonic() - ended, 1))
 
     def _try_again(self) -> None:
@@ -212,14 +219,11 @@ class Scenario:
             self.result.problems.append(f"{state}: not true for {wrong:.0f} s")
 
     def _is_true(self, state: str) -> bool:
-        """Whether the server's state is what processes and the store say.
-
-        A run that has ended there may take the trainer's grace to be gone, see `_see_it_end`.
-        """
+        """Whether the server's state is what processes and the store say."""
         if state in ("RUNNING", "CANCELLING"):
-            return any("prefect.engine" in _command_line(p) for p in processes_of(self.run))
+            return _flow_in(processes_of(self.run))
         if state in ("FAILED", "CRASHED", "CANCELLED"):
-            return self._record().get("state") != "done"
+            return self._record().get("state") != "done" and not _flow_in(processes_of(self.run))
         return state != "no answer"
 
     def _record(self) -> dict[str, Any]:
@@ -243,11 +247,9 @@ class Scenario:
             time.sleep(0.02 if not self.began else _POLL_SECONDS)
 
 
-def _command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+def _flow_in(processes: Sequence[psutil.Process]) -> bool:
+    """Whether the flow's own process is among a run's."""
+    return any(is_a(process, "flow") for process in processes)
 
 
 def clear_away(place: Installation, name: str) -> None:

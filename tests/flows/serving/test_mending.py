@@ -1,0 +1,81 @@
+"""States made true from the store: what a record tells, and when it tells nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, State, StateType
+
+from flows.serving.mending import true_state
+from tasks.engine.lease import this_process
+from tasks.engine.stores import open_store
+from tasks.inspection.runs import RUNS, write_run
+
+
+@pytest.fixture(scope="module")
+def ended() -> dict[str, object]:
+    """A process that is gone, as a record names it."""
+    script = (
+        "import json; from tasks.engine.lease import this_process as me; print(json.dumps(me()))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    process: dict[str, object] = json.loads(told.stdout)
+    return process
+
+
+def at_work(
+    store: Path, since: float, process: dict[str, object], kind: StateType = StateType.RUNNING
+) -> FlowRun:
+    """A run that is in a state since so many seconds ago, and its record of now: at work."""
+    at = datetime.now(UTC) - timedelta(seconds=since)
+    state = State(type=kind, timestamp=at)
+    config = {"store": str(store)}
+    run = FlowRun(id=uuid4(), flow_id=uuid4(), state=state, parameters={"config": config})
+    record = {"run": str(run.id), "state": "running", "process": process, "stages": []}
+    write_run(open_store(str(store)), record)
+    return run
+
+
+def test_a_run_whose_process_is_gone_has_crashed(tmp_path: Path, ended: dict[str, object]) -> None:
+    """And one whose process lives is left alone."""
+    state = true_state(at_work(tmp_path, 60, ended))
+    assert state is not None
+    assert state.type == StateType.CRASHED
+    assert true_state(at_work(tmp_path, 60, this_process())) is None
+
+
+def test_the_record_of_an_earlier_try_says_nothing(
+    tmp_path: Path, ended: dict[str, object]
+) -> None:
+    """The new try has not written its own yet."""
+    run = at_work(tmp_path, 5, ended)
+    before = time.time() - 30
+    os.utime(tmp_path / RUNS / f"{run.id}.json", (before, before))
+    assert true_state(run) is None
+
+
+def test_a_clock_that_was_set_back_hides_no_dead_run(
+    tmp_path: Path, ended: dict[str, object]
+) -> None:
+    """It came into its state an hour from now, so its record only seems to be an earlier one."""
+    state = true_state(at_work(tmp_path, -3600, ended))
+    assert state is not None
+    assert state.type == StateType.CRASHED
+    assert true_state(at_work(tmp_path, -3600, this_process())) is None
+
+
+def test_a_run_that_only_seemed_to_have_crashed_is_running_again(
+    tmp_path: Path, ended: dict[str, object]
+) -> None:
+    """Its heartbeats were late; one that is writing its last checkpoint is left time for it."""
+    state = true_state(at_work(tmp_path, 60, this_process(), StateType.CRASHED))
+    assert state is not None
+    assert state.type == StateType.RUNNING
+    assert true_state(at_work(tmp_path, 20, this_process(), StateType.CRASHED)) is None
+    assert true_state(at_work(tmp_path, 60, ended, StateType.CRASHED)) is None
