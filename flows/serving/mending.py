@@ -67,9 +67,7 @@ def _name(run: FlowRun) -> str:
 def true_state(run: FlowRun) -> State[Any] | None:
     """What a run's state is, where its record tells of another one; else None.
 
-    A record counts only if it was written after the run came into its state: the one of an
-    earlier try says nothing of this one. A state of the future tells that the clock was set back
-    since, and then the times tell nothing.
+    The record of an earlier try says nothing of this one.
     """
     store = store_of(run)
     if store is None or run.state is None:
@@ -78,9 +76,7 @@ def true_state(run: FlowRun) -> State[Any] | None:
     written = store.modified(f"{RUNS}/{run.id}.json")
     since = run.state.timestamp.timestamp()
     is_crashed = run.state.type == StateType.CRASHED
-    if record is None or written is None:
-        return None
-    if written < since <= time.time() and not is_crashed:
+    if record is None or written is None or not _is_of_this_try(run, record, written):
         return None
     if not _has_ended(record, written):
         lives = is_crashed and record["state"] == "running" and _is_here(record)
@@ -88,6 +84,18 @@ def true_state(run: FlowRun) -> State[Any] | None:
             return Running(message=f"its process {record['process']['pid']} is at work")
         return None  # it may still say so itself
     return _state_of(record, run.state.type)
+
+
+def _is_of_this_try(run: FlowRun, record: Mapping[str, Any], written: float) -> bool:
+    """Whether a record is of the process that the worker has started last.
+
+    Where no worker has told of one, it is if it was written after the run came into its state; a
+    clock that is set in between deceives us then.
+    """
+    if run.infrastructure_pid and run.infrastructure_pid.isdecimal():
+        return int(run.infrastructure_pid) == record["process"]["pid"]
+    assert run.state is not None
+    return run.state.type == StateType.CRASHED or written >= run.state.timestamp.timestamp()
 
 
 def _has_ended(record: Mapping[str, Any], written: float) -> bool:

@@ -10,6 +10,7 @@ in its store stays.
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ from scenario import Result, Scenario, clear_away
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; the exit code."""
     options = _parser().parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, however we end
+        signal.signal(number, signal.default_int_handler)
     faults = matrix(options.seed, options.count)
     if options.only is not None:
         wanted = {int(number) for number in options.only.split(",")}

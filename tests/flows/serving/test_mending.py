@@ -30,13 +30,24 @@ def ended() -> dict[str, object]:
 
 
 def at_work(
-    store: Path, since: float, process: dict[str, object], kind: StateType = StateType.RUNNING
+    store: Path,
+    since: float,
+    process: dict[str, object],
+    kind: StateType = StateType.RUNNING,
+    started: object = None,
 ) -> FlowRun:
-    """A run that is in a state since so many seconds ago, and its record of now: at work."""
+    """A run that is in a state since so many seconds ago, and its record of now: at work.
+
+    `started` is the process that the worker has started last, unless it is the record's.
+    """
     at = datetime.now(UTC) - timedelta(seconds=since)
-    state = State(type=kind, timestamp=at)
-    config = {"store": str(store)}
-    run = FlowRun(id=uuid4(), flow_id=uuid4(), state=state, parameters={"config": config})
+    run = FlowRun(
+        id=uuid4(),
+        flow_id=uuid4(),
+        state=State(type=kind, timestamp=at),
+        parameters={"config": {"store": str(store)}},
+        infrastructure_pid=str(started or process["pid"]),
+    )
     record = {"run": str(run.id), "state": "running", "process": process, "stages": []}
     write_run(open_store(str(store)), record)
     return run
@@ -50,11 +61,22 @@ def test_a_run_whose_process_is_gone_has_crashed(tmp_path: Path, ended: dict[str
     assert true_state(at_work(tmp_path, 60, this_process())) is None
 
 
+@pytest.mark.parametrize("since", [5, -3600])
+@pytest.mark.parametrize("kind", [StateType.RUNNING, StateType.CRASHED])
 def test_the_record_of_an_earlier_try_says_nothing(
-    tmp_path: Path, ended: dict[str, object]
+    tmp_path: Path, ended: dict[str, object], since: float, kind: StateType
 ) -> None:
-    """The new try has not written its own yet."""
+    """The new try has not written its own yet; whatever the clock was set to."""
+    assert true_state(at_work(tmp_path, since, ended, kind, started=os.getpid())) is None
+
+
+def test_without_a_worker_the_times_tell(tmp_path: Path, ended: dict[str, object]) -> None:
+    """A record that was written before the run came into its state is of an earlier try."""
     run = at_work(tmp_path, 5, ended)
+    run.infrastructure_pid = None
+    state = true_state(run)
+    assert state is not None
+    assert state.type == StateType.CRASHED
     before = time.time() - 30
     os.utime(tmp_path / RUNS / f"{run.id}.json", (before, before))
     assert true_state(run) is None
@@ -63,7 +85,7 @@ def test_the_record_of_an_earlier_try_says_nothing(
 def test_a_clock_that_was_set_back_hides_no_dead_run(
     tmp_path: Path, ended: dict[str, object]
 ) -> None:
-    """It came into its state an hour from now, so its record only seems to be an earlier one."""
+    """It came into its state an hour from now."""
     state = true_state(at_work(tmp_path, -3600, ended))
     assert state is not None
     assert state.type == StateType.CRASHED
