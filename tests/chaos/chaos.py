@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _play(place: Installation, fault: Fault) -> Result:
+    place.bring_up()
     result = Scenario(place, fault).play()
     how = "skipped" if result.skipped else "BROKEN" if result.problems else "ok"
     print(

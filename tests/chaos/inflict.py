@@ -126,7 +126,6 @@ def is_a(process: psutil.Process, target: str) -> bool:
 @contextmanager
 def _network(scenario: "Scenario") -> Iterator[Callable[[], str]]:
     fault, source = scenario.fault, scenario.place.source
-    scenario.place.template(fault.variant)  # made while the server is well
     source.fail(fault.how, fault.times, fault.moment, fault.seconds)
 
     def strike() -> str:

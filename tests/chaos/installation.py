@@ -31,6 +31,8 @@ from tasks.stages import stage_folder
 _NAME = "the name"
 _FILES, _LETTERS = 4, 30
 _RECIPE = {"steps": 30, "checkpoint_steps": 10}
+# The longest of what `serve` waits for when it ends, and a little more.
+_SERVE_SECONDS = 90.0
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
 _CHILDREN = {"worker": "flows.serving.worker_process", "server": "flows.server_process"}
 
@@ -122,12 +124,24 @@ class Installation:
                     return process
         return None
 
-    def is_up(self) -> bool:
-        """Whether the API answers."""
+    def left_of_earlier(self) -> list[int]:
+        """The servers and workers of a `serve` that is no more."""
+        found = []
+        for process in (p for mark in self.marks[:-1] for p in processes_with(mark)):
+            with contextlib.suppress(psutil.Error):
+                if any(module in process.cmdline() for module in _CHILDREN.values()):
+                    found.append(process.pid)
+        return found
+
+    def bring_up(self) -> None:
+        """See to it that the API answers, after a scenario that ended badly."""
         try:
-            return self.serving.request("/api/health")[0] == 200
+            is_up = self.serving.request("/api/health")[0] == 200
         except OSError:
-            return False
+            is_up = False
+        if not is_up:
+            served.end(self.serving)
+            self.restart()
 
     def serve_with(self, variables: Mapping[str, str]) -> None:
         """Begin anew, with more in the environment of all commands."""
@@ -139,7 +153,7 @@ class Installation:
         """Bring `serve` up again after it ended, as an operator would; how many tries it took."""
         end = time.monotonic() + 180
         for tries in range(1, 20):
-            self.serving.process.wait()
+            self.serving.process.wait(_SERVE_SECONDS)
             for reader in self.serving.readers:
                 reader.join(1)  # those that `serve` has left behind may still hold its output
             with contextlib.suppress(AssertionError):

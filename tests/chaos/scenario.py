@@ -6,6 +6,7 @@ a store filled up to the stage before ──▶ deploy ──▶ start ──▶
 
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -100,10 +101,12 @@ class Scenario:
                 self._see_it_end()
                 self._try_again()
             self._compare(template)
+            if left := self.place.left_of_earlier():
+                self.result.problems.append(f"left by an earlier `serve`: {left}")
         except NotPossibleError as problem:
             self.result.skipped = str(problem)
-        except AssertionError as problem:
-            self.result.problems.append(str(problem)[-2000:])
+        except (AssertionError, OSError, subprocess.SubprocessError, psutil.Error) as problem:
+            self.result.problems.append(f"{type(problem).__name__}: {problem}"[-2000:])
         self.result.seconds = round(time.monotonic() - self.start, 1)
         return self.result
 
