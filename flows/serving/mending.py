@@ -8,9 +8,11 @@ store knows better: its record says how the run ended, and whose process it is.
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -79,8 +81,7 @@ def true_state(run: FlowRun) -> State[Any] | None:
     if record is None or written is None or not _is_of_this_try(run, record, written):
         return None
     if not _has_ended(record, written):
-        lives = is_crashed and record["state"] == "running" and _is_here(record)
-        if lives and time.time() - since > _LAST_WORDS_SECONDS:
+        if is_crashed and _is_at_work(record) and time.time() - since > _LAST_WORDS_SECONDS:
             return Running(message=f"its process {record['process']['pid']} is at work")
         return None  # it may still say so itself
     return _state_of(record, run.state.type)
@@ -107,6 +108,15 @@ def _has_ended(record: Mapping[str, Any], written: float) -> bool:
 
 def _is_here(record: Mapping[str, Any]) -> bool:
     return bool(record["process"]["machine"] == machine())
+
+
+def _is_at_work(record: Mapping[str, Any]) -> bool:
+    """Whether a run's process, which is not gone, is ours to look at and is not stopped."""
+    if record["state"] != "running" or not _is_here(record):
+        return False
+    with suppress(psutil.Error):
+        return bool(psutil.Process(record["process"]["pid"]).status() != psutil.STATUS_STOPPED)
+    return False
 
 
 def _state_of(record: Mapping[str, Any], at_server: StateType) -> State[Any] | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,14 +18,16 @@ from tasks.engine.lease import this_process
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import RUNS, write_run
 
+SAY = (
+    "import json; from tasks.engine.lease import this_process as me; "
+    "print(json.dumps(me()), flush=True)"
+)
+
 
 @pytest.fixture(scope="module")
 def ended() -> dict[str, object]:
     """A process that is gone, as a record names it."""
-    script = (
-        "import json; from tasks.engine.lease import this_process as me; print(json.dumps(me()))"
-    )
-    told = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    told = subprocess.run([sys.executable, "-c", SAY], stdout=subprocess.PIPE, check=True)
     process: dict[str, object] = json.loads(told.stdout)
     return process
 
@@ -101,3 +104,20 @@ def test_a_run_that_only_seemed_to_have_crashed_is_running_again(
     assert state.type == StateType.RUNNING
     assert true_state(at_work(tmp_path, 20, this_process(), StateType.CRASHED)) is None
     assert true_state(at_work(tmp_path, 60, ended, StateType.CRASHED)) is None
+
+
+def test_a_stopped_process_is_not_at_work(tmp_path: Path) -> None:
+    """Whoever stopped it may wake it, and then the run goes on."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", f"{SAY}; input()"], **pipes) as child:
+        process = json.loads(child.stdout.readline())
+        run = at_work(tmp_path, 60, process, StateType.CRASHED)
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        assert true_state(run) is None
+        child.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+        state = true_state(run)
+        assert state is not None
+        assert state.type == StateType.RUNNING
+        child.communicate(b"\n")
