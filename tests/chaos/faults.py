@@ -133,4 +133,6 @@ def _lasts(kind: str, how: str, seconds: float) -> float:
     """For how long; 0 where it does not end by itself."""
     if kind == "database":
         return _LOCK_SECONDS
-    return seconds if how in ("STOP", "silent", "full") else 0.0
+    if how == "full":
+        return 3 * seconds  # long enough for something to be written in the meantime
+    return seconds if how in ("STOP", "silent") else 0.0
