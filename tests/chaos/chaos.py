@@ -4,8 +4,8 @@
     python tests/chaos/chaos.py --seed 7 --only 12,40     some of it again, by their numbers
 
 Each result is a line in results.jsonl as soon as there is one; at the end there are a table and a
-picture of how long it took. Ends with exit code 1 if any promise was broken; what such a run left
-in its store stays.
+picture of how long it took. Ends with exit code 1 if any promise was broken or it was
+cut short; what a broken run left in its store stays.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
@@ -40,20 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="roberta-chaos-"))
     with installation(folder) as place, (out / "results.jsonl").open("w") as lines:
         results = []
-        for fault in faults:
-            results.append(_play(place, fault))
-            lines.write(json.dumps(results[-1].to_json()) + "\n")
-            lines.flush()
+        with suppress(KeyboardInterrupt):
+            for fault in faults:
+                results.append(_play(place, fault))
+                lines.write(json.dumps(results[-1].to_json()) + "\n")
+                lines.flush()
     told = [result.to_json() for result in results]
     draw(told, out / "recovery.png")
     broken = [result for result in results if result.problems]
     print(f"\n{table(told)}\n")
-    print(f"{len(results)} faults in {(time.monotonic() - start) / 60:.0f} minutes, ", end="")
+    print(
+        f"{len(results)} of {len(faults)} faults in {(time.monotonic() - start) / 60:.0f} minutes, ",
+        end="",
+    )
     print(f"{len(broken)} broke a promise; {out / 'results.jsonl'}, {out / 'recovery.png'}")
     for result in broken:
         print(f"  --seed {options.seed} --count {options.count} --only {result.fault.number}:")
         print(f"    {result.fault}: {'; '.join(result.problems)}")
-    return 1 if broken else 0
+    return 1 if broken or len(results) < len(faults) else 0
 
 
 def _play(place: Installation, fault: Fault) -> Result:
