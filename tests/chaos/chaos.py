@@ -4,8 +4,8 @@
     python tests/chaos/chaos.py --seed 7 --only 12,40     some of it again, by their numbers
 
 Each result is a line in results.jsonl as soon as there is one; at the end there are a table and a
-picture of how long it took. Ends with exit code 1 if any promise was broken or it was
-cut short; what a broken run left in its store stays.
+picture of how long it took. Ends with exit code 1 if any promise was broken or it
+was cut short; what a run that broke one left in its store stays.
 """
 
 import argparse
