@@ -50,10 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw(told, out / "recovery.png")
     broken = [result for result in results if result.problems]
     print(f"\n{table(told)}\n")
-    print(
-        f"{len(results)} of {len(faults)} faults in {(time.monotonic() - start) / 60:.0f} minutes, ",
-        end="",
-    )
+    minutes = (time.monotonic() - start) / 60
+    print(f"{len(results)} of {len(faults)} faults in {minutes:.0f} minutes, ", end="")
     print(f"{len(broken)} broke a promise; {out / 'results.jsonl'}, {out / 'recovery.png'}")
     for result in broken:
         print(f"  --seed {options.seed} --count {options.count} --only {result.fault.number}:")
