@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from faults import Fault, matrix
+from inflict import unmount
 from installation import Installation, installation
 from recovery import draw, table
 from scenario import Result, Scenario, clear_away
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results.append(_play(place, fault))
                 lines.write(json.dumps(results[-1].to_json()) + "\n")
                 lines.flush()
+    for store in folder.glob("fault-*"):
+        unmount(store)  # of a scenario that was cut short
     told = [result.to_json() for result in results]
     draw(told, out / "recovery.png")
     broken = [result for result in results if result.problems]
