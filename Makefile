@@ -7,6 +7,7 @@
 #                 EXTRAS=dask,s3 adds a Dask cluster's client and workers, stores on S3;
 #                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
 #   make lint     ruff and strict mypy
+#   make chaos    hundreds of real faults on a served pipeline, hours; SEED=7 COUNT=200 OUT=build/chaos
 #   make bench    our speed beside our peers', in one run
 #   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
 #   make test-slow, make lock, make docs, make clean
@@ -25,8 +26,11 @@ EXTRAS ?=
 comma := ,
 EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
 PYTEST_WORKERS ?= 2
+SEED ?= 7
+COUNT ?= 200
+OUT ?= build/chaos
 
-.PHONY: run serve test test-slow setup lint bench lock docs pins clean
+.PHONY: run serve test test-slow setup lint chaos bench lock docs pins clean
 
 run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
@@ -63,6 +67,9 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+chaos: $(READY) $(EXTRAS_READY)
+	@PYTHONPATH=. $(BIN)/python tests/chaos/chaos.py --seed $(SEED) --count $(COUNT) --out $(OUT)
 
 bench: $(READY) $(EXTRAS_READY)
 	@for bench in engine dask refresh training starts masking packing reading cleaning; do \

@@ -1,15 +1,18 @@
 """States that nobody could tell the server, made true from the store.
 
 A run whose process was killed, or whose server was dead when it ended, is `Running` there for
-ever. The store knows better: its record says how the run ended, or its process is gone.
+ever. One whose heartbeats were late, because somebody set the clock, is `Crashed` and works on. The
+store knows better: its record says how the run ended, and whose process it is.
 """
 
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -19,7 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelled, Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from tasks.engine.lease import is_gone, machine
 from tasks.engine.store import Store
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 _DAYS = 7
 _MOST_RUNS = 200
 _SILENT_SECONDS = 60.0
+# Longer than a run that was told to end takes, the trainer's last checkpoint included.
+_LAST_WORDS_SECONDS = 45.0
 _OPEN = [StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
 
 
@@ -64,8 +69,7 @@ def _name(run: FlowRun) -> str:
 def true_state(run: FlowRun) -> State[Any] | None:
     """What a run's state is, where its record tells of another one; else None.
 
-    A record counts only if it was written after the run came into its state: the one of an
-    earlier try says nothing of this one.
+    The record of an earlier try says nothing of this one.
     """
     store = store_of(run)
     if store is None or run.state is None:
@@ -74,18 +78,45 @@ def true_state(run: FlowRun) -> State[Any] | None:
     written = store.modified(f"{RUNS}/{run.id}.json")
     since = run.state.timestamp.timestamp()
     is_crashed = run.state.type == StateType.CRASHED
-    if record is None or written is None or (written < since and not is_crashed):
+    if record is None or written is None or not _is_of_this_try(run, record, written):
         return None
     if not _has_ended(record, written):
+        if is_crashed and _is_at_work(record) and time.time() - since > _LAST_WORDS_SECONDS:
+            return Running(message=f"its process {record['process']['pid']} is at work")
         return None  # it may still say so itself
     return _state_of(record, run.state.type)
 
 
+def _is_of_this_try(run: FlowRun, record: Mapping[str, Any], written: float) -> bool:
+    """Whether a record is of the process that the worker has started last.
+
+    Where no worker has told of one, it is if it was written after the run came into its state; a
+    clock that is set in between deceives us then.
+    """
+    if run.infrastructure_pid and run.infrastructure_pid.isdecimal():
+        return int(run.infrastructure_pid) == record["process"]["pid"]
+    assert run.state is not None
+    return run.state.type == StateType.CRASHED or written >= run.state.timestamp.timestamp()
+
+
 def _has_ended(record: Mapping[str, Any], written: float) -> bool:
     """Whether a run's process is gone; of another machine's we know only that it is silent."""
-    if record["process"]["machine"] == machine():
+    if _is_here(record):
         return is_gone(record["process"])
     return record["state"] != "running" and time.time() - written > _SILENT_SECONDS
+
+
+def _is_here(record: Mapping[str, Any]) -> bool:
+    return bool(record["process"]["machine"] == machine())
+
+
+def _is_at_work(record: Mapping[str, Any]) -> bool:
+    """Whether a run's process, which is not gone, is ours to look at and is not stopped."""
+    if record["state"] != "running" or not _is_here(record):
+        return False
+    with suppress(psutil.Error):
+        return bool(psutil.Process(record["process"]["pid"]).status() != psutil.STATUS_STOPPED)
+    return False
 
 
 def _state_of(record: Mapping[str, Any], at_server: StateType) -> State[Any] | None:

@@ -38,6 +38,10 @@ _POLL_SECONDS = 0.5
 _SETTLE_SECONDS = 1.0
 # At a glance, without watching it beat, an owner elsewhere counts as alive for so many lengths.
 _GLANCE_LENGTHS = 10
+# Field 22 of /proc/<pid>/stat, counted from the third, which follows the program's name.
+_START_TICKS = 19
+# A start beyond this is one since 1970: where there is no /proc, and what earlier versions wrote.
+_EPOCH_SECONDS = 1e9
 
 
 class LeaseLostError(StageError):
@@ -59,7 +63,7 @@ def this_process() -> dict[str, Any]:
     """What tells this process from every other one, here and on other machines."""
     return {
         "pid": os.getpid(),
-        "process_start": psutil.Process().create_time(),
+        "process_start": _start_of(os.getpid()),
         "machine": machine(),
     }
 
@@ -69,9 +73,28 @@ def is_gone(owner: Mapping[str, Any]) -> bool:
     if owner["machine"] != machine():
         return False
     try:
-        return bool(psutil.Process(owner["pid"]).create_time() != owner["process_start"])
+        if owner["process_start"] > _EPOCH_SECONDS:
+            return bool(psutil.Process(owner["pid"]).create_time() != owner["process_start"])
+        return bool(_start_of(owner["pid"]) != owner["process_start"])
     except psutil.NoSuchProcess:
         return True
+
+
+def _start_of(pid: int) -> float:
+    """When a process began: seconds since the boot where the system tells, else since 1970.
+
+    The kernel's own count, because since 1970 a living process would begin at another time when
+    somebody sets the clock, and be taken for another one.
+
+    Raises:
+        psutil.NoSuchProcess: there is none.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return float(psutil.Process(pid).create_time())
+    fields = stat.rpartition(")")[2].split()  # the program's name may hold anything
+    return int(fields[_START_TICKS]) / os.sysconf("SC_CLK_TCK")
 
 
 def is_dead(owner: Mapping[str, Any]) -> bool:

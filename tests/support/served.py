@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from command import Command, end_all, new_mark, processes_with
@@ -33,6 +33,7 @@ class Served:
         origin: Where it serves.
         mark: What its processes carry, see `command`.
         said: The lines it has printed.
+        readers: The threads that take them down.
     """
 
     command: Command
@@ -41,6 +42,7 @@ class Served:
     mark: str
     said: list[str]
     headers: Mapping[str, str]
+    readers: list[threading.Thread]
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """One question to the API; the answer as JSON."""
@@ -131,35 +133,64 @@ def served(
     command: Command, *arguments: str | Path, headers: Mapping[str, str] | None = None
 ) -> Iterator[Served]:
     """Start `roberta serve` on a free port; ended, if it still runs, as Ctrl-C would."""
+    running = begin(command, *arguments, headers=headers)
+    try:
+        yield running
+    finally:
+        end(running)
+
+
+def begin(
+    command: Command,
+    *arguments: str | Path,
+    port: int = 0,
+    headers: Mapping[str, str] | None = None,
+) -> Served:
+    """Start `roberta serve` and wait until it serves; whoever calls ends it with `end`.
+
+    Raises:
+        AssertionError: it did not come up; nothing of it is left.
+    """
     mark = new_mark()
     process = command.start(
-        "serve", *arguments, "--port", "0", mark=mark, start_new_session=True, bufsize=1
+        "serve", *arguments, "--port", str(port), mark=mark, start_new_session=True, bufsize=1
     )
     said: list[str] = []
     readers = [
-        threading.Thread(target=lambda s=stream: said.extend(iter(s.readline, "")), daemon=True)
+        threading.Thread(target=_take_down, args=(stream, said), daemon=True)
         for stream in (process.stdout, process.stderr)
     ]
     for reader in readers:
         reader.start()
+    running = Served(command, process, "", mark, said, headers or {}, readers)
     try:
-        end = time.monotonic() + 120
+        end_time = time.monotonic() + 120
         while not any(line.startswith("serving ") for line in said):
             assert process.poll() is None, "".join(said)
-            assert time.monotonic() < end, "".join(said)
+            assert time.monotonic() < end_time, "".join(said)
             time.sleep(0.1)
-        line = next(line for line in said if line.startswith("serving "))
-        yield Served(command, process, line.split()[1], mark, said, headers or {})
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        end_all(mark)
-        process.wait()
-        for reader in readers:
-            reader.join(10)
-        for stream in (process.stdout, process.stderr):
-            stream.close()
+    except BaseException:
+        end(running)
+        raise
+    running.origin = next(line for line in said if line.startswith("serving ")).split()[1]
+    return running
+
+
+def _take_down(stream: IO[str], said: list[str]) -> None:
+    with stream:
+        said.extend(iter(stream.readline, ""))
+
+
+def end(running: Served) -> None:
+    """End a `roberta serve` as Ctrl-C would, and whatever it has left."""
+    process = running.process
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    end_all(running.mark)
+    process.wait()
+    for reader in running.readers:
+        reader.join(10)

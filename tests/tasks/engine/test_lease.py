@@ -1,6 +1,8 @@
 """Leases: two owners never, whatever clocks, pauses and passing errors do."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -8,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tasks.engine import lease as module
-from tasks.engine.lease import Lease, LeaseLostError, is_dead, this_process
+from tasks.engine.lease import Lease, LeaseLostError, is_dead, is_gone, this_process
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 
@@ -194,3 +197,21 @@ def test_at_a_glance_an_owner_elsewhere_is_alive_for_a_while(store: Store) -> No
     assert is_dead({**owner, "pid": 2**22 - 1})
     assert not is_dead({**owner, "machine": "other"})
     assert is_dead({**owner, "machine": "other", "renewed": time.time() - 3600})
+
+
+def test_a_set_clock_makes_no_living_process_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the clock is set, the kernel's time of boot moves, and processes begin elsewhen."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        living = {**this_process(), "pid": child.pid, "process_start": module._start_of(child.pid)}
+        earlier = {**living, "process_start": psutil.Process(child.pid).create_time()}
+        assert not is_gone(living)
+        assert not is_gone(earlier), "a run of the version before still counts as alive"
+        boot = psutil.boot_time()
+        monkeypatch.setattr("psutil._psplatform.boot_time", lambda: boot + 3600.0)
+        assert psutil.Process(child.pid).create_time() != earlier["process_start"]
+        assert not is_gone(living)
+        assert is_gone({**living, "process_start": living["process_start"] - 1.0})
+    finally:
+        child.communicate()
+    assert is_gone(living)
