@@ -1,9 +1,11 @@
 """`roberta serve` and `roberta deploy`: a server, a worker, and what they run by themselves."""
 
+import json
+import logging
 import os
 import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from flows.commands.tables import new_table, show_all
 from tasks.config import Config
 from tasks.errors import StageError, UserError
 
+log = logging.getLogger(__name__)
+
 _MEND_SECONDS = 15.0
+_AGAIN_SECONDS = 5.0
 _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
 
@@ -130,12 +135,24 @@ def _serve(
             up["worker"] = children.start_worker(POOL, roots)
         if up["server"].process.poll() is not None:
             click.echo(f"the server ended: {up['server'].last_words()} Starting another.", err=True)
-            up["server"] = children.start_server(place, environment)
+            up["server"] = _start_again(up["server"], place, environment)
         if time.monotonic() - mended > _MEND_SECONDS:
             _look_after(client)
             mended = time.monotonic()
         time.sleep(0.5)
     click.echo("ending; runs write a checkpoint and can be tried again …", err=True)
+
+
+def _start_again(ended: Any, place: Any, environment: Any) -> Any:
+    """Another server; where that fails the ended one, so that it is tried once more."""
+    from flows.serving import children
+
+    try:
+        return children.start_server(place, environment)
+    except StageError as problem:
+        click.echo(f"{problem} Trying again.", err=True)
+        time.sleep(_AGAIN_SECONDS)
+        return ended
 
 
 def _set_up(client: Any, jobs: int, configs: list[Config], roots: list[str]) -> None:
@@ -150,17 +167,20 @@ def _set_up(client: Any, jobs: int, configs: list[Config], roots: list[str]) -> 
 
 
 def _look_after(client: Any) -> None:
-    """Make states true, and show the stores of what is deployed; a lost call is made later."""
-    import httpx
+    """Make states true, and show the stores of what is deployed; what fails is done later.
 
+    A server that is away, a full disk, a run that somebody deletes: none of it may end the runs.
+    """
     from flows.serving.mending import mend
     from flows.serving.stores import show_stores
 
-    with suppress(httpx.HTTPError):
+    try:
         for run, state in mend(client):
             click.echo(f"run {run.id} ({run.name}): {state.name}, {state.message}", err=True)
         configs = [each.parameters.get("config") or {} for each in client.read_deployments()]
         show_stores(config["store"] for config in configs if isinstance(config.get("store"), str))
+    except Exception as problem:
+        log.debug("not looked after everything, trying again: %r", problem)
 
 
 def _say_what_there_is(client: Any, place: Any, roots: list[str]) -> None:
@@ -193,7 +213,7 @@ def deploy(
     from flows.serving.pool import set_up_missing_pool
 
     if cron is not None:
-        overrides = (*overrides, f"operations.refresh.cron='{cron}'")
+        overrides = (*overrides, f"operations.refresh.cron={json.dumps(cron)}")
     settings, _ = open_config(config, overrides, store)
     api = use_served_api()
     if api is None:
@@ -254,7 +274,7 @@ def _use(place: Any, password: str | None) -> None:
 
 
 def _password(auth: bool, place: Any) -> str | None:
-    password = os.environ.get(_AUTH)
+    password = os.environ.get(_AUTH) or None  # Prefect, too, takes an empty one for none
     if auth and (password is None or ":" not in password.strip(":")):
         raise UserError(f"--auth: set {_AUTH} to user:password first; it is written nowhere.")
     if not place.is_loopback and password is None:
@@ -272,5 +292,6 @@ def _absolute(root: str) -> str:
 def _free_port(host: str) -> int:
     import socket
 
-    with socket.create_server((host, 0)) as listening:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
         return int(listening.getsockname()[1])

@@ -37,7 +37,9 @@ class Place:
     @property
     def origin(self) -> str:
         """Its address for a browser on this machine."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host
+        host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(
+            self.host, self.host
+        )
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
