@@ -21,10 +21,12 @@ from flows.coalescing import is_superseded
 from flows.news import tell
 from flows.running import Run, recorded
 from tasks.config import Config, ModelSection
-from tasks.engine.records import Artifact, read_manifest
-from tasks.evaluation.comparison import compare
+from tasks.engine.records import Artifact
+from tasks.errors import UserError
+from tasks.evaluation.comparison import compare, scores_anything
 from tasks.inspection.lineage import made_from
 from tasks.publishing.latest import published_folder
+from tasks.publishing.published_model import model_folder, published_artifact
 from tasks.stages import stage_names
 
 
@@ -40,12 +42,14 @@ def refresh(config: Config) -> Any:
     """
     if is_superseded():
         return Completed(name="Skipped", message="a later refresh is due and takes this in")
+    if not scores_anything(config):
+        raise UserError(
+            "evaluate: nothing is scored, so a refresh could not tell a worse model. Set "
+            "evaluate.held_out, with a share that a source keeps as held_out, or evaluate.blimp."
+        )
     with recorded(config) as run:
-        folder = published_folder(run.store, config.name)
-        published = None if folder is None else read_manifest(run.store, folder)
-        if published is None:
-            return _first(run)
-        return _again(run, published)
+        published = published_artifact(run.store, config.name)
+        return _first(run) if published is None else _again(run, published)
 
 
 def _first(run: Run) -> Any:
@@ -59,20 +63,30 @@ def _again(run: Run, published: Artifact) -> Any:
     before = made_from(run.store, published)
     if run.stages(["download"]).key == before["download"].key:
         return Completed(message="nothing new", data=run.record)
-    config = continued(run.config, run.store.url(f"{published.folder}/model"))
+    with model_folder(published) as folder:
+        return _compared(run, published, before, continued(run.config, folder))
+
+
+def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], config: Config) -> Any:
     after = run.stages(stage_names("evaluate")[1:], config=config)
     # The published weights on today's held-out text, which has grown with the corpus.
     known = {**run.made, "pretrain": before["pretrain"]}
     found = compare(run.beside("evaluate", known, config), after, config.operations.refresh.margin)
     run.record["comparison"] = found.to_json()
     if not found.is_good:
-        message = f"not published: {found.told()}"
-        tell("score_drop", config.name, message, run.record)
-        return Completed(name="Not published", message=message, data=run.record)
+        return _not_published(run, found.told())
     run.stages(["publish"], config=config)
+    if published_folder(run.store, config.name) != published.folder:
+        return _not_published(run, "another run has published meanwhile, and is compared with next")
     run.publish()
     tell("publish", config.name, f"published: {found.told()}", run.record)
     return Completed(message=f"published: {found.told()}", data=run.record)
+
+
+def _not_published(run: Run, why: str) -> Any:
+    message = f"not published: {why}"
+    tell("score_drop", run.config.name, message, run.record)
+    return Completed(name="Not published", message=message, data=run.record)
 
 
 def continued(config: Config, folder: str) -> Config:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.config import Config
 from tasks.engine.records import Artifact
 
 
@@ -27,13 +28,13 @@ class Comparison:
         return [
             name
             for name, share in self.before.items()
-            if self.after.get(name, -1.0) < share - self.margin - 1e-12
+            if not self.after.get(name, -1.0) >= share - self.margin - 1e-12  # NaN is no score
         ]
 
     @property
     def is_good(self) -> bool:
-        """Whether no score has fallen."""
-        return not self.fallen
+        """Whether something was scored, and no score has fallen."""
+        return bool(self.before) and not self.fallen
 
     def told(self) -> str:
         """The scores of both, in a line.
@@ -58,6 +59,13 @@ class Comparison:
             "margin": self.margin,
             "fallen": self.fallen,
         }
+
+
+def scores_anything(config: Config) -> bool:
+    """Whether a config asks for a score by which two models can be told apart."""
+    holds_out = any(source.held_out > 0 for source in config.corpus)
+    wanted = config.evaluate
+    return wanted.blimp is not None or (wanted.held_out is not None and holds_out)
 
 
 def compare(before: Artifact, after: Artifact, margin: float) -> Comparison:
