@@ -90,7 +90,7 @@ def serve(
             f"(process {found['process']['pid']}). `roberta deploy CONFIG` adds to it."
         )
     check_home()
-    allowed = [_absolute(root) for root in roots] or [str(Path.cwd())]
+    allowed = [_absolute(root) for root in roots] or [_absolute(str(Path.cwd()))]
     with ExitStack() as stack:
         _serve(stack, place, password, database, allowed, jobs, opened, not no_worker)
 
@@ -286,6 +286,8 @@ def _password(auth: bool, place: Any) -> str | None:
 
 
 def _absolute(root: str) -> str:
+    if "\n" in root:
+        raise UserError(f"--root {root!r}: a root of a name with a line break cannot be handed on.")
     return root if "://" in root else os.path.abspath(os.path.expanduser(root))
 
 
