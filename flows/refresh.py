@@ -74,19 +74,16 @@ def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], con
     found = compare(run.beside("evaluate", known, config), after, config.operations.refresh.margin)
     run.record["comparison"] = found.to_json()
     if not found.is_good:
-        return _not_published(run, found.told())
+        message = f"not published: {found.told()}"
+        tell("score_drop", config.name, message, run.record)
+        return Completed(name="Not published", message=message, data=run.record)
     run.stages(["publish"], config=config)
     if published_folder(run.store, config.name) != published.folder:
-        return _not_published(run, "another run has published meanwhile, and is compared with next")
+        message = "not published: another run has meanwhile; the next refresh begins from that"
+        return Completed(name="Not published", message=message, data=run.record)
     run.publish()
     tell("publish", config.name, f"published: {found.told()}", run.record)
     return Completed(message=f"published: {found.told()}", data=run.record)
-
-
-def _not_published(run: Run, why: str) -> Any:
-    message = f"not published: {why}"
-    tell("score_drop", run.config.name, message, run.record)
-    return Completed(name="Not published", message=message, data=run.record)
 
 
 def continued(config: Config, folder: str) -> Config:
