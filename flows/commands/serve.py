@@ -78,10 +78,10 @@ def serve(
     """
     from flows.embedded_server import check_home, set_defaults
     from flows.serving.address import served
-    from flows.serving.children import Place
+    from flows.serving.children import Place, free_port
 
     set_defaults()
-    place = Place(host, port or _free_port(host))
+    place = Place(host, port or free_port(host))
     password = _password(auth, place)
     opened = [open_config(config, (), None)[0] for config in configs]
     if (found := served()) is not None:
@@ -235,12 +235,19 @@ def deploy(
 
 def _deploy(client: Any, config: Config, roots: list[str] | None) -> list[dict[str, Any]]:
     from flows.serving.deployments import deploy as register
+    from flows.serving.deployments import other_store
     from flows.serving.notifications import find_blocks, set_up_notifications
     from tasks.config.places import absolute, check_places
 
     folder = Path.cwd()
     check_places(absolute(config, folder), roots)
     blocks = find_blocks(client, config)
+    if (other := other_store(client, config, folder)) is not None:
+        click.echo(
+            f"{config.name} was deployed with the store {other}, and is with this one from now on. "
+            "If those are two pipelines, give one of them another name.",
+            err=True,
+        )
     made = register(client, config, folder)
     set_up_notifications(client, config, blocks, made)
     return made
@@ -289,11 +296,3 @@ def _absolute(root: str) -> str:
     if "\n" in root:
         raise UserError(f"--root {root!r}: a root of a name with a line break cannot be handed on.")
     return root if "://" in root else os.path.abspath(os.path.expanduser(root))
-
-
-def _free_port(host: str) -> int:
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listening:
-        return int(listening.getsockname()[1])

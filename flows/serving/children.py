@@ -5,6 +5,7 @@ Both end when their stdin ends, so neither outlives a `roberta serve` that was k
 
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -46,6 +47,13 @@ class Place:
     def api(self) -> str:
         """Where its API is."""
         return f"{self.origin}/api"
+
+
+def free_port(host: str) -> int:
+    """A port of an address that nobody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
+        return int(listening.getsockname()[1])
 
 
 def server_environment(place: Place, database: str | None, auth: str | None) -> dict[str, str]:

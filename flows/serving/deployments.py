@@ -19,6 +19,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
 from flows.pipeline import pipeline
@@ -76,6 +77,19 @@ def deploy(client: SyncPrefectClient, config: Config, folder: Path) -> list[dict
     config = absolute(config, folder)
     scheduled = [(each, _schedules(config, each)) for each in planned(config)]
     return [_register(client, config, each, schedules) for each, schedules in scheduled]
+
+
+def other_store(client: SyncPrefectClient, config: Config, folder: Path) -> str | None:
+    """The store of what is deployed under a config's name, where it is not the config's own.
+
+    Then two pipelines have one name, and the one that is deployed last is what runs.
+    """
+    try:
+        found = client.read_deployment_by_name(f"{pipeline.name}/{config.name}")
+    except ObjectNotFound:
+        return None
+    store = (found.parameters.get("config") or {}).get("store")
+    return None if store in (None, absolute(config, folder).store) else str(store)
 
 
 def _schedules(config: Config, each: Planned) -> list[DeploymentScheduleCreate]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from flows.commands.serve import _free_port, _password
-from flows.serving.children import Place
+from flows.commands.serve import _password
+from flows.serving.children import Place, free_port
 from tasks.engine.lease import machine, this_process
 from tasks.errors import UserError
 
@@ -42,6 +42,6 @@ def test_addresses_of_both_families_are_listened_on() -> None:
     assert Place("::", 7).api == "http://[::1]:7/api"
     assert Place("0.0.0.0", 7).api == "http://127.0.0.1:7/api"
     try:
-        assert _free_port("::1") > 0
+        assert free_port("::1") > 0
     except OSError as problem:
         pytest.skip(f"no IPv6 here: {problem}")

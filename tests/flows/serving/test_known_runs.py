@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 
-from flows.serving.deployments import deploy
+from flows.serving.deployments import deploy, other_store
 from flows.serving.operator import (
     CANCELLABLE,
     Known,
@@ -112,6 +114,29 @@ def test_a_retry_in_the_terminal_is_never_something_else(record: dict[str, Any],
         check_may_go_on(known(**record))
     check_may_go_on(known(state="failed", flow="pretrain"))
     check_may_go_on(known(state="stopped"))  # by an earlier version
+
+
+class Deployed:
+    """A server that has a pipeline of one name, with a store."""
+
+    def __init__(self, store: str) -> None:
+        self.store = store
+
+    def read_deployment_by_name(self, name: str) -> Any:
+        if name != "pretrain/letters":
+            raise ObjectNotFound(KeyError(name))
+        return SimpleNamespace(parameters={"config": {"store": self.store}})
+
+
+def test_a_second_pipeline_of_one_name_is_noticed() -> None:
+    """Two folders each have a letters.yaml; the one deployed last would silently be both."""
+    values = {"name": "letters", "store": "store", "corpus": [{"type": "docstrings"}]}
+    config, server = Config.model_validate(values), Deployed("/one/store")
+    asked: Any = server
+    assert other_store(asked, config, Path("/one")) is None
+    assert other_store(asked, config, Path("/two")) == "/one/store"
+    renamed = config.model_copy(update={"name": "two"})
+    assert other_store(asked, renamed, Path("/two")) is None
 
 
 def test_a_time_that_no_clock_shows_is_refused_before_anything_is_registered() -> None:
