@@ -22,8 +22,7 @@ from flows.news import tell
 from flows.running import Run, recorded
 from tasks.config import Config, ModelSection
 from tasks.engine.records import Artifact
-from tasks.errors import UserError
-from tasks.evaluation.comparison import compare, scores_anything
+from tasks.evaluation.comparison import check_scores, compare
 from tasks.inspection.lineage import made_from
 from tasks.publishing.latest import published_folder
 from tasks.publishing.published_model import model_folder, published_artifact
@@ -42,11 +41,7 @@ def refresh(config: Config) -> Any:
     """
     if is_superseded():
         return Completed(name="Skipped", message="a later refresh is due and takes this in")
-    if not scores_anything(config):
-        raise UserError(
-            "evaluate: nothing is scored, so a refresh could not tell a worse model. Set "
-            "evaluate.held_out, with a share that a source keeps as held_out, or evaluate.blimp."
-        )
+    check_scores(config)
     with recorded(config) as run:
         published = published_artifact(run.store, config.name)
         return _first(run) if published is None else _again(run, published)

@@ -30,6 +30,7 @@ from flows.upkeep import evaluate, prune, verify
 from tasks.config import Config
 from tasks.config.places import absolute
 from tasks.errors import UserError
+from tasks.evaluation.comparison import check_scores
 
 _WAIT, _SKIP = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
 
@@ -72,8 +73,11 @@ def deploy(client: SyncPrefectClient, config: Config, folder: Path) -> list[dict
     Relative paths are those of `folder`. Returns `{"deployment", "id", "cron"}` for each.
 
     Raises:
-        UserError: a schedule names a time that no clock shows; nothing is registered.
+        UserError: a schedule names a time that no clock shows, or is of a refresh that could not
+            tell a worse model; nothing is registered.
     """
+    if config.operations.refresh.cron is not None:
+        check_scores(config)
     config = absolute(config, folder)
     scheduled = [(each, _schedules(config, each)) for each in planned(config)]
     return [_register(client, config, each, schedules) for each, schedules in scheduled]

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.engine.records import Artifact
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,19 @@ class Comparison:
         }
 
 
-def scores_anything(config: Config) -> bool:
-    """Whether a config asks for a score by which two models can be told apart."""
+def check_scores(config: Config) -> None:
+    """Refuse to refresh where two models could not be told apart.
+
+    Raises:
+        UserError: the config asks for no score.
+    """
     holds_out = any(source.held_out > 0 for source in config.corpus)
     wanted = config.evaluate
-    return wanted.blimp is not None or (wanted.held_out is not None and holds_out)
+    if wanted.blimp is None and (wanted.held_out is None or not holds_out):
+        raise UserError(
+            "evaluate: nothing is scored, so a refresh could not tell a worse model. Set "
+            "evaluate.held_out, with a share that a source keeps as held_out, or evaluate.blimp."
+        )
 
 
 def compare(before: Artifact, after: Artifact, margin: float) -> Comparison:
