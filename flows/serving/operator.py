@@ -222,9 +222,9 @@ def cancel(client: SyncPrefectClient | None, known: Known) -> str:
     record = known.record
     if record is None or state_of(record) != "running":
         raise UserError(f"{known.run} is {known.state}: there is nothing to end.")
-    process = record["process"]
+    process = record.get("process") or {"machine": "another-machine"}
     if process["machine"] != machine() or is_gone(process):
-        raise UserError(f"{known.run} runs on {process['machine'].split()[0]}; end it there.")
+        raise UserError(f"{known.run} runs on {process['machine'].split(' ')[0]}; end it there.")
     with suppress(ProcessLookupError):
         os.kill(process["pid"], signal.SIGTERM)
     return f"process {process['pid']} was told to end; a training writes a checkpoint first"

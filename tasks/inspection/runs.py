@@ -25,6 +25,7 @@ PRETRAIN = "pretrain"
 
 # What everybody who reads a record relies on.
 _NEEDED = {"run": str, "name": str, "started": str, "stages": list}
+_PROCESS = {"machine", "pid", "process_start"}
 
 
 def write_run(store: Store, record: Mapping[str, Any]) -> None:
@@ -66,6 +67,9 @@ def read_run(store: Store, run: str) -> dict[str, Any] | None:
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
     """Whether a record has what a run's must have; anybody can put a file there."""
+    process = record.get("process")
+    if process is not None and not (isinstance(process, dict) and process.keys() >= _PROCESS):
+        return False
     return all(isinstance(record.get(name), kind) for name, kind in _NEEDED.items()) and all(
         isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in record["stages"]
     )

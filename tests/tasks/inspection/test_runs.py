@@ -42,7 +42,13 @@ def test_a_run_of_a_later_version_gets_a_sentence(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {**RECORD, "started": None}, {**RECORD, "stages": {}}, {**RECORD, "stages": ["pack"]}],
+    [
+        {},
+        {**RECORD, "started": None},
+        {**RECORD, "stages": {}},
+        {**RECORD, "stages": ["pack"]},
+        {**RECORD, "process": {}},
+    ],
 )
 def test_a_file_that_is_no_record_is_passed_over(store: Store, content: object) -> None:
     """Anybody can put a file there; it must not keep every command from the runs beside it."""
