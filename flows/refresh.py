@@ -21,10 +21,11 @@ from flows.coalescing import is_superseded
 from flows.news import tell
 from flows.running import Run, recorded
 from tasks.config import Config, ModelSection
-from tasks.engine.records import Artifact, read_manifest
-from tasks.evaluation.comparison import compare
+from tasks.engine.records import Artifact
+from tasks.evaluation.comparison import check_scores, compare
 from tasks.inspection.lineage import made_from
 from tasks.publishing.latest import published_folder
+from tasks.publishing.published_model import model_folder, published_artifact
 from tasks.stages import stage_names
 
 
@@ -40,12 +41,10 @@ def refresh(config: Config) -> Any:
     """
     if is_superseded():
         return Completed(name="Skipped", message="a later refresh is due and takes this in")
+    check_scores(config)
     with recorded(config) as run:
-        folder = published_folder(run.store, config.name)
-        published = None if folder is None else read_manifest(run.store, folder)
-        if published is None:
-            return _first(run)
-        return _again(run, published)
+        published = published_artifact(run.store, config.name)
+        return _first(run) if published is None else _again(run, published)
 
 
 def _first(run: Run) -> Any:
@@ -59,7 +58,11 @@ def _again(run: Run, published: Artifact) -> Any:
     before = made_from(run.store, published)
     if run.stages(["download"]).key == before["download"].key:
         return Completed(message="nothing new", data=run.record)
-    config = continued(run.config, run.store.url(f"{published.folder}/model"))
+    with model_folder(published) as folder:
+        return _compared(run, published, before, continued(run.config, folder))
+
+
+def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], config: Config) -> Any:
     after = run.stages(stage_names("evaluate")[1:], config=config)
     # The published weights on today's held-out text, which has grown with the corpus.
     known = {**run.made, "pretrain": before["pretrain"]}
@@ -70,6 +73,9 @@ def _again(run: Run, published: Artifact) -> Any:
         tell("score_drop", config.name, message, run.record)
         return Completed(name="Not published", message=message, data=run.record)
     run.stages(["publish"], config=config)
+    if published_folder(run.store, config.name) != published.folder:
+        message = "not published: another run has meanwhile; the next refresh begins from that"
+        return Completed(name="Not published", message=message, data=run.record)
     run.publish()
     tell("publish", config.name, f"published: {found.told()}", run.record)
     return Completed(message=f"published: {found.told()}", data=run.record)

@@ -174,6 +174,8 @@ def _new_record(config: Config) -> dict[str, Any]:
     return {
         "run": str(runtime.flow_run.id),
         "name": config.name,
+        "flow": runtime.flow_run.flow_name,
+        "until": runtime.flow_run.parameters.get("until"),
         "state": "running",
         "started": now(),
         "seconds": 0.0,

@@ -9,7 +9,6 @@ import click
 from flows.cli import print_json
 from flows.commands.options import DEFAULT_STORE, json_option, store_option
 from flows.commands.tables import new_table, show_all
-from tasks.errors import UserError
 
 
 def _client(stack: ExitStack) -> Any:
@@ -67,9 +66,10 @@ def retry(run: str | None, store: str | None, as_json: bool) -> None:
     """
     from flows.serving.operator import can_be_retried, choose, known_runs, retry_at_server
 
+    opened = _store(store)
     with ExitStack() as stack:
         client = _client(stack)
-        chosen = choose(known_runs(client, _store(store)), run, can_be_retried, "try again")
+        chosen = choose(known_runs(client, opened), run, can_be_retried, "try again")
         is_queued = client is not None and retry_at_server(client, chosen)
     if is_queued:
         if as_json:
@@ -77,17 +77,20 @@ def retry(run: str | None, store: str | None, as_json: bool) -> None:
         else:
             show_all(f"{chosen.run} ({chosen.name}) waits to be tried again")
         return
-    _retry_here(chosen, as_json)
+    _retry_here(chosen, opened, as_json)
 
 
-def _retry_here(chosen: Any, as_json: bool) -> None:
+def _retry_here(chosen: Any, opened: Any, as_json: bool) -> None:
     from flows.commands.run import run_here
+    from flows.serving.operator import check_may_go_on
     from tasks.inspection.runs import config_of
 
-    if chosen.record is None:
-        raise UserError(f"{chosen.run}: its store has no record of it, so it cannot go on.")
+    check_may_go_on(chosen)
+    config = config_of(chosen.record)
+    if chosen.flow_run is None:  # its store may have been named from another folder
+        config = config.model_copy(update={"store": opened.url("")})
     hint = f"To go on: roberta retry {chosen.run}"
-    run_here(config_of(chosen.record), as_json=as_json, hint=hint)
+    run_here(config, as_json=as_json, hint=hint, until=chosen.record.get("until"))
 
 
 @click.command()

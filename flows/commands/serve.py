@@ -1,9 +1,11 @@
 """`roberta serve` and `roberta deploy`: a server, a worker, and what they run by themselves."""
 
+import json
+import logging
 import os
 import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from flows.commands.tables import new_table, show_all
 from tasks.config import Config
 from tasks.errors import StageError, UserError
 
+log = logging.getLogger(__name__)
+
 _MEND_SECONDS = 15.0
+_AGAIN_SECONDS = 5.0
 _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
 
@@ -73,10 +78,10 @@ def serve(
     """
     from flows.embedded_server import check_home, set_defaults
     from flows.serving.address import served
-    from flows.serving.children import Place
+    from flows.serving.children import Place, free_port
 
     set_defaults()
-    place = Place(host, port or _free_port(host))
+    place = Place(host, port or free_port(host))
     password = _password(auth, place)
     opened = [open_config(config, (), None)[0] for config in configs]
     if (found := served()) is not None:
@@ -85,7 +90,7 @@ def serve(
             f"(process {found['process']['pid']}). `roberta deploy CONFIG` adds to it."
         )
     check_home()
-    allowed = [_absolute(root) for root in roots] or [str(Path.cwd())]
+    allowed = [_absolute(root) for root in roots] or [_absolute(str(Path.cwd()))]
     with ExitStack() as stack:
         _serve(stack, place, password, database, allowed, jobs, opened, not no_worker)
 
@@ -130,12 +135,24 @@ def _serve(
             up["worker"] = children.start_worker(POOL, roots)
         if up["server"].process.poll() is not None:
             click.echo(f"the server ended: {up['server'].last_words()} Starting another.", err=True)
-            up["server"] = children.start_server(place, environment)
+            up["server"] = _start_again(up["server"], place, environment)
         if time.monotonic() - mended > _MEND_SECONDS:
             _look_after(client)
             mended = time.monotonic()
         time.sleep(0.5)
     click.echo("ending; runs write a checkpoint and can be tried again …", err=True)
+
+
+def _start_again(ended: Any, place: Any, environment: Any) -> Any:
+    """Another server; where that fails the ended one, so that it is tried once more."""
+    from flows.serving import children
+
+    try:
+        return children.start_server(place, environment)
+    except StageError as problem:
+        click.echo(f"{problem} Trying again.", err=True)
+        time.sleep(_AGAIN_SECONDS)
+        return ended
 
 
 def _set_up(client: Any, jobs: int, configs: list[Config], roots: list[str]) -> None:
@@ -150,17 +167,20 @@ def _set_up(client: Any, jobs: int, configs: list[Config], roots: list[str]) -> 
 
 
 def _look_after(client: Any) -> None:
-    """Make states true, and show the stores of what is deployed; a lost call is made later."""
-    import httpx
+    """Make states true, and show the stores of what is deployed; what fails is done later.
 
+    A server that is away, a full disk, a run that somebody deletes: none of it may end the runs.
+    """
     from flows.serving.mending import mend
     from flows.serving.stores import show_stores
 
-    with suppress(httpx.HTTPError):
+    try:
         for run, state in mend(client):
             click.echo(f"run {run.id} ({run.name}): {state.name}, {state.message}", err=True)
         configs = [each.parameters.get("config") or {} for each in client.read_deployments()]
         show_stores(config["store"] for config in configs if isinstance(config.get("store"), str))
+    except Exception as problem:
+        log.debug("not looked after everything, trying again: %r", problem)
 
 
 def _say_what_there_is(client: Any, place: Any, roots: list[str]) -> None:
@@ -193,7 +213,7 @@ def deploy(
     from flows.serving.pool import set_up_missing_pool
 
     if cron is not None:
-        overrides = (*overrides, f"operations.refresh.cron='{cron}'")
+        overrides = (*overrides, f"operations.refresh.cron={json.dumps(cron)}")
     settings, _ = open_config(config, overrides, store)
     api = use_served_api()
     if api is None:
@@ -215,12 +235,19 @@ def deploy(
 
 def _deploy(client: Any, config: Config, roots: list[str] | None) -> list[dict[str, Any]]:
     from flows.serving.deployments import deploy as register
+    from flows.serving.deployments import other_store
     from flows.serving.notifications import find_blocks, set_up_notifications
     from tasks.config.places import absolute, check_places
 
     folder = Path.cwd()
     check_places(absolute(config, folder), roots)
     blocks = find_blocks(client, config)
+    if (other := other_store(client, config, folder)) is not None:
+        click.echo(
+            f"{config.name} was deployed with the store {other}, and is with this one from now on. "
+            "If those are two pipelines, give one of them another name.",
+            err=True,
+        )
     made = register(client, config, folder)
     set_up_notifications(client, config, blocks, made)
     return made
@@ -254,7 +281,7 @@ def _use(place: Any, password: str | None) -> None:
 
 
 def _password(auth: bool, place: Any) -> str | None:
-    password = os.environ.get(_AUTH)
+    password = os.environ.get(_AUTH) or None  # Prefect, too, takes an empty one for none
     if auth and (password is None or ":" not in password.strip(":")):
         raise UserError(f"--auth: set {_AUTH} to user:password first; it is written nowhere.")
     if not place.is_loopback and password is None:
@@ -266,11 +293,6 @@ def _password(auth: bool, place: Any) -> str | None:
 
 
 def _absolute(root: str) -> str:
+    if "\n" in root:
+        raise UserError(f"--root {root!r}: a root of a name with a line break cannot be handed on.")
     return root if "://" in root else os.path.abspath(os.path.expanduser(root))
-
-
-def _free_port(host: str) -> int:
-    import socket
-
-    with socket.create_server((host, 0)) as listening:
-        return int(listening.getsockname()[1])

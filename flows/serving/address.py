@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.engine.files import write_whole
-from tasks.engine.lease import is_gone, this_process
+from tasks.engine.lease import is_gone, machine, this_process
 from tasks.errors import UserError
 
 _FILE = "roberta-serve.json"
@@ -35,7 +35,7 @@ def forget_address() -> None:
 def _read() -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
         found = json.loads(_file().read_text(encoding="utf-8"))
-        if isinstance(found, dict) and {"api", "process"} <= found.keys():
+        if isinstance(found, dict) and "api" in found and isinstance(found.get("process"), dict):
             return found
     return None
 
@@ -43,7 +43,11 @@ def _read() -> dict[str, Any] | None:
 def served() -> dict[str, Any] | None:
     """What a `roberta serve` of this user has written that still runs, or None."""
     found = _read()
-    return None if found is None or is_gone(found["process"]) else found
+    if found is None or found["process"].get("machine") != machine():
+        # Before a restart of this machine, in a container that is gone, or on a host with the
+        # same home: none of them serves here.
+        return None
+    return None if is_gone(found["process"]) else found
 
 
 def use_served_api() -> str | None:

@@ -5,6 +5,7 @@ Both end when their stdin ends, so neither outlives a `roberta serve` that was k
 
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -37,13 +38,22 @@ class Place:
     @property
     def origin(self) -> str:
         """Its address for a browser on this machine."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host
+        host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(
+            self.host, self.host
+        )
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def api(self) -> str:
         """Where its API is."""
         return f"{self.origin}/api"
+
+
+def free_port(host: str) -> int:
+    """A port of an address that nobody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
+        return int(listening.getsockname()[1])
 
 
 def server_environment(place: Place, database: str | None, auth: str | None) -> dict[str, str]:

@@ -19,6 +19,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
 
 from flows.pipeline import pipeline
 from flows.refresh import refresh
@@ -27,6 +29,8 @@ from flows.serving.pool import POOL
 from flows.upkeep import evaluate, prune, verify
 from tasks.config import Config
 from tasks.config.places import absolute
+from tasks.errors import UserError
+from tasks.evaluation.comparison import check_scores
 
 _WAIT, _SKIP = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
 
@@ -67,16 +71,50 @@ def deploy(client: SyncPrefectClient, config: Config, folder: Path) -> list[dict
     """Register a config, or bring what is registered under its name up to date.
 
     Relative paths are those of `folder`. Returns `{"deployment", "id", "cron"}` for each.
+
+    Raises:
+        UserError: a schedule names a time that no clock shows, or is of a refresh that could not
+            tell a worse model; nothing is registered.
     """
+    if config.operations.refresh.cron is not None:
+        check_scores(config)
     config = absolute(config, folder)
-    return [_register(client, config, each) for each in planned(config)]
+    scheduled = [(each, _schedules(config, each)) for each in planned(config)]
+    return [_register(client, config, each, schedules) for each, schedules in scheduled]
 
 
-def _register(client: SyncPrefectClient, config: Config, each: Planned) -> dict[str, Any]:
-    schedules = []
-    if each.cron is not None:
+def other_store(client: SyncPrefectClient, config: Config, folder: Path) -> str | None:
+    """The store of what is deployed under a config's name, where it is not the config's own.
+
+    Then two pipelines have one name, and the one that is deployed last is what runs.
+    """
+    try:
+        found = client.read_deployment_by_name(f"{pipeline.name}/{config.name}")
+    except ObjectNotFound:
+        return None
+    store = (found.parameters.get("config") or {}).get("store")
+    return None if store in (None, absolute(config, folder).store) else str(store)
+
+
+def _schedules(config: Config, each: Planned) -> list[DeploymentScheduleCreate]:
+    if each.cron is None:
+        return []
+    try:
         clock = CronSchedule(cron=each.cron, timezone=config.operations.timezone)
-        schedules = [DeploymentScheduleCreate(schedule=clock, active=True)]
+    except ValidationError:
+        raise UserError(
+            f"operations.{each.flow.name}.cron: {each.cron!r} is no time. Write minute (0-59), "
+            "hour (0-23), day (1-31), month (1-12) and weekday (0-6), such as `30 2 * * *`."
+        ) from None
+    return [DeploymentScheduleCreate(schedule=clock, active=True)]
+
+
+def _register(
+    client: SyncPrefectClient,
+    config: Config,
+    each: Planned,
+    schedules: list[DeploymentScheduleCreate],
+) -> dict[str, Any]:
     deployment = client.create_deployment(
         flow_id=client.create_flow_from_name(each.flow.name),
         name=config.name,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from httpx import HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -10,6 +11,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
 
 from flows.serving.pool import POOL
 from tasks.engine.store import Store
@@ -71,7 +73,10 @@ def _server(client: SyncPrefectClient, lines: list[str], concerns: list[str]) ->
     due = [run for run in waiting if run.expected_start_time and run.expected_start_time <= now]
     waits = [(now - run.expected_start_time).total_seconds() for run in due]
     late = [seconds for seconds in waits if seconds > _LATE_SECONDS]
-    workers = client.request("POST", f"/work_pools/{POOL}/workers/filter", json={}).json()
+    try:
+        workers = client.request("POST", f"/work_pools/{POOL}/workers/filter", json={}).json()
+    except (ObjectNotFound, HTTPStatusError):  # a server that nothing was deployed to
+        workers = []
     online = [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
     address = str(client.api_url).rstrip("/").removesuffix("/api")
     lines.append(f"server {address}: {len(online)} workers, {len(due)} runs due")

@@ -2,7 +2,8 @@
 
 The server checks what comes in against the same schema, so a bad value is refused before there is
 a run. What decides where things are written and which machines are asked (the name, the store,
-the engine, the schedules) is as it was deployed and cannot be changed in a form.
+the engine, the schedules) is as it was deployed and cannot be changed in a form; so is which
+variables of the worker are sent in the headers of a request.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
 from tasks.config import Config
+from tasks.config.corpus import HttpSource
 
 FIXED = ("name", "store", "engine", "operations")
 
@@ -34,11 +36,19 @@ def form_of(flow: Flow[..., Any], config: Config) -> dict[str, Any]:
             "default": values[name],
             "readOnly": True,
         }
+    _pin_variables(schema["definitions"], config)
     for name in ("config", "until", "force", "from_stage", "mend"):
         if name in schema["properties"]:
             schema["properties"][name]["title"] = name.replace("_", " ").capitalize()
     _simplify(schema)
     return schema
+
+
+def _pin_variables(definitions: dict[str, Any], config: Config) -> None:
+    """Which variables of a worker go out in headers is as deployed: there are secrets in them."""
+    known = [s.headers_from_env for s in config.corpus if isinstance(s, HttpSource)]
+    kinds = [{}, *(dict(headers) for headers in known if headers)]
+    definitions["HttpSource"]["properties"]["headers_from_env"] |= {"enum": kinds, "readOnly": True}
 
 
 def as_parameter(config: Config) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from tasks.engine.lease import is_gone, machine
@@ -44,11 +45,14 @@ def mend(client: SyncPrefectClient) -> list[tuple[FlowRun, State[Any]]]:
     """Set the state of every recent run of which the store knows better; those that were set."""
     mended = []
     for run in _open_runs(client):
-        state = true_state(run)
-        if state is not None:
-            client.set_flow_run_state(run.id, state, force=True)
-            log.info("run %s (%s) was %s, is %s", run.id, run.name, _name(run), state.name)
-            mended.append((run, state))
+        try:
+            state = true_state(run)
+            if state is not None:
+                client.set_flow_run_state(run.id, state, force=True)
+                mended.append((run, state))
+        except (RobertaError, OSError, ObjectNotFound) as problem:
+            # Its store cannot be read, or somebody has deleted it: the other runs are mended.
+            log.debug("run %s (%s) cannot be looked at: %s", run.id, run.name, problem)
     return mended
 
 
@@ -60,10 +64,6 @@ def _open_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
     yield from client.read_flow_runs(
         flow_run_filter=wanted, sort=FlowRunSort.START_TIME_DESC, limit=_MOST_RUNS
     )
-
-
-def _name(run: FlowRun) -> str:
-    return run.state.name or "" if run.state else ""
 
 
 def true_state(run: FlowRun) -> State[Any] | None:
@@ -103,11 +103,13 @@ def _has_ended(record: Mapping[str, Any], written: float) -> bool:
     """Whether a run's process is gone; of another machine's we know only that it is silent."""
     if _is_here(record):
         return is_gone(record["process"])
-    return record["state"] != "running" and time.time() - written > _SILENT_SECONDS
+    if state_of(record) == "killed":  # this machine has been restarted since
+        return True
+    return record.get("state") != "running" and time.time() - written > _SILENT_SECONDS
 
 
 def _is_here(record: Mapping[str, Any]) -> bool:
-    return bool(record["process"]["machine"] == machine())
+    return bool((record.get("process") or {}).get("machine") == machine())
 
 
 def _is_at_work(record: Mapping[str, Any]) -> bool:

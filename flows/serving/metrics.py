@@ -1,13 +1,18 @@
 """Figures of the shown stores as Prometheus reads them, computed when they are asked for."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 
 from flows.serving.stores import shown_stores
 from tasks.engine.store import Store
+from tasks.errors import RobertaError
 from tasks.inspection.health import read_health
 from tasks.inspection.runs import read_runs, state_of
 
+log = logging.getLogger(__name__)
+
+Figure = tuple[str, dict[str, str], float]
 _HELP = {
     "roberta_runs": "Runs in the store by pipeline and state.",
     "roberta_last_good_run_age_seconds": "Since a pipeline's last run that ended well.",
@@ -22,7 +27,7 @@ def metrics_text() -> str:
     """The exposition format, version 0.0.4."""
     lines: dict[str, list[str]] = {name: [] for name in _HELP}
     for store in shown_stores():
-        for name, labels, value in _figures(store):
+        for name, labels, value in _figures_or_none(store):
             told = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
             lines[name].append(f"{name}{{{told}}} {value}")
     return "".join(
@@ -32,7 +37,16 @@ def metrics_text() -> str:
     )
 
 
-def _figures(store: Store) -> Iterator[tuple[str, dict[str, str], float]]:
+def _figures_or_none(store: Store) -> list[Figure]:
+    """A store's figures; of one that cannot be read none, so that the others' are still there."""
+    try:
+        return list(_figures(store))
+    except (RobertaError, OSError) as problem:
+        log.warning("%s cannot be read: %s", store.url(""), problem)
+        return []
+
+
+def _figures(store: Store) -> Iterator[Figure]:
     health, url = read_health(store), store.url("")
     states = Counter((str(run["name"]), state_of(run)) for run in read_runs(store))
     for (name, state), count in sorted(states.items()):

@@ -57,7 +57,7 @@ def _prefix(name: str) -> str:
 
 def _wanted(config: Config, blocks: Blocks, deployments: Sequence[str]) -> Iterator[AutomationCore]:
     for each in config.operations.notify:
-        for news in each.on:
+        for news in each.news:
             yield AutomationCore(
                 name=f"{_prefix(config.name)}{news.replace('_', ' ')} to {each.block}",
                 description="Made by `roberta deploy` from operations.notify.",

@@ -9,24 +9,26 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterExpectedStartTime
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import AwaitingRetry, Cancelling
+from prefect.states import AwaitingRetry, Cancelled, Cancelling
 
 from flows.serving.mending import store_of
 from tasks.engine.lease import is_gone, machine
 from tasks.engine.store import Store
-from tasks.errors import UserError
-from tasks.inspection.runs import read_run, read_runs, state_of
+from tasks.errors import RobertaError, UserError
+from tasks.inspection.runs import PRETRAIN, read_run, read_runs, state_of
 
 _FAILED = ("failed", "stopped", "killed")
 _ENDED = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
 _UNDER_WAY = {StateType.RUNNING, StateType.PENDING}
-_LIMIT = 50
+_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def known_runs(client: SyncPrefectClient | None, store: Store | None) -> list[Kn
     found: dict[str, Known] = {}
     if client is not None:
         names = _deployment_names(client)
-        runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_LIMIT)
-        found = {str(run.id): _of_server(run, names) for run in _without_far_future(runs)}
+        runs = [*_next_planned(client), *_due(client)]
+        found = {str(run.id): _of_server(run, names) for run in runs}
     for record in read_runs(store) if store is not None else ():
         if str(record["run"]) not in found:
             found[str(record["run"])] = _of_store(record)
@@ -81,32 +83,60 @@ def _deployment_names(client: SyncPrefectClient) -> dict[UUID, str]:
     }
 
 
-def _without_far_future(runs: Sequence[FlowRun]) -> list[FlowRun]:
+def _due(client: SyncPrefectClient) -> list[FlowRun]:
+    """The newest runs whose time has come; what schedules will start takes no place of theirs."""
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC))
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=_LIMIT,
+    )
+
+
+def _next_planned(client: SyncPrefectClient) -> list[FlowRun]:
     """Of what a schedule will start, only the next run of each deployment."""
+    planned = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC))
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        limit=_LIMIT,
+    )
     kept: list[FlowRun] = []
-    planned: set[UUID | None] = set()
-    for run in reversed(runs):  # the nearest first
+    seen: set[UUID | None] = set()
+    for run in planned:
         is_planned = run.auto_scheduled and run.state is not None and run.state.name == "Scheduled"
-        if not is_planned or run.deployment_id not in planned:
+        if not is_planned or run.deployment_id not in seen:
             kept.append(run)
         if is_planned:
-            planned.add(run.deployment_id)
+            seen.add(run.deployment_id)
     return kept
 
 
 def _of_server(run: FlowRun, names: Mapping[UUID, str]) -> Known:
-    home = store_of(run)
-    record = None if home is None else read_run(home, str(run.id))
+    is_running = run.state is not None and run.state.type == StateType.RUNNING
+    # Of a deployment's run that has ended nobody wants the record, which may lie far away.
+    record = _record_of(run) if is_running or run.deployment_id is None else None
     state = run.state.name or "" if run.state else ""
     started = run.start_time or run.expected_start_time
     took = run.estimated_run_time.total_seconds() if run.start_time else None
     message = (run.state.message or "") if run.state else ""
-    if record is not None and run.state and run.state.type == StateType.RUNNING:
+    if record is not None and is_running:
         done = [entry["name"] for entry in record["stages"]]
         message = f"done: {', '.join(done)}" if done else "begun"
     text = None if started is None else started.isoformat(timespec="seconds")
     name = names.get(run.deployment_id, run.name) if run.deployment_id else run.name
     return Known(str(run.id), name, state, text, took, message, run, record)
+
+
+def _record_of(run: FlowRun) -> Mapping[str, Any] | None:
+    """What a run's store says of it; None where that cannot be read."""
+    store = store_of(run)
+    try:
+        return None if store is None else read_run(store, str(run.id))
+    except (OSError, RobertaError):
+        return None
 
 
 def _of_store(record: Mapping[str, Any]) -> Known:
@@ -173,6 +203,24 @@ def retry_at_server(client: SyncPrefectClient, known: Known) -> bool:
     return True
 
 
+def check_may_go_on(known: Known) -> None:
+    """Refuse to go on here with a run for which that is not the same as trying it again.
+
+    Raises:
+        UserError: its store has no record of it; it has not ended, or ended well; or it was no
+            whole pipeline, so it goes on where it was started.
+    """
+    if known.record is None:
+        raise UserError(f"{known.run}: its store has no record of it, so it cannot go on.")
+    if (state := state_of(known.record)) not in _FAILED:
+        raise UserError(f"{known.run} is {state}: only what has failed is tried again.")
+    if (flow := known.record.get("flow") or PRETRAIN) != PRETRAIN:
+        raise UserError(
+            f"{known.run} is a run of {flow}, which the server has started. Start it with "
+            "`roberta serve`, then `roberta retry` goes on with it there."
+        )
+
+
 def cancel(client: SyncPrefectClient | None, known: Known) -> str:
     """End a run; how, in words.
 
@@ -183,14 +231,17 @@ def cancel(client: SyncPrefectClient | None, known: Known) -> str:
     if client is not None and run is not None and run.deployment_id is not None:
         if run.state is None or run.state.is_final():
             raise UserError(f"{known.run} is {known.state} already.")
+        if run.state.type == StateType.SCHEDULED:  # no process has it yet
+            client.set_flow_run_state(run.id, Cancelled(), force=True)
+            return "it will not start"
         client.set_flow_run_state(run.id, Cancelling(), force=True)
         return "the worker ends it; a training writes a checkpoint first"
     record = known.record
     if record is None or state_of(record) != "running":
         raise UserError(f"{known.run} is {known.state}: there is nothing to end.")
-    process = record["process"]
+    process = record.get("process") or {"machine": "another-machine"}
     if process["machine"] != machine() or is_gone(process):
-        raise UserError(f"{known.run} runs on {process['machine'].split()[0]}; end it there.")
+        raise UserError(f"{known.run} runs on {process['machine'].split(' ')[0]}; end it there.")
     with suppress(ProcessLookupError):
         os.kill(process["pid"], signal.SIGTERM)
     return f"process {process['pid']} was told to end; a training writes a checkpoint first"

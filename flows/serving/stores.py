@@ -4,16 +4,21 @@ The server's process does not ask its own API: the list lies in a file beside th
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tasks.engine.files import write_whole
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.errors import RobertaError
 from tasks.inspection.runs import read_run
 from tasks.stages import stage_folder
+
+log = logging.getLogger(__name__)
 
 STORES = "ROBERTA_STORES"
 """The environment variable with stores to show beside those of deployments, one a line."""
@@ -36,11 +41,25 @@ def show_stores(urls: Iterable[str]) -> None:
 
 
 def shown_stores() -> list[Store]:
-    """The stores that are shown."""
+    """The stores that are shown, each once however it is spelt; not one that cannot be opened."""
     urls = [line for line in os.environ.get(STORES, "").split("\n") if line]
     with suppress(OSError, ValueError):
         urls += json.loads(_file().read_text(encoding="utf-8"))
-    return [open_store(url) for url in dict.fromkeys(urls)]
+    found: dict[str, Store] = {}
+    for url in dict.fromkeys(urls):
+        with suppress(RobertaError, OSError):
+            store = open_store(url)
+            found.setdefault(store.url(""), store)
+    return list(found.values())
+
+
+def _stages(store: Store, run: str) -> list[Any]:
+    """The stages of a run's record; none where the store cannot be read, which may pass."""
+    try:
+        return list((read_run(store, run) or {}).get("stages", []))
+    except (RobertaError, OSError) as problem:
+        log.warning("%s cannot be read: %s", store.url(""), problem)
+        return []
 
 
 def find_report(run: str) -> str | None:
@@ -48,8 +67,7 @@ def find_report(run: str) -> str | None:
     if not run.replace("-", "").isalnum():
         return None
     for store in shown_stores():
-        record = read_run(store, run) or {}
-        for entry in record.get("stages", []):
+        for entry in _stages(store, run):
             if entry.get("name") == "publish" and str(entry.get("key", "")).isalnum():
                 page = store.read(f"{stage_folder('publish')}/{entry['key']}/{_REPORT}")
                 return None if page is None else page.decode(errors="replace")

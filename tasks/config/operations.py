@@ -85,7 +85,8 @@ class NotificationConfig(Section):
         description="type/name of a block, such as `slack-webhook/team`, `webhook/ops` or "
         "`sendgrid-email/office`; addresses and passwords stay in it."
     )
-    on: Annotated[tuple[News, ...], Execution()] = Field(
+    # Not called `on`: to YAML that word is true.
+    news: Annotated[tuple[News, ...], Execution()] = Field(
         ("failure", "recovery", "score_drop", "publish"), min_length=1, description="Of what."
     )
 

@@ -5,9 +5,10 @@ absolute first. One that a form or another machine sent is not trusted: all it n
 within the folders that whoever started the worker has allowed.
 """
 
+import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,18 +22,26 @@ ROOTS = "ROBERTA_ROOTS"
 """The environment variable with the allowed folders and URLs, parted as PATH is (in lines)."""
 
 _MAGIC = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[([*?\[])\]")  # as glob.escape writes a character of a name
+_ON_DISK = re.compile(r"^(file|local)://")
 
 
 def absolute(config: Config, folder: Path) -> Config:
     """The config with every relative path made one of that folder."""
 
-    def made_absolute(path: str) -> str:
+    def made_absolute(field: str, path: str) -> str:
         if "://" in path or path.startswith("~"):
             return os.path.expanduser(path)
+        if not _is_glob(field):
+            return os.path.abspath(folder / path)
         fixed, rest = _before_magic(path)
-        return os.path.join(os.path.abspath(folder / fixed), *rest)
+        return os.path.join(glob.escape(os.path.abspath(folder / fixed)), *rest)
 
-    return _with_paths(config, "", lambda _, path: made_absolute(path))
+    return _with_paths(config, "", made_absolute)
+
+
+def _is_glob(field: str) -> bool:
+    return ".paths." in field
 
 
 def local_paths(config: Config) -> Iterator[tuple[str, str]]:
@@ -64,32 +73,50 @@ def check_places(config: Config, roots: Sequence[str] | None) -> None:
     if roots is None:
         return
     for field, path in local_paths(config):
-        if not _is_within(path, roots):
-            raise UserError(
-                f"{field}: {path} lies outside what this server may touch ({', '.join(roots)}). "
-                "Move it there, or have the server started with `roberta serve --root` of its "
-                "folder."
-            )
+        if not _is_within(path, roots, _is_glob(field)):
+            raise _outside(field, path, roots)
 
 
-def _is_within(path: str, roots: Sequence[str]) -> bool:
-    if "://" in path:
-        return any(
-            "://" in root and f"{path}/".startswith(f"{root.rstrip('/')}/") for root in roots
-        )
-    if ".." in Path(path).parts:
+def check_found(paths: Iterable[str], field: str) -> None:
+    """Refuse what a glob or a folder has led to: a link that it matches may lead anywhere.
+
+    Raises:
+        UserError: as `check_places`.
+    """
+    roots = allowed_roots()
+    for path in paths if roots is not None else ():
+        if not _is_within(path, roots or (), False):
+            raise _outside(field, path, roots or ())
+
+
+def _outside(field: str, path: str, roots: Sequence[str]) -> UserError:
+    return UserError(
+        f"{field}: {path} lies outside what this server may touch ({', '.join(roots)}). "
+        "Move it there, or have the server started with `roberta serve --root` of its "
+        "folder."
+    )
+
+
+def _is_within(path: str, roots: Sequence[str], is_glob: bool) -> bool:
+    path, places = _ON_DISK.sub("", path), [_ON_DISK.sub("", root) for root in roots]
+    if ".." in path.split("/"):
         return False
-    fixed = os.path.realpath(os.path.expanduser(_before_magic(path)[0]))
+    if "://" in path:
+        inside = [f"{root.rstrip('/')}/" for root in places if "://" in root]
+        return f"{path}/".startswith(tuple(inside))
+    fixed = os.path.realpath(os.path.expanduser(_before_magic(path)[0] if is_glob else path))
     return any(
-        "://" not in root and Path(fixed).is_relative_to(os.path.realpath(root)) for root in roots
+        "://" not in root and Path(fixed).is_relative_to(os.path.realpath(root)) for root in places
     )
 
 
 def _before_magic(path: str) -> tuple[str, tuple[str, ...]]:
     """The folders of a glob before its first wildcard, and the parts from there on."""
     parts = Path(path).parts
-    magic = next((n for n, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
-    return os.path.join("", *parts[:magic]), parts[magic:]
+    magic = next(
+        (n for n, part in enumerate(parts) if _MAGIC.search(_ESCAPED.sub("", part))), len(parts)
+    )
+    return _ESCAPED.sub(r"\1", os.path.join("", *parts[:magic])), parts[magic:]
 
 
 def _with_paths(section: S, prefix: str, change: Callable[[str, str], str]) -> S:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.config.base import Execution, LocalPath, Section
 from tasks.config.clean import CleanConfig
@@ -22,6 +22,7 @@ class Config(Section):
     name: str = Field(
         "roberta",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
         description="Name of the model and of its runs.",
     )
     store: Annotated[str, Execution(), LocalPath()] = Field(
@@ -37,3 +38,11 @@ class Config(Section):
     publish: PublishConfig = PublishConfig()
     engine: Annotated[EngineConfig, Execution()] = EngineConfig()
     operations: Annotated[OperationsConfig, Execution()] = OperationsConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _no_pointers_name(cls, value: str) -> str:
+        """The model of `x.json` would take the place of the pointer to that of `x`."""
+        if value.endswith(".json"):
+            raise ValueError("a name may not end in .json")
+        return value

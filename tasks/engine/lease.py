@@ -97,6 +97,17 @@ def _start_of(pid: int) -> float:
     return int(fields[_START_TICKS]) / os.sysconf("SC_CLK_TCK")
 
 
+def was_before_restart(owner: Mapping[str, Any], when: float) -> bool:
+    """Whether this machine has been restarted since a process of it was at work at a time.
+
+    It is known by its host name alone, which two machines may share, so no lease rests on this.
+    """
+    host, _, boot = str(owner["machine"]).partition(" ")
+    here, _, now = machine().partition(" ")
+    is_other_boot = boot.partition(" ")[0] != now.partition(" ")[0]
+    return host == here and is_other_boot and when < float(psutil.boot_time())
+
+
 def is_dead(owner: Mapping[str, Any]) -> bool:
     """Whether an owner seems dead at one look, for those who only want to tell people.
 

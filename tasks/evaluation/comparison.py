@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.config import Config
 from tasks.engine.records import Artifact
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,13 @@ class Comparison:
         return [
             name
             for name, share in self.before.items()
-            if self.after.get(name, -1.0) < share - self.margin - 1e-12
+            if not self.after.get(name, -1.0) >= share - self.margin - 1e-12  # NaN is no score
         ]
 
     @property
     def is_good(self) -> bool:
-        """Whether no score has fallen."""
-        return not self.fallen
+        """Whether something was scored, and no score has fallen."""
+        return bool(self.before) and not self.fallen
 
     def told(self) -> str:
         """The scores of both, in a line.
@@ -58,6 +60,21 @@ class Comparison:
             "margin": self.margin,
             "fallen": self.fallen,
         }
+
+
+def check_scores(config: Config) -> None:
+    """Refuse to refresh where two models could not be told apart.
+
+    Raises:
+        UserError: the config asks for no score.
+    """
+    holds_out = any(source.held_out > 0 for source in config.corpus)
+    wanted = config.evaluate
+    if wanted.blimp is None and (wanted.held_out is None or not holds_out):
+        raise UserError(
+            "evaluate: nothing is scored, so a refresh could not tell a worse model. Set "
+            "evaluate.held_out, with a share that a source keeps as held_out, or evaluate.blimp."
+        )
 
 
 def compare(before: Artifact, after: Artifact, margin: float) -> Comparison:

@@ -49,7 +49,7 @@ def _pipelines(store: Store) -> list[dict[str, Any]]:
             },
         )
         if state == "done" and entry["last_good"] is None:
-            ended = _time(record["started"]) + timedelta(seconds=float(record["seconds"] or 0))
+            ended = _time(record["started"]) + timedelta(seconds=float(record.get("seconds") or 0))
             entry["last_good"] = ended.isoformat(timespec="seconds")
             entry["good_age_seconds"] = round((now - ended).total_seconds())
     return list(found.values())

@@ -5,11 +5,13 @@ by manifests alone. It lies at `<store>/runs/<run id>.json`.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tasks.config import Config
-from tasks.engine.lease import is_gone
+from tasks.engine.lease import is_gone, was_before_restart
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.sealing import check_format
 from tasks.engine.store import Store
@@ -18,6 +20,12 @@ from tasks.stages import stage_folder
 RUNS = "runs"
 # Raised when a field of a run's record means something else. Records of the first have no number.
 FORMAT = 2
+PRETRAIN = "pretrain"
+"""The flow that is the whole pipeline; records of before there were others name none."""
+
+# What everybody who reads a record relies on.
+_NEEDED = {"run": str, "name": str, "started": str, "stages": list}
+_PROCESS = {"machine", "pid", "process_start"}
 
 
 def write_run(store: Store, record: Mapping[str, Any]) -> None:
@@ -41,7 +49,7 @@ def read_runs(store: Store, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def read_run(store: Store, run: str) -> dict[str, Any] | None:
-    """One run's record by its id, without its format, or None if it is not there or cut short.
+    """One run's record by its id, without its format, or None if it is not there or not whole.
 
     Raises:
         StageError: a later version of this program wrote it.
@@ -54,15 +62,34 @@ def read_run(store: Store, run: str) -> dict[str, Any] | None:
         return None
     check_format(record, FORMAT, "run")
     record.pop("format", None)
-    return record
+    return record if _is_whole(record) else None
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what a run's must have; anybody can put a file there."""
+    process = record.get("process")
+    if process is not None and not (isinstance(process, dict) and process.keys() >= _PROCESS):
+        return False
+    return all(isinstance(record.get(name), kind) for name, kind in _NEEDED.items()) and all(
+        isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in record["stages"]
+    )
 
 
 def state_of(record: Mapping[str, Any]) -> str:
     """A run's state; `killed` when it never came to say how it ended."""
-    process = record.get("process")
-    if record.get("state") == "running" and process is not None and is_gone(process):
-        return "killed"
-    return str(record.get("state"))
+    state, process = str(record.get("state")), record.get("process")
+    if state != "running" or process is None:
+        return state
+    is_killed = is_gone(process) or was_before_restart(process, _seconds(record["started"]))
+    return "killed" if is_killed else state
+
+
+def _seconds(text: str) -> float:
+    """A time of a record in seconds; one that cannot be read is never over."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.inf
 
 
 def config_of(record: Mapping[str, Any]) -> Config:

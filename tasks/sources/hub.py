@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.corpus import HubSource
+from tasks.config.places import check_found
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
@@ -55,7 +56,8 @@ def describe_folder(source: HubSource) -> dict[str, StoredFile]:
     root = Path(os.path.expanduser(source.dataset))
     if not root.is_dir():
         return {}
-    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    check_found((os.path.realpath(path) for path in files), "corpus.dataset")
     return {
         path.relative_to(root).as_posix(): outside_file(path)
         for path in files

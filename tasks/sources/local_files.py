@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tasks.config.corpus import FilesSource, ReadingOptions
+from tasks.config.places import check_found
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
@@ -53,7 +54,7 @@ def find_files(source: FilesSource, where: str) -> list[Path]:
     """The files that the globs of a source match, each real one once, sorted by path.
 
     Raises:
-        UserError: a glob matches no file.
+        UserError: a glob matches no file, or one that this server may not read.
     """
     found: dict[str, Path] = {}
     for pattern in source.paths:
@@ -63,6 +64,7 @@ def find_files(source: FilesSource, where: str) -> list[Path]:
                 f"{where}: no file matches {pattern!r}, looked for in {os.getcwd()}. Correct the "
                 "source's `paths`, which are relative to the folder the command is run in."
             )
+        check_found(matched, f"{where}.paths")
         for real, path in matched.items():
             if real not in found or os.path.abspath(path) == real:
                 found[real] = path

@@ -51,8 +51,9 @@ def at_work(
         parameters={"config": {"store": str(store)}},
         infrastructure_pid=str(started or process["pid"]),
     )
-    record = {"run": str(run.id), "state": "running", "process": process, "stages": []}
-    write_run(open_store(str(store)), record)
+    record = {"run": str(run.id), "name": "letters", "state": "running", "stages": []}
+    begun = {"started": datetime.now(UTC).isoformat(), "process": process}
+    write_run(open_store(str(store)), {**record, **begun})
     return run
 
 

@@ -1,4 +1,4 @@
-"""Where a config may point: within the roots, links followed, whatever a glob says."""
+"""Where a config that travels to a server may point to, and that nothing gets around it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,83 +6,95 @@ from typing import Any
 import pytest
 
 from tasks.config import Config
-from tasks.config.places import absolute, allowed_roots, check_places, local_paths
+from tasks.config.places import ROOTS, absolute, check_places
 from tasks.errors import UserError
+from tasks.sources.globs import find_real_files
+from tasks.sources.hub import describe_folder
+from tasks.sources.local_files import find_files
 
 
 def config(**changes: Any) -> Config:
-    source = {"type": "files", "paths": ["texts/*.txt"]}
-    return Config.model_validate({"corpus": [source], "store": "store", **changes})
-
-
-def test_relative_paths_are_made_those_of_a_folder(tmp_path: Path) -> None:
-    """Globs keep their wildcards, URLs stay, a name on the hub is no path."""
-    changes = {
-        "corpus": [
-            {"type": "files", "paths": ["../texts/*/a?.txt", "/srv/b.txt"]},
-            {"type": "hub", "dataset": "team/letters"},
-        ],
-        "store": "s3://bucket/store",
-        "evaluate": {"blimp": {"data": "blimp"}},
-    }
-    found = dict(local_paths(absolute(config(**changes), tmp_path / "work")))
-    assert found == {
-        "store": "s3://bucket/store",
-        "corpus.0.paths.0": f"{tmp_path}/texts/*/a?.txt",
-        "corpus.0.paths.1": "/srv/b.txt",
-        "evaluate.blimp.data": f"{tmp_path}/work/blimp",
-    }
+    values = {"store": "/root/store", "corpus": [{"type": "files", "paths": ["/root/texts/*"]}]}
+    return Config.model_validate({**values, **changes})
 
 
 @pytest.mark.parametrize(
-    ("field", "changes"),
+    ("change", "roots"),
     [
-        ("store", {"store": "/elsewhere/store"}),
-        ("store", {"store": "s3://bucket-evil/store"}),
-        ("store", {"store": "memory://store"}),
-        ("corpus.0.paths.0", {"corpus": [{"type": "files", "paths": ["/etc/passwd"]}]}),
-        ("corpus.0.paths.0", {"corpus": [{"type": "files", "paths": ["{root}/*/../../x"]}]}),
-        ("corpus.0.paths.0", {"corpus": [{"type": "files", "paths": ["{root}/out/passwd"]}]}),
-        ("corpus.0.dataset", {"corpus": [{"type": "hub", "dataset": "/etc"}]}),
-        ("tokenizer.from", {"tokenizer": {"from": "/etc"}}),
-        ("model.from", {"model": {"from": "/etc"}}),
-        ("evaluate.blimp.data", {"evaluate": {"blimp": {"data": "~/blimp"}}}),
-        ("engine.launch.accelerate_config", {"engine": {"launch": {"accelerate_config": "/a"}}}),
+        ({"store": "s3://bucket-evil/x"}, ["/root", "s3://bucket"]),
+        ({"store": "s3://bucket/../other"}, ["/root", "s3://bucket"]),
+        ({"store": "simplecache::s3://bucket/x"}, ["/root", "s3://bucket"]),
+        ({"store": "file:///etc"}, ["/root", "s3://bucket"]),
+        ({"store": "file:///root/../etc"}, ["/root", "file:///root"]),
+        ({"store": "local:///rootless"}, ["/root"]),
+        ({"tokenizer": {"from": "/etc"}}, ["/root"]),
+        ({"model": {"from": "~/models"}}, ["/root/x", "/root/store", "/root/texts"]),
+        ({"evaluate": {"blimp": {"data": "/rootless"}}}, ["/root"]),
+        ({"corpus": [{"type": "hub", "dataset": "/etc"}]}, ["/root"]),
+        ({"corpus": [{"type": "files", "paths": ["/root/*/../../etc/passwd"]}]}, ["/root"]),
+        ({"corpus": [{"type": "files", "paths": ["/roo[t]/texts/a"]}]}, ["/root"]),
     ],
 )
-def test_what_lies_outside_the_roots_is_refused_by_its_field(
-    tmp_path: Path, field: str, changes: dict[str, Any]
+def test_a_place_outside_the_roots_is_refused(
+    change: dict[str, Any], roots: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Absolute, by `..`, by a link, by a URL that only begins alike."""
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "out").symlink_to("/etc")
-    source = {"type": "files", "paths": [f"{root}/texts"]}
-    values = {"corpus": [source], "store": f"{root}/store", **changes}
-    made = Config.model_validate(_filled(values, str(root)))
-    with pytest.raises(UserError, match=rf"^{field}: .* lies outside"):
-        check_places(made, [str(root), "s3://bucket"])
+    """Whatever it looks like."""
+    monkeypatch.setenv("HOME", "/home/me")
+    with pytest.raises(UserError, match="lies outside what this server may touch"):
+        check_places(config(**change), roots)
 
 
-def _filled(value: Any, root: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(each, root) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, root) for each in value]
-    return value.replace("{root}", root) if isinstance(value, str) else value
+@pytest.mark.parametrize("store", ["s3://bucket/x", "s3://bucket", "file:///root/x", "/root"])
+def test_a_place_within_the_roots_is_allowed(store: str) -> None:
+    """A folder may be written as a URL, too."""
+    check_places(config(store=store), ["/root", "s3://bucket/"])
 
 
-def test_within_the_roots_all_is_well(tmp_path: Path) -> None:
-    """A folder, what lies below it, and a bucket."""
-    made = absolute(config(), tmp_path)
-    check_places(made, [str(tmp_path)])
-    check_places(made.model_copy(update={"store": "s3://bucket/x"}), [str(tmp_path), "s3://bucket"])
-    check_places(made, None)
+def test_a_folder_whose_name_looks_like_a_glob_stays_that_folder(tmp_path: Path) -> None:
+    """Relative paths are made absolute, and still found and allowed."""
+    folder = tmp_path / "run [1]"
+    (folder / "texts").mkdir(parents=True)
+    (folder / "texts" / "a.txt").write_text("text")
+    made = absolute(config(store="store", corpus=[{"type": "files", "paths": "texts/*"}]), folder)
+    assert made.store == str(folder / "store")
+    source: Any = made.corpus[0]
+    assert list(find_real_files(source.paths[0])) == [str(folder / "texts" / "a.txt")]
+    check_places(made, [str(folder)])
+    with pytest.raises(UserError, match=r"corpus\.0\.paths"):
+        check_places(made, [str(folder / "store")])
 
 
-def test_without_the_variable_everything_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the command himself may read what he may read."""
-    monkeypatch.delenv("ROBERTA_ROOTS", raising=False)
-    assert allowed_roots() is None
-    monkeypatch.setenv("ROBERTA_ROOTS", "/a\n/b c")
-    assert allowed_roots() == ["/a", "/b c"]
+@pytest.mark.parametrize("path", ["in/link/*", "in/l*/secret.txt", "in/**", "in"])
+def test_what_a_glob_finds_outside_by_a_link_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The fixed part of a glob lies within the root, and what it matches leads out of it."""
+    (tmp_path / "root" / "in").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "secret.txt").write_text("secret")
+    (tmp_path / "root" / "in" / "link").symlink_to(tmp_path / "out")
+    source: Any = config(corpus=[{"type": "files", "paths": str(tmp_path / "root" / path)}])
+    assert find_files(source.corpus[0], "corpus.0"), "without roots it is read"
+    monkeypatch.setenv(ROOTS, str(tmp_path / "root"))
+    with pytest.raises(UserError, match=r"corpus\.0\.paths: .*secret.txt lies outside"):
+        find_files(source.corpus[0], "corpus.0")
+
+
+def test_a_dataset_folder_is_not_left_by_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to a file in it is one, too."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret.jsonl").write_text("{}")
+    (tmp_path / "root" / "a.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    monkeypatch.setenv(ROOTS, str(tmp_path / "root"))
+    source: Any = config(corpus=[{"type": "hub", "dataset": str(tmp_path / "root")}]).corpus[0]
+    with pytest.raises(UserError, match=r"secret\.jsonl lies outside"):
+        describe_folder(source)
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "letters.json"])
+def test_a_name_that_no_pointer_can_have_is_refused_before_anything_runs(name: str) -> None:
+    """`models/<name>.json` is written at the end of a run, when all the work is done."""
+    with pytest.raises(ValueError, match="name"):
+        config(name=name)
