@@ -80,6 +80,7 @@ def chaos(tmp_path: Path, kills: int, seed: int) -> None:
     assert json.loads(output) == json.loads(expected)
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(tmp_path: Path) -> None:
     """All output bytes, weights, losses, scores and ledgers equal an undisturbed run's."""
     chaos(tmp_path, kills=3, seed=1)

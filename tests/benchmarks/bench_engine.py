@@ -46,7 +46,7 @@ DASK = {
     "dask-ours": "ours, Dask",
     "dask-recorded": "ours, Dask, recorded units",
 }
-_CALLS, _UNITS = 100_000, 2_000
+_CALLS, _UNITS = 100_000, 20_000
 _MOST_FUTURES = 5_000  # of the slow variants a part is enough to know their rate
 
 
