@@ -68,6 +68,7 @@ def test_wrong_arguments(tmp_path: Path, roberta: Command) -> None:
     complain(roberta("fill-mask", tmp_path, "A <mask>."), 2, str(tmp_path))
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_used(tmp_path: Path, roberta: Command) -> None:
     """Missing, of the wrong field, empty, corrupt: the file is named; mended, the run goes on."""
     path = tmp_path / "text.jsonl.gz"

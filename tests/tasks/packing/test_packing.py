@@ -135,6 +135,7 @@ def in_many_scripts(shared_data: Path) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 def test_real_text_in_many_scripts_gets_the_ids_of_the_tokenizer(
     shared_data: Path, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

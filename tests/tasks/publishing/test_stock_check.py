@@ -18,6 +18,7 @@ from tasks.publishing.stock_check import check_against_stock
 TEXTS = ["The list is empty.", "x"]
 
 
+@pytest.mark.slow
 def test_a_classifier_is_checked_and_a_wrong_weight_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

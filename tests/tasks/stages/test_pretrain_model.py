@@ -276,6 +276,7 @@ def test_a_measured_number_of_steps_outlives_its_file(
     assert resolved_file(config).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_training_of_minutes_keeps_its_length(
     measured: tuple[Config, Any], packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
