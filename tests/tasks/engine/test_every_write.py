@@ -61,7 +61,7 @@ BEFORE = ("nothing", "a sibling", "damage", "force")
 CASES = [
     *((kind, before, 1, 8) for kind in ("local", "memory") for before in BEFORE),
     *(("local", before, 1, 1) for before in BEFORE),
-    ("s3", "nothing", 17, 8),
+    ("s3", "nothing", 34, 8),
     *(pytest.param("s3", before, 1, 8, marks=pytest.mark.slow) for before in BEFORE),
 ]
 

@@ -319,6 +319,7 @@ def artifact_of(config: Config) -> Artifact:
     return pretrain(config)["pretrain"].artifact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("native", [True, False])
 def test_precision_auto_stays_what_it_was_on_the_machine_where_it_began(
     native: bool,

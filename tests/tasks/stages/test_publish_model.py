@@ -93,6 +93,7 @@ def test_a_stage_made_again_to_the_same_bytes_leaves_publish_cached(
     assert run_all(config)["publish"].state == "cached"
 
 
+@pytest.mark.slow
 def test_the_name_of_a_source_file_is_in_no_key(
     config: Config, finished: dict[str, Outcome], tmp_path: Path
 ) -> None:

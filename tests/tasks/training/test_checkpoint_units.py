@@ -12,6 +12,7 @@ from tasks.config.load import load_config
 from tasks.training.checkpoint_units import Checkpoints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
 def test_the_losses_of_all_steps_survive(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

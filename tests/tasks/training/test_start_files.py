@@ -110,6 +110,7 @@ def given_model(packed: Path, folder: Path) -> ModelConfig:
     return shape
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_model_that_from_names(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
