@@ -17,7 +17,7 @@ from flows.ending import ending
 from flows.news import tell
 from flows.watching import Watch, watching
 from tasks.config import Config
-from tasks.config.places import allowed_roots, check_places
+from tasks.config.places import ROOTS, allowed_roots, check_places
 from tasks.engine.lease import this_process
 from tasks.engine.progress import default_progress
 from tasks.engine.provenance import now
@@ -25,7 +25,7 @@ from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
-from tasks.errors import RobertaError
+from tasks.errors import RobertaError, UserError
 from tasks.inspection.runs import read_runs, state_of, write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
@@ -123,6 +123,24 @@ class Run:
         self.record["report"] = self.store.url(f"{folder}/report.html")
 
 
+def check_allowed(config: Config) -> None:
+    """Refuse a config that names a place which this run may not touch.
+
+    What a person starts in a terminal may what he may. What a deployment starts, anybody with its
+    form has, so a worker that was not told of its roots runs nothing.
+
+    Raises:
+        UserError: names the place, or what the worker lacks.
+    """
+    roots = allowed_roots()
+    if roots is None and runtime.deployment.id is not None:
+        raise UserError(
+            f"this worker does not know what its runs may touch. Start it with {ROOTS} in its "
+            "environment, a folder or URL a line; `roberta serve --root` does that by itself."
+        )
+    check_places(config, roots)
+
+
 @contextlib.contextmanager
 def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     """A run with its record: `running` in the block, then `done`, `failed` or `stopped`.
@@ -133,7 +151,7 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
         UserError: the config names a place that it may not, or something that a stage would
             read is missing; nothing has run.
     """
-    check_places(config, allowed_roots())
+    check_allowed(config)
     check_outside(config, until)
     store, record = open_store(config.store), _new_record(config)
     recovers = _was_failing(store, config.name)

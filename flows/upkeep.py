@@ -7,9 +7,8 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.coalescing import is_superseded
-from flows.running import recorded
+from flows.running import check_allowed, recorded
 from tasks.config import Config
-from tasks.config.places import allowed_roots, check_places
 from tasks.engine.progress import default_progress
 from tasks.engine.stores import open_store
 from tasks.errors import StageError
@@ -47,7 +46,7 @@ def verify(config: Config, mend: bool = False) -> Any:
     """
     if is_superseded():
         return Completed(name="Skipped", message="a later run of this is due")
-    check_places(config, allowed_roots())
+    check_allowed(config)
     store = open_store(config.store)
     damage = find_damage(store)
     if not damage:
@@ -72,7 +71,7 @@ def prune(config: Config) -> Any:
     """
     if is_superseded():
         return Completed(name="Skipped", message="a later run of this is due")
-    check_places(config, allowed_roots())
+    check_allowed(config)
     wanted = config.operations.prune
     store = open_store(config.store)
     found = prune_store(store, wanted.keep, partial_days=wanted.partial_days)

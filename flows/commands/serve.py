@@ -132,6 +132,7 @@ def _serve(
     while not ending:
         if with_worker and up["worker"].process.poll() is not None:
             click.echo(f"the worker ended: {up['worker'].last_words()} Starting another.", err=True)
+            time.sleep(_AGAIN_SECONDS)  # one that cannot live is not started without a pause
             up["worker"] = children.start_worker(POOL, roots)
         if up["server"].process.poll() is not None:
             click.echo(f"the server ended: {up['server'].last_words()} Starting another.", err=True)

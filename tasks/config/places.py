@@ -19,7 +19,7 @@ from tasks.errors import UserError
 S = TypeVar("S", bound=Section)
 
 ROOTS = "ROBERTA_ROOTS"
-"""The environment variable with the allowed folders and URLs, parted as PATH is (in lines)."""
+"""The environment variable with the allowed folders and URLs, one a line."""
 
 _MAGIC = re.compile(r"[*?\[]")
 _ESCAPED = re.compile(r"\[([*?\[])\]")  # as glob.escape writes a character of a name

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.config import Config
 from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.identity import canonical
+from tasks.engine.progress import describe_seconds
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.inspection.plan import StagePlan
@@ -55,19 +56,6 @@ def describe_estimate(plan: StagePlan) -> str:
     parts.append(f"{found['disk_bytes'] / 1e6:,.0f} MB of disk{later}")
     parts.append(f"{found['memory_bytes'] / 1e9:.1f} GB of memory")
     return ", ".join(parts)
-
-
-def describe_seconds(seconds: float) -> str:
-    """A time as people say it, in one unit.
-
-    >>> [describe_seconds(each) for each in (12.4, 119, 3_000, 160_025, 1_000_000)]
-    ['12 s', '119 s', '50 min', '44 h', '12 days']
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7_200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3_600:.0f} h" if seconds < 259_200 else f"{seconds / 86_400:.0f} days"
 
 
 def _corpus_size(config: Config, store: Store) -> CorpusSize:

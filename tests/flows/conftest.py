@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Page, find_browser, open_page
 from command import Command, prefect_server
 from tiny_pipeline import write_config
 
@@ -37,3 +38,13 @@ def copied_store(first_run: dict[str, Any], roberta: Command, tmp_path: Path) ->
     """A store of its own with the finished run, to be damaged."""
     shutil.copytree(roberta.folder / "store", tmp_path / "store", symlinks=True)
     return tmp_path / "store"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """An empty page of a real browser."""
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with open_page(program, tmp_path / "profile") as opened:
+        yield opened

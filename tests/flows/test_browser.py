@@ -1,26 +1,14 @@
 """The report and the Prefect UI in a real browser."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from browser import Page, find_browser, open_page
+from browser import Page
 from command import Command, ask
 from planted import PLANTED
 
 from flows import artifacts
 from tasks.stages import STAGE_NAMES
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """An empty page of a real browser."""
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    with open_page(program, tmp_path / "profile") as opened:
-        yield opened
 
 
 def test_the_report_shows_everything_without_a_network(

@@ -72,7 +72,6 @@ def test_what_has_piled_up_becomes_one_run(serving: Served) -> None:
         made = serving.ask(f"deployments/{deployment['id']}/create_flow_run", body)
         runs.append(str(made["id"]))
     ends = [serving.wait(run, seconds=240)["state"] for run in runs]
-    assert [state["name"] for state in ends[:-1]] != []
     worked = [state for state in ends if state["name"] not in ("Skipped", "Cancelled")]
     assert len(worked) == 1, [state["name"] for state in ends]
 

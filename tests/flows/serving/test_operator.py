@@ -1,22 +1,11 @@
 """What an operator does in the browser: start, watch it fail, read why, mend, retry, look."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Page, find_browser, open_page
+from browser import Page
 from served import Served
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """An empty page of a real browser."""
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    with open_page(program, tmp_path / "profile") as opened:
-        yield opened
 
 
 def start_from_form(page: Page, serving: Served, deployment: str, pictures: Path) -> str:

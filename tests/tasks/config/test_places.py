@@ -14,25 +14,28 @@ from tasks.sources.local_files import find_files
 
 
 def config(**changes: Any) -> Config:
-    values = {"store": "/root/store", "corpus": [{"type": "files", "paths": ["/root/texts/*"]}]}
+    values = {
+        "store": "/srv/all/store",
+        "corpus": [{"type": "files", "paths": ["/srv/all/texts/*"]}],
+    }
     return Config.model_validate({**values, **changes})
 
 
 @pytest.mark.parametrize(
     ("change", "roots"),
     [
-        ({"store": "s3://bucket-evil/x"}, ["/root", "s3://bucket"]),
-        ({"store": "s3://bucket/../other"}, ["/root", "s3://bucket"]),
-        ({"store": "simplecache::s3://bucket/x"}, ["/root", "s3://bucket"]),
-        ({"store": "file:///etc"}, ["/root", "s3://bucket"]),
-        ({"store": "file:///root/../etc"}, ["/root", "file:///root"]),
-        ({"store": "local:///rootless"}, ["/root"]),
-        ({"tokenizer": {"from": "/etc"}}, ["/root"]),
-        ({"model": {"from": "~/models"}}, ["/root/x", "/root/store", "/root/texts"]),
-        ({"evaluate": {"blimp": {"data": "/rootless"}}}, ["/root"]),
-        ({"corpus": [{"type": "hub", "dataset": "/etc"}]}, ["/root"]),
-        ({"corpus": [{"type": "files", "paths": ["/root/*/../../etc/passwd"]}]}, ["/root"]),
-        ({"corpus": [{"type": "files", "paths": ["/roo[t]/texts/a"]}]}, ["/root"]),
+        ({"store": "s3://bucket-evil/x"}, ["/srv/all", "s3://bucket"]),
+        ({"store": "s3://bucket/../other"}, ["/srv/all", "s3://bucket"]),
+        ({"store": "simplecache::s3://bucket/x"}, ["/srv/all", "s3://bucket"]),
+        ({"store": "file:///etc"}, ["/srv/all", "s3://bucket"]),
+        ({"store": "file:///srv/all/../etc"}, ["/srv/all", "file:///srv/all"]),
+        ({"store": "local:///srv/allless"}, ["/srv/all"]),
+        ({"tokenizer": {"from": "/etc"}}, ["/srv/all"]),
+        ({"model": {"from": "~/models"}}, ["/srv/all/x", "/srv/all/store", "/srv/all/texts"]),
+        ({"evaluate": {"blimp": {"data": "/srv/allless"}}}, ["/srv/all"]),
+        ({"corpus": [{"type": "hub", "dataset": "/etc"}]}, ["/srv/all"]),
+        ({"corpus": [{"type": "files", "paths": ["/srv/all/*/../../etc/passwd"]}]}, ["/srv/all"]),
+        ({"corpus": [{"type": "files", "paths": ["/srv/al[l]/texts/a"]}]}, ["/srv/all"]),
     ],
 )
 def test_a_place_outside_the_roots_is_refused(
@@ -44,10 +47,10 @@ def test_a_place_outside_the_roots_is_refused(
         check_places(config(**change), roots)
 
 
-@pytest.mark.parametrize("store", ["s3://bucket/x", "s3://bucket", "file:///root/x", "/root"])
+@pytest.mark.parametrize("store", ["s3://bucket/x", "s3://bucket", "file:///srv/all/x", "/srv/all"])
 def test_a_place_within_the_roots_is_allowed(store: str) -> None:
     """A folder may be written as a URL, too."""
-    check_places(config(store=store), ["/root", "s3://bucket/"])
+    check_places(config(store=store), ["/srv/all", "s3://bucket/"])
 
 
 def test_a_folder_whose_name_looks_like_a_glob_stays_that_folder(tmp_path: Path) -> None:

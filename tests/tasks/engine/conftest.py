@@ -59,3 +59,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses, so that a server that stays away is given up on soon."""
     monkeypatch.setattr(retrying, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(retrying, "TRIES", 3)
+
+
+@pytest.fixture
+def computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Labels of the units computed since the last call."""
+    note = tmp_path / "computed.txt"
+    monkeypatch.setenv("TOY_TRACE", str(note))
+
+    def read() -> list[str]:
+        lines = note.read_text().split() if note.exists() else []
+        note.unlink(missing_ok=True)
+        return sorted(lines)
+
+    return read

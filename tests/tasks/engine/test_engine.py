@@ -26,20 +26,6 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-@pytest.fixture
-def computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """Labels of the units computed since the last call."""
-    note = tmp_path / "computed.txt"
-    monkeypatch.setenv("TOY_TRACE", str(note))
-
-    def read() -> list[str]:
-        lines = note.read_text().split() if note.exists() else []
-        note.unlink(missing_ok=True)
-        return sorted(lines)
-
-    return read
-
-
 def config(workers: int = 1) -> Config:
     return Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": workers}})
 

@@ -32,20 +32,6 @@ def store(request: pytest.FixtureRequest, place: Any) -> Store:
     return open_store(place(request.param)("store"))
 
 
-@pytest.fixture
-def computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """Labels of the units computed since the last call."""
-    note = tmp_path / "computed.txt"
-    monkeypatch.setenv("TOY_TRACE", str(note))
-
-    def read() -> list[str]:
-        lines = note.read_text().split() if note.exists() else []
-        note.unlink(missing_ok=True)
-        return sorted(lines)
-
-    return read
-
-
 def run(store: Store, numbers: list[int], work: Any = None, **options: Any) -> Outcome:
     first, _ = toy_stages(ToySlice(numbers=numbers))
     if work is not None:
