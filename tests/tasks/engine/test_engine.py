@@ -159,6 +159,19 @@ def test_force_computes_everything_again(store: Store, computed: Any) -> None:
     assert len(computed()) == 2
 
 
+def test_what_is_forced_is_so_once_for_each_who_asks(
+    store: Store, computed: Callable[[], list[str]]
+) -> None:
+    """A run that is tried again goes on with what it made itself; another one begins anew."""
+    run_first(store, [1, 2])
+    computed()
+    first, _ = toy_stages(ToySlice(numbers=[1, 2]))
+    found = []
+    for word in ("one run", "one run", "another run"):
+        found.append((run_stage(first, config(), store, force=word).state, len(computed())))
+    assert found == [("done", 2), ("cached", 0), ("done", 2)]
+
+
 def test_a_ledger_that_does_not_balance_fails(tmp_path: Path) -> None:
     """What came in must be kept or dropped for a reason, to the last document."""
     ledger = Ledger()

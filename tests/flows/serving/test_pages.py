@@ -1,0 +1,71 @@
+"""Our own pages beside the API's: the same password, and no report from elsewhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import (
+    PREFECT_HOME,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from flows.serving.pages import _metrics, _report
+from flows.serving.stores import show_stores
+from tasks.engine.stores import open_store
+from tasks.inspection.runs import write_run
+
+PAGE = "<p>the report</p>"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A store with one published run, and one file that is none of it."""
+    with temporary_settings({PREFECT_HOME: tmp_path}):
+        store = open_store(str(tmp_path / "store"))
+        store.write("7-publish/abc/report.html", PAGE.encode())
+        (tmp_path / "secret.html").write_text("secret")
+        for run, key in (("one", "abc"), ("two", "../../secret")):
+            record = {"run": run, "name": "x", "state": "done", "started": "2026-01-01T00:00:00"}
+            stages = [{"name": "publish", "key": key, "state": "done"}]
+            write_run(store, {**record, "process": None, "stages": stages})
+        show_stores([store.url("")])
+        yield tmp_path
+
+
+def client() -> TestClient:
+    app = Starlette()
+    app.add_route("/reports/{run}", _report)
+    app.add_route("/metrics", _metrics)
+    return TestClient(app)
+
+
+def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
+    """It may run its own scripts, ask nobody and read nothing of the server it comes from."""
+    found = client().get("/reports/one")
+    assert found.text == PAGE
+    assert found.headers["content-security-policy"].startswith("sandbox allow-scripts")
+    assert "default-src 'none'" in found.headers["content-security-policy"]
+    for run in ("two", "none", "..%2Fone", "%2e%2e"):
+        answer = client().get(f"/reports/{run}")
+        assert answer.status_code == 404, run
+        assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("said", [None, ("operator", "wrong"), ("operator", "right")])
+def test_pages_ask_for_the_password(home: Path, said: tuple[str, str] | None) -> None:
+    """Where there is one."""
+    with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right"}):
+        wanted = 200 if said == ("operator", "right") else 401
+        for page in ("/reports/one", "/metrics"):
+            assert client().get(page, auth=said).status_code == wanted
+
+
+def test_metrics_are_figures_with_labels(home: Path) -> None:
+    """One line a figure, of every store that is shown."""
+    text = client().get("/metrics").text
+    assert json.dumps(str(home / "store")) in text
+    assert 'pipeline="x",state="done"} 2' in text
