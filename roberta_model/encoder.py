@@ -85,7 +85,9 @@ class SelfAttention(nn.Module):
         """What every token gathered from the others, BTD."""
         B, T, D = x_BTD.shape
         H, K = self.num_heads, D // self.num_heads
-        q, k, v = self.qkv(x_BTD).view(B, T, 3, H, K).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(x_BTD).view(B, T, 3, H, K)
+        # Cut where the three lie: their gradients are then put together as they are needed.
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         mixed_BHTK = self._attend(q, k, v, bias_B11T)
         mixed: Tensor = self.out(mixed_BHTK.transpose(1, 2).reshape(B, T, D))
         return mixed
@@ -98,7 +100,7 @@ class SelfAttention(nn.Module):
         q_MD = F.linear(places.take(x_BTD), weight[:D], bias[:D])
         q_BHQK = places.by_row(q_MD, B).view(B, Q, H, K).transpose(1, 2)
         kv = F.linear(x_BTD, weight[D:], bias[D:])
-        k, v = kv.view(B, T, 2, H, K).permute(2, 0, 3, 1, 4).unbind(0)
+        k, v = (part.transpose(1, 2) for part in kv.view(B, T, 2, H, K).unbind(2))
         mixed_BHQK = self._attend(q_BHQK, k, v, bias_B11T)
         mixed_BQD = mixed_BHQK.transpose(1, 2).reshape(B * Q, D)
         mixed: Tensor = self.out(mixed_BQD.index_select(0, places.slots_M))

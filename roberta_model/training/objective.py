@@ -23,6 +23,7 @@ from roberta_model.data.randomness import random_bits
 from roberta_model.data.rows import PackedRows
 from roberta_model.encoder import SelfAttention
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
+from roberta_model.training.compiling import can_compile, compile_layers
 from roberta_model.training.loss import masked_lm_loss_sum
 from roberta_model.training.spec import TrainingSpec
 from roberta_model.training.start import initialise
@@ -59,6 +60,8 @@ class MaskedLMObjective:
             raise ValueError("there are no rows to train on")
         tables = MaskingTables.load(spec.tables)
         self.model = _first_model(spec, rows.row_tokens, tables).to(self.device).train()
+        if can_compile(self.device):
+            compile_layers(self.model)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.batches = MaskedBatches(rows, order, Masking(tables, spec.masking, spec.seed), steps)
         most = _CPU_MICRO_TOKENS if self.device.type == "cpu" else _GPU_MICRO_TOKENS

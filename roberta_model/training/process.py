@@ -76,6 +76,8 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
     # As use_deterministic_algorithms(True, warn_only=True), which would load torch's compiler.
     torch.set_deterministic_debug_mode("warn")
+    # It also fills all new memory, for programs that read what they never wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return Accelerator(cpu=spec.device == "cpu" or not torch.cuda.is_available())
 

