@@ -74,12 +74,14 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     """Threads, determinism and the processes that train together."""
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
-    # As use_deterministic_algorithms(True, warn_only=True), which would load torch's compiler.
-    torch.set_deterministic_debug_mode("warn")
+    is_on_cpu = spec.device == "cpu" or not torch.cuda.is_available()
+    # As use_deterministic_algorithms, which would load torch's compiler. On a GPU a mere warning
+    # leaves attention's gradients to chance: only where an error is asked for are they exact.
+    torch.set_deterministic_debug_mode("warn" if is_on_cpu else "error")
     # It also fills all new memory, for programs that read what they never wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return Accelerator(cpu=spec.device == "cpu" or not torch.cuda.is_available())
+    return Accelerator(cpu=is_on_cpu)
 
 
 def train(spec: TrainingSpec) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.masking import MaskingTables
@@ -31,16 +32,18 @@ from roberta_model.training.spec import TrainingSpec
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 ROOT = Path(__file__).resolve().parents[3]
-T, V, STEPS = 64, 600, 12
+ROWS, T, V, STEPS = 256, 512, 600, 12  # shorter rows do not show what order does to a sum
 
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
-    """A training on rows whose tokens follow each other by a rule, in three layers of width 128."""
+    """Rows whose tokens follow each other by a rule, some padded; three layers of width 128."""
     folder = tmp_path_factory.mktemp("gpu")
     chance = np.random.default_rng(5)
-    steps_BT = chance.integers(1, 4, (256, T)).cumsum(axis=1)
+    steps_BT = chance.integers(1, 4, (ROWS, T)).cumsum(axis=1)
     tokens_BT = (5 + steps_BT % (V - 5)).astype(np.uint16)
+    lengths_B = np.where(np.arange(ROWS) % 64 == 7, T // 2, T).astype(np.int32)
+    tokens_BT[np.arange(T) >= lengths_B[:, None]] = 1
     schema = pa.schema(
         [
             ("tokens", pa.list_(pa.uint16(), T)),
@@ -51,9 +54,9 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
     )
     columns = [
         pa.FixedSizeListArray.from_arrays(pa.array(tokens_BT.reshape(-1)), T),
-        pa.array(np.full(256, T, np.int32)),
-        pa.array([[row] for row in range(256)], pa.list_(pa.int64())),
-        pa.array([[0]] * 256, pa.list_(pa.int32())),
+        pa.array(lengths_B),
+        pa.array([[row] for row in range(ROWS)], pa.list_(pa.int64())),
+        pa.array([[0]] * ROWS, pa.list_(pa.int32())),
     ]
     with pa.ipc.new_file(str(folder / "rows.arrow"), schema) as out:
         out.write_batch(pa.record_batch(columns, schema=schema))
@@ -74,14 +77,20 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
 
 def train(spec: TrainingSpec) -> tuple[Training, list[StepResult]]:
     """Train in this process up to the spec's stop, or its end."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # the device of the last training
     training = Training(spec, prepare(spec))
+    assert training.flat.master.is_cuda == (spec.device == "auto")
     return training, list(training.run(spec.stop_step or STEPS, lambda: False))
+
+
+def test_the_same_training_twice_is_the_same_to_the_bit(spec: TrainingSpec) -> None:
+    once, twice = (train(replace(spec, precision="bf16"))[0] for _ in range(2))
+    assert torch.equal(once.flat.master, twice.flat.master)
 
 
 def test_the_losses_are_those_of_a_cpu(spec: TrainingSpec) -> None:
     _, on_cpu = train(replace(spec, device="cpu"))
-    training, on_gpu = train(spec)
-    assert training.flat.master.is_cuda
+    _, on_gpu = train(spec)
     assert [each.masked_tokens for each in on_gpu] == [each.masked_tokens for each in on_cpu]
     np.testing.assert_allclose(
         [each.loss for each in on_gpu], [each.loss for each in on_cpu], rtol=2e-4
