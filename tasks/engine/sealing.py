@@ -4,6 +4,7 @@ A damaged one is noticed like any other damaged file. What an earlier version of
 wrote is made again, and what a later one wrote is refused.
 """
 
+import io
 import json
 import logging
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from tasks.engine.identity import digest_of_json
 from tasks.errors import StageError
 
 log = logging.getLogger(__name__)
+
+_READABLE = json.JSONEncoder(indent=1, ensure_ascii=False)
 
 # Raised when a field of a record is added, removed or means something else, or when records lie
 # otherwise. Records of the first edition have no such number.
@@ -48,7 +51,14 @@ def seal(content: Mapping[str, Any], *, dense: bool = False) -> bytes:
 
 def _sealed(record: Mapping[str, Any], dense: bool) -> bytes:
     sealed = {**record, "digest": digest_of_json(record)}
-    return (json.dumps(sealed, indent=None if dense else 1, ensure_ascii=False) + "\n").encode()
+    if dense:
+        return (json.dumps(sealed, ensure_ascii=False) + "\n").encode()
+    # Piece by piece: a list of the pieces would take three times what they come to.
+    out = io.BytesIO()
+    for piece in _READABLE.iterencode(sealed):
+        out.write(piece.encode())
+    out.write(b"\n")
+    return out.getvalue()
 
 
 def unseal(content: bytes | None) -> dict[str, Any] | None:
