@@ -6,10 +6,15 @@
 Prefect has such a server of its own, but SIGTERM or `kill -9` of the command would leave it
 running for ever, and Ctrl-C would end it before the run's last state is told. Ours is a child
 in its own session: it ends when its stdin ends, however this process goes.
+
+It serves the user's own Prefect database, secrets among it, on a port that every process and
+every web page on this machine can find. So it asks for a password that is drawn anew each time
+and that only this process and its children know.
 """
 
 import contextlib
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +36,7 @@ DEFAULTS = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
+_OURS = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 START_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 
@@ -54,16 +60,36 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         yield lambda: _check_answers(url)
         return
     check_home()
-    own = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    with Child(["-m", "flows.server_process"], own) as server:
+    password = f"run:{secrets.token_urlsafe(32)}"
+    own = {
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        # No page is served to anybody, so none may ask from elsewhere.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://nobody.invalid",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+    }
+    with Child(["-m", "flows.server_process"], own) as server, _set_back(*_OURS):
         try:
-            yield lambda: _use(server)
+            yield lambda: _use(server, password)
         finally:
             # After Ctrl-C too: what is held back would be sent at exit, to a server that is gone.
             with contextlib.ExitStack() as ending:
                 ending.callback(_stop, server)
                 _drain()
-            os.environ.pop("PREFECT_API_URL", None)
+
+
+@contextlib.contextmanager
+def _set_back(*names: str) -> Iterator[None]:
+    """Leave environment variables as they were before the block."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def set_defaults() -> None:
@@ -104,7 +130,7 @@ def check_home() -> None:
         ) from problem
 
 
-def _use(server: Child) -> None:
+def _use(server: Child, password: str) -> None:
     """Wait until the server is ready and make it this process's Prefect API."""
     from prefect.context import refresh_global_settings_context
 
@@ -115,6 +141,7 @@ def _use(server: Child) -> None:
             "(`~/.prefect`), or set PREFECT_API_URL to a server that runs."
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{int(port)}/api"
+    os.environ["PREFECT_API_AUTH_STRING"] = password
     refresh_global_settings_context()
 
 

@@ -126,3 +126,53 @@ def test_a_reader_that_goes_away_is_no_error_to_shout_about(tmp_path: Path) -> N
     process.stdout.close()
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (1, "")
+
+
+ASKING = """
+import json, os, sys, urllib.error, urllib.request
+import psutil
+from flows.embedded_server import prefect_api
+
+def status(path, headers):
+    asked = urllib.request.Request(url + path, data=b"{}", headers=headers)
+    asked.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, answer.headers.get("Access-Control-Allow-Origin")
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers.get("Access-Control-Allow-Origin")
+
+with prefect_api() as wait_until_ready:
+    wait_until_ready()
+    url, password = os.environ["PREFECT_API_URL"], os.environ["PREFECT_API_AUTH_STRING"]
+    page = {"Origin": "http://evil.example", "Host": "evil.example"}
+    refused = [status(path, page) for path in ("/block_documents/filter", "/flow_runs/filter")]
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        known = client.read_flow_runs()
+    (server,) = psutil.Process().children()
+    heard = {c.laddr.ip for c in server.net_connections("inet") if c.status == "LISTEN"}
+    seen = any(password.partition(":")[2] in part for part in server.cmdline())
+left = [name for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING") if name in os.environ]
+print(json.dumps({"refused": refused, "known": known, "heard": sorted(heard), "seen": seen,
+                  "left": left, "password": password}))
+"""
+
+
+def test_a_run_s_own_server_answers_that_run_alone(tmp_path: Path) -> None:
+    """It serves the user's Prefect database, and other users and web pages find its port."""
+    command = Command(tmp_path, tmp_path / "home")
+    asked = [sys.executable, "-c", ASKING]
+    told = []
+    for _ in range(2):
+        done = subprocess.run(
+            asked, cwd=ROOT, env=command.environment(), capture_output=True, text=True, check=True
+        )
+        told.append(json.loads(done.stdout.splitlines()[-1]))
+    for answer in told:
+        assert answer["refused"] == [[401, None], [401, None]]
+        assert answer["known"] == []
+        assert answer["heard"] == ["127.0.0.1"]
+        assert not answer["seen"]
+        assert answer["left"] == []
+    assert told[0]["password"] != told[1]["password"]

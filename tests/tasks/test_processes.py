@@ -102,3 +102,16 @@ def test_codes_and_words_are_told_as_people_say_them() -> None:
     lines = ["ValueError: rows are short", "torch.ChildFailedError: ", "Root cause", ""]
     assert last_words(lines) == "rows are short"
     assert last_words([]) == "it said nothing."
+
+
+def test_what_lies_in_the_working_folder_is_no_code_for_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `uvicorn.py`, or a `flows/` of the user's own, stays what it is: files beside a config."""
+    for name in ("uvicorn", "accelerate", "flows"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is not ours to run')")
+    monkeypatch.chdir(tmp_path)
+    with Child(["-m", "this"], {"PYTHONPATH": ""}) as child:
+        assert child.wait() == 0
+    with Child(["-c", "import uvicorn, accelerate"]) as child:
+        assert child.wait() == 0, child.last_words()
