@@ -135,6 +135,8 @@ def main() -> None:
         click.echo(f"roberta: {problem}", err=True)
         code = 1
     except (KeyboardInterrupt, click.Abort) as problem:
+        if isinstance(problem.__cause__, EOFError):  # click takes that for Ctrl-D at a prompt
+            raise problem.__cause__ from None
         # click has made its own Abort of a KeyboardInterrupt, which may hold a hint.
         told = str(problem.__cause__ or problem)
         reason = told or "What is finished is kept; the same command goes on."

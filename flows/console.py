@@ -7,6 +7,8 @@ paragraph, not as Prefect's traceback.
 """
 
 import logging
+import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -53,3 +55,13 @@ def configure_logging(verbose: bool) -> None:
         for ours in OURS:
             logging.getLogger(ours).setLevel(logging.INFO)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
+
+
+def command_name() -> str:
+    """What to type for `roberta` here: its path, as it was typed, where the shell has no such."""
+    typed = sys.argv[0]
+    if os.path.basename(typed) != "roberta":
+        return "roberta"
+    found = shutil.which("roberta")
+    is_found = found is not None and os.path.realpath(found) == os.path.realpath(typed)
+    return "roberta" if is_found else typed

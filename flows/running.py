@@ -19,7 +19,7 @@ from flows.watching import Watch, watching
 from tasks.config import Config
 from tasks.config.places import ROOTS, allowed_roots, check_places
 from tasks.engine.lease import this_process
-from tasks.engine.progress import default_progress
+from tasks.engine.progress import Count, Sink, default_progress
 from tasks.engine.provenance import now
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
@@ -32,6 +32,30 @@ from tasks.publishing.latest import point_latest
 from tasks.stages import check_outside
 
 log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 10.0
+
+
+class RecordedProgress(Sink):
+    """How far the stage under way is, in the run's record: what `roberta status` shows."""
+
+    def __init__(self, store: Store, record: dict[str, Any]) -> None:
+        self.store, self.record = store, record
+        self._due = time.monotonic() + _PROGRESS_SECONDS
+
+    def update(self, count: Count) -> None:
+        """See `Sink`."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _PROGRESS_SECONDS
+        told = {"stage": count.stage, "percent": count.percent, "text": count.describe()}
+        self.record["progress"] = told
+        with contextlib.suppress(RobertaError, OSError):  # the next stage's end says it louder
+            write_run(self.store, self.record)
+
+    def end(self, count: Count) -> None:
+        """See `Sink`."""
+        self.record["progress"] = None
 
 
 class Run:
@@ -55,7 +79,7 @@ class Run:
         self.config, self.store, self.record = config, store, record
         self.workforce, self.watch = workforce, watch
         self.made: dict[str, Artifact] = {}
-        self.progress = default_progress(*watch.sinks)
+        self.progress = default_progress(*watch.sinks, RecordedProgress(store, record))
         self._before: State[Any] | None = None
 
     @property
@@ -199,6 +223,7 @@ def _new_record(config: Config) -> dict[str, Any]:
         "seconds": 0.0,
         "process": this_process(),
         "stages": [],
+        "progress": None,
         "model": None,
         "report": None,
         "comparison": None,

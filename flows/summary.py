@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flows.console import command_name
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
@@ -32,9 +33,13 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         console.print(f"  {_filled(example)}", markup=False)
     if record["model"]:
         console.print(f"\nmodel   {record['model']}\nreport  {record['report']}\n", markup=False)
-        model = shlex.quote(record["model"])
-        console.print(f"  roberta fill-mask {model} 'The function returns a <mask>.'", markup=False)
-        console.print(f"  roberta status --store {shlex.quote(store.url(''))}", markup=False)
+        shown = [example["text"] for example in summaries.get("evaluate", {}).get("examples", [])]
+        text = next(iter(shown), "Some text with a <mask> in it.")
+        for words in (
+            ["fill-mask", record["model"], text],
+            ["status", "--store", store.url("")],
+        ):
+            console.print(f"  {shlex.join([command_name(), *words])}", markup=False)
 
 
 def _filled(example: Mapping[str, Any]) -> str:
@@ -48,7 +53,7 @@ def resume_hint(
     config: str, overrides: Sequence[str], store: str | None, until: str | None = None
 ) -> str:
     """The command that goes on from where a run stopped."""
-    parts = ["roberta", "run", config]
+    parts = [command_name(), "run", config]
     for override in overrides:
         parts += ["--set", override]
     if store is not None:

@@ -1,5 +1,8 @@
 """Commands that look at a store: plan, explain, status, verify, ledger, report, schema."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import click
 
 from flows.cli import print_json
@@ -14,6 +17,8 @@ from flows.commands.options import (
 )
 from flows.commands.tables import new_table, show_all
 
+_LONGEST = 140
+
 
 def _minute(time: str) -> str:
     """A UTC time as people read it."""
@@ -27,22 +32,26 @@ def plan(
     config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, until: str | None
 ) -> None:
     """Show what `run` would do, why, and what it will cost. Changes nothing."""
-    from tasks.inspection.estimate import add_estimates
-    from tasks.inspection.plan import make_plan
+    from tasks.inspection.estimate import add_estimates, describe_estimate, remarks_on, total_of
+    from tasks.inspection.plan import StagePlan, make_plan
 
     check_stages(until=until)
     settings, opened = open_config(config, overrides, store)
     plans = make_plan(settings, opened, until)
     add_estimates(plans, settings, opened)
+    total = total_of(plans)
+    remarks = remarks_on(total, settings, opened)
     if as_json:
-        print_json({"stages": [entry.to_json() for entry in plans]})
+        stages = [entry.to_json() for entry in plans]
+        print_json({"stages": stages, "total": total, "remarks": remarks})
         return
-    from tasks.inspection.estimate import describe_estimate
-
     table = new_table("stage", "action", "why", "estimate")
     for entry in plans:
         table.add_row(entry.name, entry.action, "\n".join(entry.why), describe_estimate(entry))
-    show_all(table)
+    if any(entry.estimate for entry in plans):
+        whole = StagePlan("total", None, "", [], total)
+        table.add_row(whole.name, "", "", describe_estimate(whole))
+    show_all(f"{settings.name}, store {opened.url('')}", table, *remarks)
 
 
 @click.command()
@@ -70,6 +79,7 @@ def explain(
 @json_option
 def status(store: str | None, as_json: bool) -> None:
     """List the runs and artifacts in the store, with sizes, and what is partial."""
+    from tasks.engine.progress import describe_bytes
     from tasks.engine.stores import open_store
     from tasks.inspection.status import read_status
 
@@ -81,6 +91,8 @@ def status(store: str | None, as_json: bool) -> None:
     for run in found["runs"]:
         started, seconds = _minute(run["started"]), str(run["seconds"])
         runs.add_row(run["run"], run["name"], run["state"], started, seconds)
+        for line in _remarks(run):
+            runs.add_row("", line, "", "", "")
     artifacts = new_table("stage", "key", "state", "units", "MB", "ended (UTC)")
     for item in found["artifacts"]:
         state = item["state"] + (", in use" if item["in_use"] else "")
@@ -90,7 +102,22 @@ def status(store: str | None, as_json: bool) -> None:
     if not found["runs"] and not found["artifacts"]:
         show_all(f"store {found['store']}: nothing has run here yet")
         return
-    show_all(f"store {found['store']}", runs, "", artifacts)
+    total = describe_bytes(sum(item["bytes"] for item in found["artifacts"]))
+    show_all(f"store {found['store']}, {total} in all", runs, "", artifacts)
+
+
+def _remarks(run: Mapping[str, Any]) -> Iterator[str]:
+    """What else is worth knowing of a run: how far it is, what failed, what is new about it."""
+    if run["progress"]:
+        yield f"  {run['progress']['stage']}: {run['progress']['text']}"
+    for entry in run["stages"]:
+        if entry["problem"]:
+            text = entry["problem"].splitlines()[0]
+            yield f"  {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
+    if run["changed"]:
+        changed = [f"{field}={value}" for field, value in run["changed"].items()]
+        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+        yield f"  changed: {', '.join(changed[:4])}{more}"
 
 
 @click.command()

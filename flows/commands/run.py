@@ -1,5 +1,7 @@
 """`roberta run`: the pipeline as a Prefect flow run, and the summary at its end."""
 
+import logging
+from importlib import import_module
 from typing import Any
 
 import click
@@ -11,11 +13,14 @@ from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.stages import STAGE_NAMES
 
+log = logging.getLogger(__name__)
+
 
 @click.command()
 @config_options
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--force", metavar="STAGE", help="Make this stage again although it is done.")
+@click.option("--dry-run", is_flag=True, help="As `roberta plan`: show it, change nothing.")
 @click.option(
     "--from", "from_stage", metavar="STAGE", help="Make this stage and all after it again."
 )
@@ -27,6 +32,7 @@ def run(
     until: str | None,
     force: str | None,
     from_stage: str | None,
+    dry_run: bool,
 ) -> None:
     """Run the pipeline of CONFIG (a file or a preset), or go on where it stopped.
 
@@ -36,7 +42,13 @@ def run(
     for word, stage in (("force", force), ("from", from_stage)):
         if until and stage and STAGE_NAMES.index(stage) > STAGE_NAMES.index(until):
             raise UserError(f"{word}: the run ends with {until}, before {stage}.")
+    if dry_run:
+        plan = import_module("flows.commands.inspect").plan
+        given = {"config": config, "overrides": overrides, "store": store, "as_json": as_json}
+        click.get_current_context().invoke(plan, until=until, **given)
+        return
     settings, opened = open_config(config, overrides, store)
+    log.info("%s: what is made lies in %s", settings.name, opened.url(""))
     opened.check_writable()
     from flows.summary import resume_hint
 

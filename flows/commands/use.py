@@ -42,7 +42,8 @@ def score(model: str, file: Path, as_json: bool) -> None:
         print_json({"lines": lines})
         return
     for line in lines:
-        click.echo(f"{line['score']:12.4f}  {line['text']}")
+        shown = "-" if line["score"] is None else f"{line['score']:.4f}"
+        click.echo(f"{shown:>12}  {line['text']}")
 
 
 @click.command()

@@ -26,6 +26,10 @@ from roberta_model.training.pace import Clock, measure_steps
 from roberta_model.training.spec import TrainingSpec
 
 GRACE_SECONDS = 25.0
+NO_GPU = (
+    "torch finds no GPU on this machine. Install a torch for it (`make setup TORCH=gpu`) and a "
+    "driver, or set engine.launch.device to auto or cpu."
+)
 
 
 class StopRequest:
@@ -75,6 +79,8 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
     is_on_cpu = spec.device == "cpu" or not torch.cuda.is_available()
+    if is_on_cpu and spec.device == "gpu":
+        raise ValueError(NO_GPU)
     # As use_deterministic_algorithms, which would load torch's compiler. On a GPU a mere warning
     # leaves attention's gradients to chance: only where an error is asked for are they exact.
     torch.set_deterministic_debug_mode("warn" if is_on_cpu else "error")
@@ -101,6 +107,7 @@ def train(spec: TrainingSpec) -> None:
         step=training.step,
         steps=training.steps,
         precision=training.precision.name,
+        device=accelerator.device.type,
         is_emulated=training.precision.is_emulated,
     )
     last = min(spec.stop_step or training.steps, training.steps)

@@ -79,7 +79,7 @@ class TrainingSpec:
     initial: str | None = None
     resume: str | None = None
     threads: int = chosen(1, ge=1)
-    device: Literal["auto", "cpu"] = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
     supervised: bool = False
     training: str | None = None
     began: float | None = None

@@ -13,10 +13,11 @@ import pyarrow as pa
 from tasks.cleaning.cleaned import open_array
 from tasks.cleaning.split import REASONS
 from tasks.documents import Document, DocumentWriter, read_documents
-from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 from tasks.errors import StageError
 
 
+@shown_as("write documents")
 def write_split(
     work: UnitWork, *, documents: StoredFile, ids: StoredFile, splits: StoredFile, split: int
 ) -> UnitReport:
@@ -85,6 +86,7 @@ class RejectWriter:
         self._writer.close()
 
 
+@shown_as("write what was dropped")
 def write_rejects(
     work: UnitWork,
     *,

@@ -13,9 +13,10 @@ from tasks.cleaning.split import REASONS, CleanedDocuments, decide
 from tasks.config.clean import FilterConfig, UnicodeConfig
 from tasks.documents import DocumentWriter, read_documents
 from tasks.engine.ledger import Ledger
-from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 
 
+@shown_as("clean documents")
 def clean_file(
     work: UnitWork,
     *,
@@ -57,6 +58,7 @@ def clean_file(
     return UnitReport(ledger, rows, {"documents": writer.num_documents})
 
 
+@shown_as("compare similar documents")
 def find_edges(
     work: UnitWork,
     *,
@@ -76,6 +78,7 @@ def find_edges(
     return UnitReport(rows={".npy": len(edges)})
 
 
+@shown_as("drop repeats, hold out")
 def decide_splits(
     work: UnitWork,
     *,

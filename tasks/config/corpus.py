@@ -149,7 +149,7 @@ class FilesSource(SourceBase, ReadingOptions):
     type: Literal["files"] = "files"
     paths: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
         min_length=1,
-        description="Globs, files or folders, relative to the folder the command runs in.",
+        description="Globs, files or folders, relative to the config file.",
     )
 
     def told_apart_by(self) -> str:

@@ -14,8 +14,9 @@ class LaunchConfig(Section):
     threads: Annotated[int | None, Execution()] = Field(
         None, ge=1, description="Compute threads a process; default: the cores, shared out."
     )
-    device: Annotated[Literal["auto", "cpu"], Execution()] = Field(
-        "auto", description="auto: the GPUs there are, else the CPU."
+    device: Annotated[Literal["auto", "cpu", "gpu"], Execution()] = Field(
+        "auto",
+        description="auto: the GPUs there are, else the CPU; gpu: refuse to train without one.",
     )
     accelerate_config: Annotated[str | None, Execution(), LocalPath()] = Field(
         None,

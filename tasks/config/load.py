@@ -1,6 +1,7 @@
 """Reading a config: a YAML file or a preset's name, `--set` overrides, and clear refusals.
 
-Relative paths in a config are relative to the folder the command is run in.
+Relative paths in a config file are relative to that file. Those of a preset, which has no place
+of its own, and those that `--set` gives are relative to the folder the command is run in.
 """
 
 import difflib
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tasks.config.corpus import SOURCE_TYPES
+from tasks.config.places import read_from
 from tasks.config.root import Config
 from tasks.errors import UserError
 
@@ -36,7 +38,10 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
         values["pretrain"] = {k: v for k, v in recipe.items() if f"pretrain.{k}" not in _LENGTHS}
     for override in overrides:
         set_value(values, override)
-    return validate(values, str(path))
+    config = validate(values, str(path))
+    if path.parent == PRESETS:
+        return config
+    return read_from(config, path.parent, {_path_of(override) for override in overrides})
 
 
 def _path_of(override: str) -> str:
@@ -125,10 +130,12 @@ def _describe(error: Any) -> str:
     place = [part for part in error["loc"] if part not in SOURCE_TYPES]
     dotted = ".".join(str(part) for part in place)
     if error["type"] == "extra_forbidden":
-        known = list(_known_keys(error["loc"][:-1]))
-        close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        hint = f", did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
-        return f"unknown key `{dotted}`{hint}"
+        return f"unknown key `{dotted}`{_hint(error['loc'][:-1], str(place[-1]))}"
+    if error["type"] == "union_tag_invalid":
+        types = sorted(set(SOURCE_TYPES) - {"docs"})
+        close = difflib.get_close_matches(error["ctx"]["tag"], types, n=1)
+        hint = f", did you mean `{close[0]}`?" if close else f"; types are {', '.join(types)}"
+        return f"`{dotted}.type`: there is no source type {error['ctx']['tag']!r}{hint}"
     if error["type"] == "missing":
         return f"`{dotted}` is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -137,8 +144,32 @@ def _describe(error: Any) -> str:
     return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _known_keys(place: Sequence[Any]) -> Iterable[str]:
-    """The keys allowed at a place in the tree, following its types."""
+def _hint(place: Sequence[Any], key: str) -> str:
+    """What an unknown key may have been meant to be: one deeper down, or one like it."""
+    models = _models_at(place)
+    below = [path for model in models for path in _paths_below(model) if path[-1] == key]
+    if below:
+        inside = [str(part) for part in place if part not in SOURCE_TYPES]
+        return f", did you mean `{'.'.join([*inside, *min(below, key=len)])}`?"
+    known = sorted({name for model in models for name in _keys_of(model)})
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f", did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _paths_below(model: type[BaseModel]) -> Iterable[list[str]]:
+    """The keys in the sections of a section, each as its way from there."""
+    for name, info in model.model_fields.items():
+        for inner in _models_in(info.annotation):
+            ways = [[key] for key in _keys_of(inner)] + list(_paths_below(inner))
+            yield from ([info.alias or name, *way] for way in ways)
+
+
+def _models_at(place: Sequence[Any]) -> list[type[BaseModel]]:
+    """The sections that a place in the tree may be, following its types."""
     models: list[type[BaseModel]] = [Config]
     for part in place:
         if isinstance(part, int):
@@ -148,9 +179,7 @@ def _known_keys(place: Sequence[Any]) -> Iterable[str]:
             continue
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)]
-    return sorted(
-        {info.alias or name for model in models for name, info in model.model_fields.items()}
-    )
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -8,7 +8,7 @@ within the folders that whoever started the worker has allowed.
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,27 @@ def absolute(config: Config, folder: Path) -> Config:
         return os.path.join(glob.escape(os.path.abspath(folder / fixed)), *rest)
 
     return _with_paths(config, "", made_absolute)
+
+
+def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Config:
+    """A config whose relative paths are those of a folder, as one for the working folder.
+
+    Args:
+        config: As it stands in a file of that folder.
+        folder: Relative to the working folder, or absolute.
+        but_for: Fields whose paths are the working folder's already.
+    """
+    if folder == Path():
+        return config
+
+    def moved(field: str, path: str) -> str:
+        named = any(field == each or field.startswith(f"{each}.") for each in but_for)
+        is_default = field == "store" and "store" not in config.model_fields_set
+        if named or is_default or "://" in path or path.startswith(("~", "/")):
+            return path
+        return os.path.join(glob.escape(str(folder)) if _is_glob(field) else folder, path)
+
+    return _with_paths(config, "", moved)
 
 
 def _is_glob(field: str) -> bool:

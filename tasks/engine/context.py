@@ -25,7 +25,7 @@ from tasks.engine.provenance import now, unit_provenance
 from tasks.engine.records import Artifact
 from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.unit_files import describe_files
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, words_for
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, StageError
 
@@ -97,9 +97,12 @@ class Context:
         reused = set(done)
         waiting = {key: unit for key, unit in zip(keys, units, strict=True) if key not in done}
         names = {key: unit.label for key, unit in waiting.items()}
-        work = getattr(function, "__name__", "").replace("_", " ")
         with self.progress.counting(
-            self.stage.name, len(units), "units", work=work, done=len(units) - len(waiting)
+            self.stage.name,
+            len(units),
+            "units",
+            work=words_for(function),
+            done=len(units) - len(waiting),
         ) as counter:
             for computed in self._compute(function, waiting, workers):
                 done |= self.catalog.commit_all(function, names, computed, outputs)

@@ -91,14 +91,30 @@ class Count:
 def describe_seconds(seconds: float) -> str:
     """A length of time, as exact as people need it.
 
-    >>> [describe_seconds(s) for s in (0.4, 75, 600, 9000, 400_000)]
-    ['0 s', '75 s', '10 min', '2.5 h', '4.6 days']
+    >>> [describe_seconds(s) for s in (0.4, 75, 600, 9000, 400_000, 299_158_498)]
+    ['0 s', '75 s', '10 min', '2.5 h', '4.6 days', '9.5 years']
     """
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    days = seconds / 86_400
+    return f"{days:.1f} days" if days < 730 else f"{days / 365.25:.1f} years"
+
+
+def describe_bytes(size: float) -> str:
+    """A number of bytes, as exact as people need it.
+
+    >>> [describe_bytes(size) for size in (0, 5316, 2_400_000, 54e6, 18.3e9, 2.5e12)]
+    ['0 B', '5 kB', '2.4 MB', '54 MB', '18.3 GB', '2.5 TB']
+    """
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            exact = 1 if unit in ("TB", "GB") or size < 10 * scale and unit == "MB" else 0
+            return f"{size / scale:,.{exact}f} {unit}"
+    return f"{size:.0f} B"
 
 
 class Sink:

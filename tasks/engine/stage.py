@@ -116,7 +116,8 @@ class Stage(Generic[C]):
     the files a stage reads from outside the store, each by content; labels are part of the
     identity, paths are not. `libraries` are those whose version decides what the stage writes,
     see `library_versions`: it is part of the identity of the stage and of its units.
-    `estimate` says what it will cost, from the config and the corpus's documents and bytes.
+    `check` refuses what would fail in it, as far as the config alone can tell, before any stage
+    runs. `estimate` says what it will cost, from the config and the corpus's documents and bytes.
     `input_digest` says what the key knows of an input: its outputs' bytes, unless the stage
     also tells how they came about. `stands` says whether the artifact of a config, once it is
     made, stays whatever becomes of its inputs: then its key knows nothing of them.
@@ -130,6 +131,7 @@ class Stage(Generic[C]):
     run: Callable[[StageContext[C]], StageReport]
     estimate: "Callable[[Config, Mapping[str, int]], dict[str, Any]]" = lambda *_: dict(NOTHING)
     externals: Callable[[C], Mapping[str, StoredFile]] = lambda _: {}
+    check: "Callable[[Config], None]" = lambda _: None
     libraries: tuple[str, ...] = ()
     input_digest: Callable[[Artifact], str] = lambda artifact: artifact.digest
     stands: Callable[[C], bool] = lambda _: False

@@ -15,13 +15,15 @@ hashes them, moves them to `<artifact>/<label><suffix>` and then records the uni
 moment it is never computed again, in this artifact or in a later one of the same stage.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.engine.copies import local_copy
 from tasks.engine.ledger import Ledger
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ class Unit:
 
     label: str
     payload: Mapping[str, Any]
+
+
+def shown_as(words: str) -> Callable[[F], F]:
+    """Have progress call a unit function's work so, where its own name would say little."""
+
+    def mark(function: F) -> F:
+        function.__dict__["shown_as"] = words
+        return function
+
+    return mark
+
+
+def words_for(function: Callable[..., Any]) -> str:
+    """What progress calls a unit function's work."""
+    return str(getattr(function, "shown_as", getattr(function, "__name__", "").replace("_", " ")))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ class Guess(TypedDict):
     score: float
 
 
+def has_mask(text: str) -> bool:
+    """Whether there is something to fill in."""
+    return MASK in text or BERT_MASK in text
+
+
 def fill_mask(folder: Path | str, text: str, top: int = 5) -> list[list[Guess]]:
     """Return the `top` guesses for each mask of a text, the likeliest first.
 
@@ -35,7 +40,7 @@ def fill_mask(folder: Path | str, text: str, top: int = 5) -> list[list[Guess]]:
     """
     if top < 1:
         raise UserError(f"The number of guesses must be at least 1, not {top}.")
-    if MASK not in text and BERT_MASK not in text:
+    if not has_mask(text):
         raise UserError(
             f"There is no mask to fill in {_shown(text)}. Write {MASK} (or {BERT_MASK}) where "
             "the missing word is."

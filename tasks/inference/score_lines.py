@@ -13,20 +13,21 @@ class LineScore(TypedDict):
 
     text: the line; tokens: how many were scored (special tokens are not); score: the sum of
     their log-probabilities in nats, each given all others; per_token: its mean, comparable
-    between lines of different length (None where nothing was scored).
+    between lines of different length. Both are None where nothing was scored: 0 is the best
+    score there is.
     """
 
     text: str
     tokens: int
-    score: float
+    score: float | None
     per_token: float | None
 
 
 def score_lines(folder: Path | str, lines: Sequence[str]) -> list[LineScore]:
     """Return the score of each line, in order.
 
-    Special tokens are added as the tokenizer adds them. An empty line has no tokens and scores
-    0. Lines are read as they are; a special token spelled out in one counts as that token.
+    Special tokens are added as the tokenizer adds them. An empty line has no tokens and no
+    score. Lines are read as they are; a special token spelled out in one counts as that token.
 
     Args:
         folder: Any Hugging Face RoBERTa folder.
@@ -58,7 +59,7 @@ def score_lines(folder: Path | str, lines: Sequence[str]) -> list[LineScore]:
         LineScore(
             text=line,
             tokens=len(values),
-            score=sum(values),
+            score=sum(values) if values else None,
             per_token=sum(values) / len(values) if values else None,
         )
         for line, values in zip(lines, per_token, strict=True)

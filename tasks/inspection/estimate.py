@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tasks.config import Config
 from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.identity import canonical
-from tasks.engine.progress import describe_seconds
+from tasks.engine.progress import describe_bytes, describe_seconds
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.inspection.plan import StagePlan
 from tasks.inspection.runs import newest_artifact
 from tasks.stages import get_stage
+
+_LONG_SECONDS = 30 * 86_400
 
 
 def add_estimates(plans: Sequence[StagePlan], config: Config, store: Store) -> None:
@@ -32,12 +36,6 @@ def add_estimates(plans: Sequence[StagePlan], config: Config, store: Store) -> N
             earlier = newest_artifact(store, plan.name, config.name)
             if earlier is not None:
                 plan.estimate |= _scaled(earlier, size, config)
-    free = free_disk_bytes(store)
-    needed = sum(plan.estimate.get("disk_bytes", 0) for plan in plans)
-    if free is not None and needed > free:
-        plans[0].why.append(
-            f"the disk has {free / 1e9:.1f} GB free and about {needed / 1e9:.1f} GB are needed"
-        )
 
 
 def describe_estimate(plan: StagePlan) -> str:
@@ -49,13 +47,50 @@ def describe_estimate(plan: StagePlan) -> str:
     if "documents" in found:
         parts.append(f"{found['documents']:,} documents")
     if "bytes" in found:
-        parts.append(f"{found['bytes'] / 1e6:,.1f} MB of text")
+        parts.append(f"{describe_bytes(found['bytes'])} of text")
     parts.append(describe_seconds(found["seconds"]))
     stays = found.get("kept_bytes", found["disk_bytes"])
-    later = f" ({stays / 1e6:,.0f} MB in the end)" if stays != found["disk_bytes"] else ""
-    parts.append(f"{found['disk_bytes'] / 1e6:,.0f} MB of disk{later}")
-    parts.append(f"{found['memory_bytes'] / 1e9:.1f} GB of memory")
+    later = f" ({describe_bytes(stays)} in the end)" if stays != found["disk_bytes"] else ""
+    parts.append(f"{describe_bytes(found['disk_bytes'])} of disk{later}")
+    parts.append(f"{describe_bytes(found['memory_bytes'])} of memory")
     return ", ".join(parts)
+
+
+def total_of(plans: Sequence[StagePlan]) -> Estimate:
+    """What all that has something to do takes together; memory is that of the largest."""
+    found = [plan.estimate for plan in plans if plan.estimate]
+    kept = [one.get("kept_bytes", one["disk_bytes"]) for one in found]
+    return {
+        "seconds": round(sum(one["seconds"] for one in found), 1),
+        "disk_bytes": sum(one["disk_bytes"] for one in found),
+        "kept_bytes": sum(kept),
+        "memory_bytes": max((one["memory_bytes"] for one in found), default=0),
+    }
+
+
+def remarks_on(total: Estimate, config: Config, store: Store) -> list[str]:
+    """What somebody should think about before starting it."""
+    remarks = []
+    if total["seconds"] > _LONG_SECONDS:
+        remarks.append(
+            f"{describe_seconds(total['seconds'])} is more than anybody waits: lower "
+            "pretrain.steps, or pretrain.minutes to what you have; take a smaller model.preset; "
+            "or train on GPUs"
+        )
+    free = free_disk_bytes(store)
+    if free is not None and total["disk_bytes"] > free:
+        remarks.append(
+            f"the disk has {describe_bytes(free)} free and about "
+            f"{describe_bytes(total['disk_bytes'])} are needed"
+        )
+    memory = psutil.virtual_memory().total
+    if total["memory_bytes"] > memory:
+        remarks.append(
+            f"this machine has {describe_bytes(memory)} of memory and about "
+            f"{describe_bytes(total['memory_bytes'])} are needed: lower engine.workers, or take a "
+            "smaller model.preset"
+        )
+    return remarks
 
 
 def _corpus_size(config: Config, store: Store) -> CorpusSize:

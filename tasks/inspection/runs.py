@@ -112,11 +112,11 @@ def _ended(artifact: Artifact) -> str:
 def newest_artifact(
     store: Store, stage: str, name: str, runs: Sequence[Mapping[str, Any]] | None = None
 ) -> Artifact | None:
-    """The artifact of a stage that this config's newest run used; else the stage's newest."""
+    """The artifact of a stage that the newest run of this name used, or None."""
     for record in read_runs(store, name) if runs is None else runs:
         for entry in record["stages"]:
             if entry["name"] == stage and entry.get("key"):
                 artifact = read_manifest(store, f"{stage_folder(stage)}/{entry['key']}")
                 if artifact is not None:
                     return artifact
-    return next(iter(artifacts_of(store, stage)), None)
+    return None

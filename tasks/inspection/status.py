@@ -1,7 +1,9 @@
 """Status: the runs and artifacts of a store, with sizes, and what is partial."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks.engine.identity import flatten
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.engine.unit_records import UNITS, count_units
@@ -12,6 +14,7 @@ from tasks.stages import STAGE_NAMES, stage_folder
 
 def read_status(store: Store) -> dict[str, Any]:
     """Plain JSON: `{"store", "runs": [...], "artifacts": [...]}`, newest run first."""
+    records = read_runs(store)
     runs = [
         {
             "run": record["run"],
@@ -20,11 +23,13 @@ def read_status(store: Store) -> dict[str, Any]:
             "started": record["started"],
             "seconds": record.get("seconds"),
             "stages": [
-                {name: entry.get(name) for name in ("name", "key", "state")}
+                {name: entry.get(name) for name in ("name", "key", "state", "problem")}
                 for entry in record["stages"]
             ],
+            "progress": record.get("progress") if state_of(record) == "running" else None,
+            "changed": _changed(record, records[number + 1 :]),
         }
-        for record in read_runs(store)
+        for number, record in enumerate(records)
     ]
     artifacts = [
         _artifact_status(store, name, key)
@@ -32,6 +37,17 @@ def read_status(store: Store) -> dict[str, Any]:
         for key in store.names(stage_folder(name))
     ]
     return {"store": store.url(""), "runs": runs, "artifacts": artifacts}
+
+
+def _changed(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of a run's config that the run before of its name had otherwise."""
+    before = next((each for each in earlier if each["name"] == record["name"]), None)
+    if before is None:
+        return {}
+    old, new = (flatten(each.get("config") or {}) for each in (before, record))
+    return {
+        field: new.get(field) for field in sorted(old | new) if old.get(field) != new.get(field)
+    }
 
 
 def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def find_files(source: FilesSource, where: str) -> list[Path]:
         if not matched:
             raise UserError(
                 f"{where}: no file matches {pattern!r}, looked for in {os.getcwd()}. Correct the "
-                "source's `paths`, which are relative to the folder the command is run in."
+                "source's `paths`. In a config file they are relative to that file; in a preset, "
+                "a form or --set to the folder the command is run in."
             )
         check_found(matched, f"{where}.paths")
         for real, path in matched.items():
@@ -81,7 +82,30 @@ def describe_local(source: FilesSource, where: str) -> list[SourceFile]:
     options = reading_options(source)
     with ThreadPoolExecutor(max_workers=8) as threads:
         files = list(threads.map(lambda path: _describe(path, options), paths))
+    _refuse_idle_options(source, files, where)
     return in_order(files)
+
+
+def _refuse_idle_options(source: FilesSource, files: list[SourceFile], where: str) -> None:
+    """Refuse what was set and can have no effect on any of the files: it was meant otherwise.
+
+    Raises:
+        UserError: names the field.
+    """
+    if any(file.container != "plain" for file in files):
+        return
+    idle = {name: "none of the files is an archive" for name in ("include", "exclude")}
+    formats = {file.options.format for file in files}
+    if formats == {"text"}:
+        idle["text_field"] = "all files are plain text, which has no fields"
+    if "text" not in formats:
+        idle["separator"] = "none of the files is plain text"
+    for name, why in idle.items():
+        if name in source.model_fields_set:
+            raise UserError(
+                f"{where}.{name}: it has no effect, since {why}. Take it out, or correct `paths` "
+                "or `format`."
+            )
 
 
 def _describe(path: Path, options: ReadingOptions) -> SourceFile:

@@ -7,13 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from tasks.engine.outside import check_unchanged
 from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
-from tasks.errors import UserError
-from tasks.formats import archives
-from tasks.formats.compression import is_damage
+from tasks.formats.damage import explained
 from tasks.formats.members import MemberReader
 from tasks.formats.records import too_long
 from tasks.formats.source_files import SourceFile
@@ -23,7 +19,6 @@ from tasks.sources.sink import DocumentSink
 from tasks.sources.source import RunUnits, SourceResult
 
 MAX_NAMED_MEMBERS = 5000
-_BROKEN = (pa.ArrowException, *archives.DAMAGE)
 
 
 def read_in_units(
@@ -91,17 +86,6 @@ def _read_file(reader: MemberReader, sink: DocumentSink) -> list[list[Any]]:
                     raise too_long(where, number, limit)
                 number += 1
     except Exception as problem:
-        if isinstance(problem, _BROKEN) or is_damage(problem):
-            raise damaged(where, number, problem) from problem
-        raise
+        raise explained(problem, where, number) from problem
     check_unchanged(reader.file.file)
     return parts
-
-
-def damaged(where: str, record: int, problem: BaseException) -> UserError:
-    """What to say when compressed or columnar data are broken."""
-    what = str(problem).strip().rstrip(".") or type(problem).__name__
-    return UserError(
-        f"{where}: the data are damaged or cut short after {record:,} records ({what}). Get the "
-        "file again from where it came, or leave it out of the source."
-    )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.formats.damage import explained
 from tasks.formats.members import MemberReader
 from tasks.formats.source_files import SourceFile
 
@@ -49,10 +50,13 @@ def _sample(file: SourceFile) -> tuple[float, int, int]:
     documents = size = 0
     with tempfile.TemporaryDirectory() as scratch:
         reader = MemberReader(file, Path(scratch), Counter())
-        for _, _, records in reader.members():
-            for text in records:
-                documents += 1
-                size += len((text or "").encode("utf-8", "replace"))
-                if size >= _SAMPLE_BYTES:
-                    return max(1.0, reader.read_share * file.file.bytes), documents, size
+        try:
+            for _, _, records in reader.members():
+                for text in records:
+                    documents += 1
+                    size += len((text or "").encode("utf-8", "replace"))
+                    if size >= _SAMPLE_BYTES:
+                        return max(1.0, reader.read_share * file.file.bytes), documents, size
+        except Exception as problem:
+            raise explained(problem, file.name, documents) from problem
     return float(file.file.bytes), documents, size

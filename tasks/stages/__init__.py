@@ -66,14 +66,16 @@ def stage_folder(name: str) -> str:
 
 
 def check_outside(config: Config, until: str | None = None) -> None:
-    """Look for what every stage reads from outside, before the first one runs for hours.
+    """Look for what would fail in any stage, before the first one runs for hours.
 
     The sources' own files are left to the first stage, which looks for them at once.
 
     Raises:
-        UserError: something that the config names is missing or cannot be read.
+        UserError: something that the config names is missing or cannot be read, or what it asks
+            of a stage cannot be done.
     """
     for stage in all_stages(until):
+        stage.check(config)
         if stage.needs:
             stage.externals(stage.config(config))
 

@@ -26,6 +26,7 @@ from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.errors import UserError
 from tasks.evaluation.blimp import (
     count_right,
     find_files,
@@ -34,8 +35,8 @@ from tasks.evaluation.blimp import (
     read_pairs,
 )
 from tasks.evaluation.told import figures, headline
-from tasks.inference.fill_mask import fill_mask
-from tasks.inference.model_folder import load_folder
+from tasks.inference.fill_mask import BERT_MASK, fill_mask, has_mask
+from tasks.inference.model_folder import MASK, load_folder
 from tasks.tokenizing.specials import leave_out_specials
 from tasks.training.costs import num_trained_parameters, planned_model
 
@@ -66,6 +67,20 @@ def blimp_files(slice_: EvaluateSlice) -> dict[str, StoredFile]:
         paradigm_name(path): outside_file(path)
         for path in find_files(Path(blimp.data).expanduser())
     }
+
+
+def check_examples(config: Config) -> None:
+    """Refuse examples that have nothing to fill in.
+
+    Raises:
+        UserError: names the first one.
+    """
+    for number, text in enumerate(config.evaluate.examples):
+        if not has_mask(text):
+            raise UserError(
+                f"evaluate.examples.{number}: there is no mask to fill in {text!r}. Write "
+                f"{MASK} (or {BERT_MASK}) where the missing word is."
+            )
 
 
 def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
@@ -265,5 +280,6 @@ EVALUATE = Stage(
     config=evaluate_slice,
     run=evaluate,
     externals=blimp_files,
+    check=check_examples,
     estimate=estimate,
 )

@@ -23,7 +23,7 @@ from tasks.config import Config, PackConfig
 from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.engine.ledger import Ledger
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.packing.counts import Written, count_tokens, count_written
 from tasks.packing.cuts import Candidates, Layout, Span, cut, find_candidates
@@ -125,6 +125,7 @@ def _encode(context: Context, tokenizer: StoredFile) -> dict[Split, list[Encoded
     }
 
 
+@shown_as("encode documents")
 def encode(work: UnitWork, *, documents: StoredFile, tokenizer: StoredFile) -> UnitReport:
     """One documents file as token ids."""
     encoded = encode_documents(
@@ -175,6 +176,7 @@ def _cut(
     return shards
 
 
+@shown_as("lay out rows")
 def find_cuts(
     work: UnitWork, *, arrays: Mapping[str, StoredFile], layout: Mapping[str, Any]
 ) -> UnitReport:
@@ -204,6 +206,7 @@ def _row_layout(layout: Layout) -> dict[str, Any]:
     return {name: value for name, value in asdict(layout).items() if name != "shard_rows"}
 
 
+@shown_as("write rows")
 def write_shard(
     work: UnitWork,
     *,

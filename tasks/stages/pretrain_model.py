@@ -14,6 +14,7 @@ import logging
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWor
 from tasks.errors import StageError
 from tasks.training.checkpoint_units import LOSSES_FILE, Checkpoints, step_number
 from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
-from tasks.training.costs import cost_of_training
+from tasks.training.costs import check_training, cost_of_training
 from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 from tasks.training.start_files import Start, prepare_start
@@ -161,6 +162,7 @@ def _follow(
                 checkpoints.resolve(Resolved.of(event))
                 if event["is_emulated"]:
                     log.warning("%s", EMULATED)
+                log.info("%s", _told_start(context, event))
                 counter = shown.enter_context(
                     context.progress.counting(
                         "pretrain", event["steps"], "steps", done=event["step"]
@@ -176,6 +178,19 @@ def _follow(
                     f"the training process was told to stop, after step {event['step']}. Its last "
                     "checkpoint is kept; the same command goes on from it."
                 )
+
+
+def _told_start(context: Context, event: Mapping[str, Any]) -> str:
+    """What is trained on, and where it begins."""
+    launch = context.engine.launch
+    place = f"on the {'CPU' if event['device'] == 'cpu' else 'GPU'} in {event['precision']}"
+    if event["device"] == "cpu" and launch.device == "auto":
+        place += " (torch finds no GPU)"
+    if event["step"]:
+        what = f"going on from step {event['step']:,} of {event['steps']:,}"
+    else:
+        what = f"{event['steps']:,} steps"
+    return f"{'pretrain':<10} {what}, {place}"
 
 
 def _take(
@@ -245,5 +260,6 @@ PRETRAIN = Stage(
     config=pretrain_slice,
     run=pretrain,
     externals=initial_model,
+    check=check_training,
     estimate=cost_of_training,
 )

@@ -17,7 +17,7 @@ from tasks.costs import CorpusSize, Estimate, cost_of_text
 from tasks.documents import read_documents
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.tokenizing.bpe import (
     MASK,
@@ -136,6 +136,7 @@ def sample_texts(documents: Sequence[StoredFile], share: float) -> Iterator[str]
         yield nearest[1]
 
 
+@shown_as("learn merges")
 def learn(
     work: UnitWork,
     *,
@@ -150,6 +151,7 @@ def learn(
     return _save(work, train_bpe(texts, vocab_size, min_frequency, max_token_characters))
 
 
+@shown_as("take over the tokenizer")
 def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
     """Rebuild an existing RoBERTa tokenizer from its vocabulary and merges."""
     try:
@@ -201,6 +203,7 @@ def _save(work: UnitWork, tokenizer: Tokenizer) -> UnitReport:
     return UnitReport(summary={"vocab_size": tokenizer.get_vocab_size()})
 
 
+@shown_as("check the tokenizer")
 def examine(
     work: UnitWork,
     *,
@@ -219,6 +222,7 @@ def examine(
     return UnitReport(summary={"tokens_per_word": found.tokens_per_word, "check": figures})
 
 
+@shown_as("write masking tables")
 def tabulate(work: UnitWork, *, tokenizer: StoredFile) -> UnitReport:
     """What masking must know of the vocabulary, so that training needs no tokenizer."""
     vocabulary = vocabulary_of(Tokenizer.from_file(str(tokenizer.local())))

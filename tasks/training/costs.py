@@ -36,7 +36,23 @@ def planned_model(config: Config) -> "ModelConfig":
             **vars(section.shape),
         )
     except ValueError as problem:
-        raise UserError(f"model: {problem}") from problem
+        raise UserError(f"model: {problem}. Change model.num_heads or model.width.") from problem
+
+
+def check_training(config: Config) -> None:
+    """What is wrong with a training can be known before there is any text for it.
+
+    Raises:
+        UserError: the sizes do not fit each other, or the device asked for is not there.
+    """
+    planned_model(config)
+    if config.engine.launch.device == "gpu":
+        import torch
+
+        from roberta_model.training.process import NO_GPU
+
+        if not torch.cuda.is_available():
+            raise UserError(f"engine.launch.device: {NO_GPU}")
 
 
 def num_trained_parameters(model: "ModelConfig") -> int:

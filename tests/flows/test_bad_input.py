@@ -214,3 +214,37 @@ def test_what_a_late_stage_lacks_is_said_before_the_first_one_runs(
     for command in ("plan", "run"):
         complain(roberta(command, config), 2, "evaluate.blimp", "blmip")
     assert not list((tmp_path / "store").glob("1-download"))
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"num_heads": 3}}, ["model", "heads", "model.width"]),
+        ({"evaluate": {"examples": ["no mask"]}}, ["evaluate.examples.0", "<mask>"]),
+        ({"evaluate": {"blimp": {"data": "nowhere"}}}, ["evaluate.blimp.data", "nowhere"]),
+        ({"engine": {"launch": {"device": "gpu"}}}, ["engine.launch.device", "no GPU"]),
+    ],
+)
+def test_what_fails_in_the_last_stage_is_said_before_the_first(
+    tmp_path: Path, roberta: Command, command: str, changes: dict[str, Any], words: list[str]
+) -> None:
+    """Hours of cleaning before a typing error in an example are hours lost."""
+    if "engine" in changes and _has_gpu():
+        pytest.skip("this machine has a GPU")
+    complain(roberta(command, write_config(tmp_path, **changes)), 2, *words)
+    assert not list((tmp_path / "store").glob("*-download"))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def test_a_file_that_ends_early_is_named_by_plan(tmp_path: Path, roberta: Command) -> None:
+    """A library's end-of-file error is not Ctrl-C."""
+    whole = gzip.compress(jsonl(texts(2000)))
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    config = with_source(tmp_path, {"type": "files", "paths": ["cut.jsonl.gz"]})
+    complain(roberta("plan", config), 2, "cut.jsonl.gz", "damaged or cut short")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tasks.config import Config
+from tasks.config.corpus import FilesSource
 from tasks.config.load import PRESETS, load_config, set_value
 from tasks.engine.identity import canonical, digest_of
 from tasks.errors import UserError
@@ -60,7 +61,7 @@ def test_a_model_to_continue_from_brings_its_own_first_weights(tmp_path: Path) -
     path = tmp_path / "config.yaml"
     path.write_text(base + "}")
     config = load_config(str(path))
-    assert config.model.source_folder == "somewhere"
+    assert config.model.source_folder == str(tmp_path / "somewhere")
     assert Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
     for given in ("start: plain", "embeddings: drawn", "initializer_range: 0.05"):
         path.write_text(f"{base}, {given}}}")
@@ -130,3 +131,48 @@ def test_presets_hold_only_differences() -> None:
             for field, value in (values.get(section) or {}).items():
                 if field in type(defaults).model_fields:
                     assert value != getattr(defaults, field), f"{preset.stem}: {section}.{field}"
+
+
+def test_paths_of_a_config_file_are_those_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the command is run; those of --set and the default store are the shell's."""
+    (tmp_path / "team [1]").mkdir()
+    path = tmp_path / "team [1]" / "config.yaml"
+    path.write_text(
+        "corpus: [{type: files, paths: [text/*.txt, /data/a.txt, '~/b.txt']}]\n"
+        "evaluate: {blimp: {data: ../pairs}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = load_config("team [1]/config.yaml", ["tokenizer.from=tokens"])
+    (source,) = found.corpus
+    assert isinstance(source, FilesSource)
+    assert source.paths == ("team [[]1]/text/*.txt", "/data/a.txt", "~/b.txt")
+    assert found.evaluate.blimp is not None
+    assert found.evaluate.blimp.data == "team [1]/../pairs"
+    assert found.tokenizer.source_folder == "tokens"
+    assert found.store == "./artifacts"
+    assert load_config("team [1]/config.yaml", ["store=s"]).store == "s"
+    path.write_text(path.read_text() + "store: here\n")
+    assert load_config("team [1]/config.yaml").store == "team [1]/here"
+    monkeypatch.chdir(path.parent)
+    assert load_config("config.yaml").store == "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("corpus: [{type: file, paths: [a]}]", "no source type 'file', did you mean `files`?"),
+        (
+            "corpus: [{type: docs}]\npretrain: {learning_rate: 1.0}",
+            "`pretrain.learning_rate`, did you mean `pretrain.optimizer.learning_rate`?",
+        ),
+        ("corpus: [{type: docs}]\npretrain: {stepz: 1}", "did you mean `steps`?"),
+    ],
+)
+def test_what_was_meant_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as told:
+        load_config(str(path))
+    assert said in str(told.value)

@@ -1,0 +1,37 @@
+"""What a plan says of costs: totals, and a word where nobody would wait so long."""
+
+from pathlib import Path
+
+from tasks.config import Config
+from tasks.engine.stores import open_store
+from tasks.inspection.estimate import remarks_on, total_of
+from tasks.inspection.plan import StagePlan
+
+CONFIG = Config.model_validate({"corpus": [{"type": "docs"}]})
+HOUR = {"seconds": 3600.0, "disk_bytes": 50, "kept_bytes": 20, "memory_bytes": 7}
+BRIEF = {"seconds": 1.5, "disk_bytes": 5, "memory_bytes": 9}
+
+
+def test_the_total_is_that_of_what_runs() -> None:
+    """Disk and time add up; stages run one after the other, so memory is the largest's."""
+    plans = [
+        StagePlan("pack", "k", "cached", []),
+        StagePlan("pretrain", None, "run", [], HOUR),
+        StagePlan("publish", None, "run", [], BRIEF),
+    ]
+    assert total_of(plans) == {
+        "seconds": 3601.5,
+        "disk_bytes": 55,
+        "kept_bytes": 25,
+        "memory_bytes": 9,
+    }
+    assert total_of(plans[:1])["seconds"] == 0
+
+
+def test_what_nobody_could_want_is_remarked_on(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    assert remarks_on(total_of([StagePlan("a", None, "run", [], HOUR)]), CONFIG, store) == []
+    absurd = {"seconds": 3e8, "disk_bytes": 10**18, "memory_bytes": 10**15}
+    told = " ".join(remarks_on(absurd, CONFIG, store))
+    for word in ("9.5 years", "pretrain.steps", "free", "of memory"):
+        assert word in told
