@@ -54,11 +54,11 @@ def corpus_page(made: Made) -> str:
     ]
     if "clean" in made:
         clean = made["clean"].summary
-        rows = [
+        parted = [
             (name, f"{clean[split]['documents']:,}", f"{clean[split]['bytes']:,}")
             for split, name in (("train", "to train on"), ("held_out", "held out"))
         ]
-        parts += ["## After cleaning\n", table(("part", "documents", "bytes"), rows, (1, 2))]
+        parts += ["## After cleaning\n", table(("part", "documents", "bytes"), parted, (1, 2))]
     return "\n".join(parts)
 
 

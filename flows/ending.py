@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
@@ -140,13 +141,15 @@ def _cut_off() -> None:
     """Let the flow engine's further calls fail at once: its client is closed."""
     context = FlowRunContext.get()
     assert context is not None
-    context.client._client.close()
+    client = context.client._client
+    assert isinstance(client, httpx.Client)
+    client.close()
 
 
 def _abandon_senders() -> None:
     """Call off what Prefect would still send in the background, which the exit would wait for."""
     for kind in (EventsWorker, APILogWorker):
-        for service in list(kind._instances.values()):
+        for service in list(kind._instances.values()):  # type: ignore[misc]
             if isinstance(service, kind) and service._task and service._loop:
                 service._loop.call_soon_threadsafe(service._task.cancel)
     end = time.monotonic() + _ABANDON_SECONDS

@@ -2,7 +2,6 @@
 
 import logging
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -85,7 +84,7 @@ def run_here(settings: Config, *, as_json: bool, hint: str, **parameters: str | 
         print_summary(record, open_store(settings.store))
 
 
-def with_hint(problem: Exception, hint: str) -> Any:
+def with_hint(problem: BaseException, hint: str) -> BaseException:
     """A stage's failure with the command that goes on from there; other errors as they are."""
     if isinstance(problem, StageError):
         return StageError(f"{problem}\n{hint}")

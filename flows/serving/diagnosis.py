@@ -70,21 +70,26 @@ def _server(client: SyncPrefectClient, lines: list[str], concerns: list[str]) ->
         limit=200,
     )
     now = datetime.now(UTC)
-    due = [run for run in waiting if run.expected_start_time and run.expected_start_time <= now]
-    waits = [(now - run.expected_start_time).total_seconds() for run in due]
+    starts = [run.expected_start_time for run in waiting if run.expected_start_time]
+    waits = [(now - start).total_seconds() for start in starts if start <= now]
     late = [seconds for seconds in waits if seconds > _LATE_SECONDS]
     try:
-        workers = client.request("POST", f"/work_pools/{POOL}/workers/filter", json={}).json()
+        workers = client.request(
+            "POST",
+            "/work_pools/{work_pool_name}/workers/filter",
+            path_params={"work_pool_name": POOL},
+            json={},
+        ).json()
     except (ObjectNotFound, HTTPStatusError):  # a server that nothing was deployed to
         workers = []
     online = [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
     address = str(client.api_url).rstrip("/").removesuffix("/api")
-    lines.append(f"server {address}: {len(online)} workers, {len(due)} runs due")
+    lines.append(f"server {address}: {len(online)} workers, {len(waits)} runs due")
     if not online:
         concerns.append("no worker is at work: `roberta serve` starts one")
     if late:
         concerns.append(f"{len(late)} runs are late, by up to {_age(max(late))}")
-    return {"address": address, "workers": online, "due": len(due), "late": len(late)}
+    return {"address": address, "workers": online, "due": len(waits), "late": len(late)}
 
 
 def _age(seconds: float) -> str:

@@ -94,7 +94,7 @@ def _is_of_this_try(run: FlowRun, record: Mapping[str, Any], written: float) -> 
     clock that is set in between deceives us then.
     """
     if run.infrastructure_pid and run.infrastructure_pid.isdecimal():
-        return int(run.infrastructure_pid) == record["process"]["pid"]
+        return bool(int(run.infrastructure_pid) == record["process"]["pid"])
     assert run.state is not None
     return run.state.type == StateType.CRASHED or written >= run.state.timestamp.timestamp()
 

@@ -14,7 +14,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 
 from flows.news import event_name, resource_of
-from flows.serving.pool import set_up_automation
+from flows.serving.pool import automations, remove_automation, set_up_automation
 from tasks.config import Config
 from tasks.config.operations import News, NotificationConfig
 from tasks.errors import UserError
@@ -45,9 +45,9 @@ def set_up_notifications(
     for automation in wanted:
         set_up_automation(client, automation)
     names = {automation.name for automation in wanted}
-    for entry in client.request("POST", "/automations/filter", json={"limit": 200}).json():
+    for entry in automations(client):
         if entry["name"].startswith(_prefix(config.name)) and entry["name"] not in names:
-            client.request("DELETE", f"/automations/{entry['id']}")
+            remove_automation(client, entry)
     return sorted(names)
 
 

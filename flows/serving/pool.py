@@ -3,14 +3,15 @@
 Setting up again changes nothing; what an earlier version set up is brought up to date.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
-from prefect.states import StateType
 
 from flows.serving.children import python_command
 
@@ -18,6 +19,7 @@ POOL = "roberta"
 ZOMBIES = "roberta: runs without a heartbeat have crashed"
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = 90
+_PAGE = 200  # the most that the API gives at once
 
 
 def job_template() -> dict[str, Any]:
@@ -102,15 +104,31 @@ def set_up_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None
     """
     content = wanted.model_dump(mode="json", exclude={"owner_resource"})
     kept = False
-    for entry in client.request("POST", "/automations/filter", json={"limit": 200}).json():
+    for entry in automations(client):
         if entry["name"] != wanted.name:
             continue
         if not kept and _says(entry, content):
             kept = True
         else:
-            client.request("DELETE", f"/automations/{entry['id']}")
+            remove_automation(client, entry)
     if not kept:
         client.request("POST", "/automations/", json=content)
+
+
+def automations(client: SyncPrefectClient) -> list[dict[str, Any]]:
+    """All of the server's, as its API gives them."""
+    found: list[dict[str, Any]] = []
+    while True:
+        asked = {"limit": _PAGE, "offset": len(found)}
+        page = client.request("POST", "/automations/filter", json=asked).json()
+        found += page
+        if len(page) < _PAGE:
+            return found
+
+
+def remove_automation(client: SyncPrefectClient, entry: Mapping[str, Any]) -> None:
+    """Delete one of `automations`."""
+    client.request("DELETE", "/automations/{id}", path_params={"id": entry["id"]})
 
 
 def _says(found: Any, wanted: Any) -> bool:
