@@ -3,6 +3,7 @@
     RobertaError
     ├── UserError    the config, a path or an argument is wrong     exit code 2
     └── StageError   a stage could not finish; what is done is kept  exit code 1
+        └── TransientError   what it waited for may come back by itself
 
 Every message is one clear paragraph: what failed, where (file, record, key), what to do.
 """
@@ -18,3 +19,10 @@ class UserError(RobertaError):
 
 class StageError(RobertaError):
     """A stage failed although the request was right: a server, a disk, a dead process."""
+
+
+class TransientError(StageError):
+    """A stage failed for want of something that may come back by itself: a server, a worker.
+
+    Whoever runs unattended tries again after a while; see `tasks.prefect_task`.
+    """

@@ -3,12 +3,16 @@
 Prefect orders, shows and retries; it never decides what is done. Its own cache is off: the
 task asks the store for a sound artifact and says `Cached` when there is one, so a retry from
 the UI, a new run and another machine all go on from the same place.
+
+What nobody watches is tried again after a while where it failed for want of something that may
+come back by itself (`TransientError`: a server, a worker), and never for anything else: a wrong
+config or a full disk is as wrong or full two minutes later.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 from prefect.context import TaskRunContext
@@ -20,7 +24,16 @@ from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.workforce import Workforce
+from tasks.errors import TransientError
 from tasks.stages import get_stage
+
+RETRY_SECONDS = [30.0, 120.0]
+"""How long a deployed stage waits before each further try."""
+
+
+def may_heal(_task: object, _run: object, state: State[Any]) -> bool:
+    """Whether a stage's failure may pass by itself."""
+    return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
 class _Order:
@@ -96,6 +109,7 @@ def run_stage_as_task(
     `after` is the state of the stage before: it draws the chain in the UI's graph, where the
     artifacts that a stage is given would join every stage to every other.
 
+    A deployed run tries it again where that may help; who sits at a terminal decides himself.
     It is called directly, not submitted: a cancelled run then ends its training process in
     seconds, where a submitted task is only killed after Prefect's grace period.
 
@@ -103,7 +117,13 @@ def run_stage_as_task(
         UserError, StageError: as `run_stage`.
     """
     order = _Order(config, store, inputs, force, progress, workforce)
-    named = _stage_task.with_options(name=stage_name, task_run_name=stage_name)
+    named = _stage_task.with_options(
+        name=stage_name,
+        task_run_name=stage_name,
+        retries=len(RETRY_SECONDS) if runtime.deployment.id else 0,
+        retry_delay_seconds=RETRY_SECONDS,
+        retry_condition_fn=may_heal,
+    )
     before = [] if after is None else [after]
     state = named(stage_name, order, return_state=True, wait_for=before)
     result = state.result()

@@ -27,7 +27,7 @@ from tasks.engine.stage import Stage, UnitFunction
 from tasks.engine.unit_files import describe_files
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, words_for
 from tasks.engine.workforce import Workforce
-from tasks.errors import RobertaError, StageError
+from tasks.errors import RobertaError, StageError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,9 @@ class Context:
             self.attempt.check()  # a successor clears this attempt's folder away
         except LeaseLostError as lost:
             return lost
+        kind: type[StageError] = StageError
         if isinstance(problem, WorkerDiedError):
+            kind = TransientError
             reason = (
                 "a worker process was killed, and once more when it was run again alone; most "
                 "often memory ran out. Lower engine.workers, or give this machine more memory, "
@@ -154,7 +156,7 @@ class Context:
         else:
             reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
             log.debug("unit %s failed", label, exc_info=problem)
-        error = StageError(f"unit {label}: {reason}. Finished units are kept.")
+        error = kind(f"unit {label}: {reason}. Finished units are kept.")
         error.__cause__ = problem
         return error
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tasks.errors import RobertaError, StageError, UserError
+from tasks.errors import RobertaError, TransientError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def with_retries(place: str, action: Callable[[], R]) -> R:
         action: What to do; it must bear being done twice.
 
     Raises:
-        StageError: the server stays away.
+        TransientError: the server stays away.
         UserError: the credentials are missing or refused.
         Exception: whatever will not pass, as it is.
     """
@@ -104,7 +104,7 @@ def with_retries(place: str, action: Callable[[], R]) -> R:
             if not may_pass(problem):
                 raise
             if number == TRIES:
-                raise StageError(
+                raise TransientError(
                     f"{place}: the store did not answer, or not properly, in {TRIES} tries over "
                     f"{time.monotonic() - began:.0f} s; the last time: {told(problem)}. "
                     "Everything finished is kept; run the same command again when the server "

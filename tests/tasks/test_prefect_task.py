@@ -1,8 +1,13 @@
 """What Prefect is handed of a stage: one object that it does not look into."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from command import ROOT, Command
 from prefect.utilities.collections import visit_collection
 
 from tasks.config import Config
@@ -33,3 +38,70 @@ def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
     ):
         visit_collection(handed, visit_fn=seen.append, return_data=False)
     assert len(seen) == 2
+
+
+FAILING = """
+import json, sys
+from types import SimpleNamespace
+from flows.embedded_server import prefect_api
+
+problem, times = sys.argv[1], int(sys.argv[2])
+with prefect_api() as wait_until_ready:
+    wait_until_ready()
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from tasks import errors, prefect_task
+    from tasks.config import Config
+
+    calls = []
+
+    def run_stage(*_, **__):
+        calls.append(1)
+        if len(calls) <= times:
+            raise getattr(errors, problem)("pack: something is not there.")
+        place = SimpleNamespace(url=str)
+        return SimpleNamespace(artifact=SimpleNamespace(folder="pack", store=place), state="done")
+
+    prefect_task.run_stage, prefect_task.RETRY_SECONDS = run_stage, [0.1, 0.2]
+    config = Config.model_validate({"corpus": [{"type": "docs"}]})
+
+    @flow
+    def one():
+        prefect_task.run_stage_as_task(
+            "pack", config, SimpleNamespace(url=str), {}, after=None, force=None, progress=None,
+            workforce=None,
+        )
+
+    state = one(return_state=True)
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_task_runs()
+print(json.dumps({"calls": len(calls), "flow": state.name, "runs": run.run_count}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("problem", "times", "is_deployed", "calls", "ended"),
+    [
+        ("TransientError", 2, True, 3, "Completed"),
+        ("TransientError", 9, True, 3, "Failed"),
+        ("StageError", 2, True, 1, "Failed"),
+        ("TransientError", 2, False, 1, "Failed"),
+    ],
+)
+def test_only_what_may_heal_is_tried_again_and_only_where_nobody_watches(
+    tmp_path: Path, problem: str, times: int, is_deployed: bool, calls: int, ended: str
+) -> None:
+    """A real server and Prefect's own engine; the stage alone is made to fail."""
+    deployed = {"PREFECT__RUNTIME__DEPLOYMENT__ID": "1"} if is_deployed else {}
+    command = Command(tmp_path, tmp_path / "home", variables=deployed)
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, problem, str(times)],
+        cwd=ROOT,
+        env=command.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["calls"] == calls, done.stderr
+    assert told["flow"] == ended
