@@ -118,7 +118,9 @@ def _write(path: Path, what: str, pins: dict[str, str]) -> None:
     kept = [
         entry for name, entry in pins.items() if not NOT_LOCKED.fullmatch(name) and served(entry)
     ]
-    path.write_text(f"# {what}. Made by `make lock`.\n{''.join(kept)}")
+    text = f"# {what}. Made by `make lock`.\n{''.join(kept)}"
+    if not path.exists() or path.read_text() != text:  # a newer file is installed anew by make
+        path.write_text(text)
     print(f"{path.name}: {len(kept)} packages")
 
 
