@@ -6,12 +6,14 @@
 #   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130;
 #                 EXTRAS=dask,s3 adds a Dask cluster's client and workers, stores on S3;
 #                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
-#   make lint     ruff and strict mypy
+#   make sizes    what takes how much of the disk in the virtual environment
+#   make lint     ruff and strict mypy (like the tests, it installs its tools when first called)
 #   make chaos    hundreds of real faults on a served pipeline, hours; SEED=7 COUNT=200 OUT=build/chaos
 #   make mutants  faults planted one at a time: the tests must catch each; half an hour
 #   make bench    our speed beside our peers', in one run
 #   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
-#   make test-slow, make lock, make docs, make clean
+#   make lock     the lock files, after a change of pyproject.toml; UPGRADE=1 for newer versions
+#   make test-slow, make docs, make clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -26,12 +28,13 @@ READY := $(VENV)/ready-$(TORCH)
 EXTRAS ?=
 comma := ,
 EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
+DEV_READY := $(VENV)/extra-dev
 PYTEST_WORKERS ?= 2
 SEED ?= 7
 COUNT ?= 200
 OUT ?= build/chaos
 
-.PHONY: run serve test test-slow setup lint chaos mutants bench lock docs pins clean
+.PHONY: run serve test test-slow setup sizes lint chaos mutants bench lock docs pins clean
 
 run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
@@ -39,10 +42,10 @@ run: $(READY) $(EXTRAS_READY)
 serve: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta serve quickstart
 
-test: $(READY) $(EXTRAS_READY)
+test: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadscope
 
-test-slow: $(READY) $(EXTRAS_READY)
+test-slow: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@$(BIN)/python -m pytest -m slow
 
 setup: $(READY) $(EXTRAS_READY)
@@ -52,43 +55,43 @@ $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.t
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) (once; about a minute)"
 	@$(BIN)/python deployments/install_torch.py $(TORCH)
-	@$(PIP) install --no-compile --no-deps -r deployments/requirements.lock
-	@$(PIP) check >/dev/null || $(PIP) install -r deployments/requirements.lock
+	@$(PIP) install --no-compile --no-deps --require-hashes -r deployments/requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check >/dev/null || $(BIN)/python -m pip check
 	@$(COMPILE)
 	@rm -f $(VENV)/ready-* $(VENV)/extra-*
 	@touch $@
 
 $(VENV)/extra-%: deployments/requirements-%.lock $(READY)
-	@$(PIP) install --no-compile --no-deps -r $<
+	@$(PIP) install --no-compile --no-deps --require-hashes -r $<
 	@$(COMPILE)
 	@touch $@
 
-lint: $(READY)
+sizes: $(READY)
+	@du -sh $(VENV); du -sm $(VENV)/lib/python*/site-packages/* | sort -rn | head -n 16
+
+lint: $(READY) $(DEV_READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-chaos: $(READY) $(EXTRAS_READY)
+chaos: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@PYTHONPATH=. $(BIN)/python tests/chaos/chaos.py --seed $(SEED) --count $(COUNT) --out $(OUT)
 
-mutants: $(READY) $(EXTRAS_READY)
+mutants: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@$(BIN)/python tests/mutants/mutants.py
 
-bench: $(READY) $(EXTRAS_READY)
+bench: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@for bench in engine dask refresh training starts masking packing reading cleaning; do \
 	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
 
-lock: $(READY)
-	@(echo '# What `make setup` installs, besides torch (see install_torch.py). Made by `make lock`.'; \
-	  $(BIN)/python -m pip freeze --exclude-editable --all \
-	  | grep -v -i -E '^(torch|pip|wheel)==|^nvidia|^triton|^cuda' | sort -f) > deployments/requirements.lock
-	@$(BIN)/python deployments/lock_extras.py
+lock: $(READY) $(VENV)/extra-dev-lock
+	@$(BIN)/python deployments/lock.py
 
-docs: $(READY)
+docs: $(READY) $(DEV_READY)
 	@$(BIN)/python tests/support/config_reference.py
 
-pins: $(READY)
+pins: $(READY) $(DEV_READY)
 	@$(BIN)/python tests/support/pins.py
 
 clean:

@@ -87,7 +87,8 @@ def _connect(address: str) -> tuple[Any, type[BaseException]]:
     except ImportError as problem:
         raise UserError(
             "engine.kind: dask needs the package distributed, which is not installed here. "
-            "Install it with `make setup EXTRAS=dask`, or leave engine.kind at local."
+            "Install it with `make setup EXTRAS=dask` or `pip install distributed`, or leave "
+            "engine.kind at local."
         ) from problem
     try:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False), KilledWorker

@@ -59,7 +59,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as problem:
-        extra = "`make setup EXTRAS=s3`" if scheme in _S3 else "fsspec's own extra for it"
+        extra = (
+            "`make setup EXTRAS=s3` or `pip install s3fs`"
+            if scheme in _S3
+            else "fsspec's own extra for it"
+        )
         raise UserError(
             f"store: {url!r} cannot be opened: {problem}. Give a folder, or a URL whose fsspec "
             f"driver is installed (for {scheme}:// by {extra})."
