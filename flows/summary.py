@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.commands.tables import new_table
+from flows.terminal import printable
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
@@ -15,10 +16,9 @@ from tasks.stages import get_stage
 
 def print_summary(record: Mapping[str, Any], store: Store) -> None:
     """A table of the stages, then scores, examples, paths and commands to go on with."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("stage", "state", "seconds", "result"):
-        table.add_column(column, justify="right" if column == "seconds" else "left")
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    table = new_table("stage", "state", "seconds", "result")
+    table.columns[2].justify = "right"
     summaries = {}
     for entry in record["stages"]:
         artifact = read_manifest(store, f"{get_stage(entry['name']).folder}/{entry['key']}")
@@ -29,12 +29,12 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
     console.print()
     console.print(table)
     for example in summaries.get("evaluate", {}).get("examples", []):
-        console.print(f"  {_filled(example)}", markup=False)
+        console.print(f"  {printable(_filled(example))}")
     if record["model"]:
-        console.print(f"\nmodel   {record['model']}\nreport  {record['report']}\n", markup=False)
+        console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}\n"))
         model = shlex.quote(record["model"])
-        console.print(f"  roberta fill-mask {model} 'The function returns a <mask>.'", markup=False)
-        console.print(f"  roberta status --store {shlex.quote(store.url(''))}", markup=False)
+        console.print(printable(f"  roberta fill-mask {model} 'The function returns a <mask>.'"))
+        console.print(printable(f"  roberta status --store {shlex.quote(store.url(''))}"))
 
 
 def _filled(example: Mapping[str, Any]) -> str:

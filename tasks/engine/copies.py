@@ -58,7 +58,7 @@ def _fetch(url: str, sha256: str, size: int, path: Path) -> None:
     try:
         if store.size(name) != size:
             raise _damaged(url)
-        with explained(str(temporary)), temporary.open("wb") as written:
+        with explained(str(temporary)), temporary.open("xb") as written:
             for block in store.blocks(name, size):
                 written.write(block)
         flush_file(temporary)
