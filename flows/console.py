@@ -13,7 +13,7 @@ from typing import TextIO
 from flows.terminal import printable
 
 OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
-_NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
+_NOISY = ("httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -56,6 +56,8 @@ def configure_logging(verbose: bool) -> None:
         handler.setFormatter(_Verbose("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for noisy in _NOISY:
             logging.getLogger(noisy).setLevel(logging.INFO)
+        # It logs whole addresses, and those that servers redirect to are signed.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
     else:
         handler.setFormatter(_Plain())
         handler.addFilter(lambda record: not record.name.startswith("prefect"))

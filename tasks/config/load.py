@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tasks.config.addresses import redacted
 from tasks.config.corpus import SOURCE_TYPES
 from tasks.config.root import Config
 from tasks.errors import UserError
@@ -85,11 +86,11 @@ def set_value(values: dict[str, Any], override: str) -> None:
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
-        raise UserError(f"--set {override}: write it as a.b=value.")
+        raise UserError(f"--set {redacted(override)}: write it as a.b=value.")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as problem:
-        raise UserError(f"--set {override}: the value is not valid YAML.") from problem
+        raise UserError(f"--set {redacted(override)}: the value is not valid YAML.") from problem
     place: Any = values
     for key in keys[:-1]:
         if isinstance(place, dict):
@@ -108,7 +109,7 @@ def _index(place: Any, key: str, override: str) -> int:
     if isinstance(place, list) and key.isdigit() and int(key) < len(place):
         return int(key)
     size = f"a list of {len(place)}" if isinstance(place, list) else f"the value {place!r}"
-    raise UserError(f"--set {override}: {key!r} does not name anything in {size}.")
+    raise UserError(f"--set {redacted(override)}: {key!r} does not name anything in {size}.")
 
 
 def validate(values: dict[str, Any], where: str) -> Config:
@@ -133,6 +134,7 @@ def _describe(error: Any) -> str:
         return f"`{dotted}` is missing"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
+    given = redacted(given) if isinstance(given, str) else given
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.records import missing_field
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.engine.identity import digest_of
 from tasks.errors import UserError
 from tasks.formats.columns import arrow_records, parquet_records
