@@ -21,7 +21,7 @@ def parquet_records(
     with parquet.ParquetFile(stream, pre_buffer=False) as file:
         _check_column(file.schema_arrow, options.text_field, where)
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[options.text_field]):
-            yield from batch.column(0).to_pylist()
+            yield from _checked(batch.column(0)).to_pylist()
 
 
 def arrow_records(
@@ -39,8 +39,19 @@ def arrow_records(
         else:
             batches = iter(reader)
         for batch in batches:
+            texts = _checked(batch.column(column))
             for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                yield from batch.column(column).slice(start, _ROWS_AT_ONCE).to_pylist()
+                yield from texts.slice(start, _ROWS_AT_ONCE).to_pylist()
+
+
+def _checked(column: pa.Array) -> pa.Array:
+    """A column, every offset of which lies within it and every text of which is UTF-8.
+
+    Arrow believes what a file says of itself: an offset that leads out of it would end the
+    process.
+    """
+    column.validate(full=True)
+    return column
 
 
 def _check_column(schema: pa.Schema, field: str, where: str) -> None:

@@ -41,7 +41,7 @@ class BinaryFormat:
     endings: tuple[str, ...] = ()
 
 
-# By the name that a source's `format` calls it; `tasks/config/corpus.py` lists the names too.
+# By the name that a source's `format` calls it; `tasks/config/reading.py` lists the names too.
 FORMATS: dict[str, TextFormat | BinaryFormat] = {
     "text": TextFormat(text_records, (".txt", ".text", ".md", ".rst")),
     "jsonl": TextFormat(jsonl_records, (".jsonl", ".ndjson")),

@@ -5,7 +5,7 @@ looks for it (HF_TOKEN, or its login).
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -107,14 +107,42 @@ def read_dataset(
 
 
 def _open(source: HubSource) -> Any:
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     dataset = os.path.expanduser(source.dataset)
-    return load_dataset(
-        dataset, source.subset, split=source.split, revision=source.revision, streaming=True
-    )
+    if Path(dataset, "state.json").is_file():
+        raise UserError(
+            f"{source.dataset}: this was written by `save_to_disk`. Read its .arrow files by a "
+            "source of `type: files`."
+        )
+    builder = load_dataset_builder(dataset, source.subset, revision=source.revision)
+    files = builder.config.data_files or {}
+    check_data_files(source, [str(file) for split in files.values() for file in split])
+    return builder.as_streaming_dataset(split=source.split)
+
+
+def check_data_files(source: HubSource, files: Sequence[str]) -> None:
+    """Refuse what a dataset's card names outside the dataset: it could be any file of ours.
+
+    Raises:
+        UserError: names the file.
+    """
+    folder = Path(os.path.expanduser(source.dataset)).absolute()
+    is_local = folder.is_dir()
+    for file in files:
+        # A member of an archive is written zip://member::/path/of/archive.zip.
+        place = file.rpartition("::")[2].removeprefix("file://")
+        inside = Path(os.path.normpath(place)).is_relative_to(os.path.normpath(folder))
+        if not (
+            is_local and "://" not in place and inside or not is_local and place[:5] == "hf://"
+        ):
+            raise UserError(
+                f"{source.dataset}: the dataset's card (README.md, `data_files`) names {file}, "
+                "which is no file of the dataset. Nothing of it was read; correct the card, or "
+                "name the file in a source of its own."
+            )
 
 
 def _texts(hub: HubSource, part: int, num_parts: int) -> Iterator[str | None]:
