@@ -8,6 +8,7 @@
 #                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
 #   make lint     ruff and strict mypy
 #   make chaos    hundreds of real faults on a served pipeline, hours; SEED=7 COUNT=200 OUT=build/chaos
+#   make fuzz     damaged files for every reader, in search of one that fails; SEED=7 MINUTES=5
 #   make bench    our speed beside our peers', in one run
 #   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
 #   make test-slow, make lock, make docs, make clean
@@ -28,9 +29,10 @@ EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
 PYTEST_WORKERS ?= 2
 SEED ?= 7
 COUNT ?= 200
+MINUTES ?= 5
 OUT ?= build/chaos
 
-.PHONY: run serve test test-slow setup lint chaos bench lock docs pins clean
+.PHONY: run serve test test-slow setup lint chaos fuzz bench lock docs pins clean
 
 run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
@@ -70,6 +72,9 @@ lint: $(READY)
 
 chaos: $(READY) $(EXTRAS_READY)
 	@PYTHONPATH=. $(BIN)/python tests/chaos/chaos.py --seed $(SEED) --count $(COUNT) --out $(OUT)
+
+fuzz: $(READY)
+	@$(BIN)/python tests/fuzz/fuzz.py --seed $(SEED) --minutes $(MINUTES)
 
 bench: $(READY) $(EXTRAS_READY)
 	@for bench in engine dask refresh training starts masking packing reading cleaning; do \

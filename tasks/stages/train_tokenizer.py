@@ -191,7 +191,8 @@ def _refuse_other_splits(values: Mapping[str, Any], where: str) -> None:
     Raises:
         UserError: it has a normalizer, or another pre-tokenizer than RoBERTa's.
     """
-    splits = values.get("pre_tokenizer") or {}
+    splits = values.get("pre_tokenizer")
+    splits = splits if isinstance(splits, dict) else {}
     kept = ("type", "add_prefix_space", "use_regex")
     found = tuple(splits.get(name, True) for name in kept)
     if values.get("normalizer") is not None or found != ("ByteLevel", False, True):
