@@ -63,7 +63,7 @@ def find_config(source: str) -> Path:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -74,6 +74,21 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config is a mapping such as `corpus: [...]`, this is not one.")
     return values
+
+
+def _read_yaml(text: str) -> Any:
+    """The value that YAML text stands for.
+
+    Raises:
+        yaml.YAMLError: it stands for none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    # A scalar that is none of its kind, such as a 13th month, is told by whatever it led to.
+    except (ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise yaml.YAMLError(f"a value is none of its type ({problem})") from None
 
 
 def set_value(values: dict[str, Any], override: str) -> None:
@@ -88,7 +103,7 @@ def set_value(values: dict[str, Any], override: str) -> None:
     if not separator or not all(keys):
         raise UserError(f"--set {redacted(override)}: write it as a.b=value.")
     try:
-        value = yaml.safe_load(text)
+        value = _read_yaml(text)
     except yaml.YAMLError as problem:
         raise UserError(f"--set {redacted(override)}: the value is not valid YAML.") from problem
     place: Any = values

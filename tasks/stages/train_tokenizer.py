@@ -165,16 +165,16 @@ def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
             f"tokenizer.from: {source.url} is not a byte-level BPE tokenizer.json ({problem!r})."
         ) from problem
     _refuse_other_splits(values, source.url)
-    if numbers != list(range(len(numbers))):
-        raise UserError(
-            f"tokenizer.from: {source.url} does not number its {len(numbers):,} tokens from 0 on, "
-            "each once. Take the tokenizer.json that stock transformers saves."
-        )
     ids = [vocabulary.get(token) for token in (*SPECIAL_TOKENS, MASK)]
     if ids != [0, 1, 2, 3, len(vocabulary) - 1]:
         raise UserError(
             f"tokenizer.from: {source.url} gives RoBERTa's special tokens the ids {ids}; they must "
             f"be 0, 1, 2, 3 and, for <mask>, the last one, {len(vocabulary) - 1}."
+        )
+    if numbers != list(range(len(numbers))):
+        raise UserError(
+            f"tokenizer.from: {source.url} does not number its {len(numbers):,} tokens from 0 on, "
+            "each once. Take the tokenizer.json that stock transformers saves."
         )
     try:
         tokenizer = build_tokenizer(vocabulary, merges)
