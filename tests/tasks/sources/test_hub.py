@@ -2,16 +2,25 @@
 
 import gzip
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tasks.config.corpus import HubSource
 from tasks.documents import Document, read_documents
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
-from tasks.sources.hub import check_data_files, describe_folder, num_parts, read_dataset
+from tasks.sources.hub import (
+    check_columns,
+    check_data_files,
+    describe_folder,
+    num_parts,
+    read_dataset,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -125,3 +134,23 @@ def test_what_save_to_disk_wrote_is_told_apart(folder: Path, tmp_path: Path) -> 
     (folder / "state.json").write_text("{}")
     with pytest.raises(UserError, match=r"`save_to_disk`.*`type: files`"):
         read(tmp_path, folder)
+
+
+def test_arrow_files_of_a_dataset_are_looked_through_before_its_library_reads_them(
+    tmp_path: Path,
+) -> None:
+    """An offset that leads out of one would end the process."""
+    folder = tmp_path / "columns"
+    folder.mkdir()
+    table = pa.table({"text": ["a" * 30, "b" * 30], "more": [["x"], ["y", "z"]]})
+    parquet.write_table(table, folder / "a.parquet")
+    with pa.ipc.new_stream(str(folder / "b.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    check_columns(describe_folder(HubSource(dataset=str(folder))))
+    content = (folder / "b.arrow").read_bytes()
+    offsets = struct.pack("<ii", 30, 60)
+    assert offsets in content
+    far = offsets[:4] + struct.pack("<i", 0x7FFFFFF0)
+    (folder / "b.arrow").write_bytes(content.replace(offsets, far))
+    with pytest.raises(UserError, match=r"b\.arrow: the data are damaged"):
+        check_columns(describe_folder(HubSource(dataset=str(folder))))
