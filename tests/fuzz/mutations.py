@@ -1,8 +1,19 @@
 """Small damage to small files, drawn from a seeded generator: bytes, and values in JSON."""
 
+import bz2
+import gzip
+import io
 import json
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
 from random import Random
 from typing import Any
+
+import zstandard
+
+Files = dict[str, bytes]
 
 _NUMBERS = (0, 1, -1, 7, 127, 128, 255, 256, 0x7FFF, 0xFFFF, 0x7FFFFFFF, -0x80000000, 1 << 40, -2)
 _TEXTS = (
@@ -77,3 +88,43 @@ def _changed(value: Any, random: Random) -> Any:
     copy = value.copy()
     copy[key] = _changed(value[key], random)
     return copy
+
+
+_PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+def _zip(files: Files) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def _tar(files: Files) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def wrapped(files: Files, random: Random) -> Files:
+    """A damaged file packed whole, or a whole one whose packing is damaged."""
+    name = random.choice(sorted(files))
+    inside = random.randrange(2)
+    content = mutated(files[name], random) if inside else files[name]
+    kind = random.choice([*_PACKED, ".zip", ".tar"])
+    if kind in _PACKED:
+        packed, name = _PACKED[kind](content), name + kind
+    else:
+        pack = _zip if kind == ".zip" else _tar
+        packed, name = pack({"x/" + name: content, "b.txt": b"b"}), "a" + kind
+    return {name: packed if inside else mutated(packed, random)}

@@ -4,14 +4,10 @@ A reader works, or raises an error that says what is wrong in our own words. Any
 is a finding, and so is a process that ends or does not come back.
 """
 
-import bz2
 import gzip
 import io
 import json
-import lzma
 import struct
-import tarfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -22,12 +18,11 @@ import pyarrow as pa
 import yaml
 import zstandard
 from file_reading import read
-from mutations import mutated, mutated_json
+from mutations import Files, mutated, mutated_json, wrapped
 from pyarrow import parquet
 
 from tasks.errors import RobertaError
 
-Files = dict[str, bytes]
 _TEXT = ['One line, and "more".', "Größe мир 世界", "", "third\nof two lines"]
 
 
@@ -83,46 +78,6 @@ def _plain() -> Files:
         "c.arrow": _arrow(pa.ipc.new_file, pa.array(_TEXT, pa.string_view())),
         "stream.arrow": _arrow(pa.ipc.new_stream, pa.array(_TEXT, pa.large_string())),
     }
-
-
-_PACKED: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
-    ".zst": zstandard.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-}
-
-
-def _zip(files: Files) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return out.getvalue()
-
-
-def _tar(files: Files) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-def _wrapped(files: Files, random: Random) -> Files:
-    """A damaged file packed whole, or a whole one whose packing is damaged."""
-    name = random.choice(sorted(files))
-    inside = random.randrange(2)
-    content = mutated(files[name], random) if inside else files[name]
-    kind = random.choice([*_PACKED, ".zip", ".tar"])
-    if kind in _PACKED:
-        packed, name = _PACKED[kind](content), name + kind
-    else:
-        pack = _zip if kind == ".zip" else _tar
-        packed, name = pack({"x/" + name: content, "b.txt": b"b"}), "a" + kind
-    return {name: packed if inside else mutated(packed, random)}
 
 
 def _one(files: Files, random: Random) -> Files:
@@ -309,7 +264,7 @@ def _taken_over(folder: Path) -> None:
 
 TARGETS: dict[str, Target] = {
     "formats": Target(_plain, _one, _read_sources),
-    "packed": Target(_plain, _wrapped, _read_sources),
+    "packed": Target(_plain, wrapped, _read_sources),
     "model": Target(_model, _damaged_model, _fill),
     "tokenizer": Target(
         lambda: {"tokenizer.json": _model()["tokenizer.json"]}, _damaged, _taken_over
