@@ -10,6 +10,7 @@
 #   make lint     ruff and strict mypy (like the tests, it installs its tools when first called)
 #   make chaos    hundreds of real faults on a served pipeline, hours; SEED=7 COUNT=200 OUT=build/chaos
 #   make mutants  faults planted one at a time: the tests must catch each; half an hour
+#   make fuzz     damaged files for every reader, in search of one that fails; SEED=7 MINUTES=5
 #   make bench    our speed beside our peers', in one run
 #   make pins     after a stage's version was raised: pin what it writes now (tests/pinned/)
 #   make lock     the lock files, after a change of pyproject.toml; UPGRADE=1 for newer versions
@@ -32,9 +33,10 @@ DEV_READY := $(VENV)/extra-dev
 PYTEST_WORKERS ?= 2
 SEED ?= 7
 COUNT ?= 200
+MINUTES ?= 5
 OUT ?= build/chaos
 
-.PHONY: run serve test test-slow setup sizes lint chaos mutants bench lock docs pins clean
+.PHONY: run serve test test-slow setup sizes lint chaos mutants fuzz bench lock docs pins clean
 
 run: $(READY) $(EXTRAS_READY)
 	@$(BIN)/roberta run quickstart
@@ -80,6 +82,9 @@ chaos: $(READY) $(DEV_READY) $(EXTRAS_READY)
 
 mutants: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@$(BIN)/python tests/mutants/mutants.py
+
+fuzz: $(READY) $(DEV_READY)
+	@$(BIN)/python tests/fuzz/fuzz.py --seed $(SEED) --minutes $(MINUTES)
 
 bench: $(READY) $(DEV_READY) $(EXTRAS_READY)
 	@for bench in engine dask refresh training starts masking packing reading cleaning; do \

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from flows.console import configure_logging
+from flows.terminal import printable, printable_json, say
 from tasks.errors import StageError, UserError
 
 # Command, where it lives, and its line in `roberta --help`.
@@ -97,7 +98,7 @@ def roberta(verbose: bool) -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    click.echo(printable_json(json.dumps(document, indent=1, ensure_ascii=False)))
 
 
 class Terminated(KeyboardInterrupt):
@@ -118,13 +119,14 @@ def main() -> None:
     try:
         code = roberta.main(standalone_mode=False)
     except click.ClickException as problem:
+        problem.message = printable(problem.message)  # it repeats arguments, such as file names
         problem.show()
         code = 2
     except UserError as problem:
-        click.echo(f"roberta: {problem}", err=True)
+        say(f"roberta: {problem}", err=True)
         code = 2
     except StageError as problem:
-        click.echo(f"roberta: {problem}", err=True)
+        say(f"roberta: {problem}", err=True)
         code = 1
     except BrokenPipeError:
         # The reader of our output has gone, as with `roberta status | head`.
@@ -132,7 +134,7 @@ def main() -> None:
         code = 1
     except OSError as problem:
         # Of the disk or the network, outside a stage; a stage's are told with its name.
-        click.echo(f"roberta: {problem}", err=True)
+        say(f"roberta: {problem}", err=True)
         code = 1
     except (KeyboardInterrupt, click.Abort) as problem:
         if isinstance(problem.__cause__, EOFError):  # click takes that for Ctrl-D at a prompt
@@ -140,7 +142,7 @@ def main() -> None:
         # click has made its own Abort of a KeyboardInterrupt, which may hold a hint.
         told = str(problem.__cause__ or problem)
         reason = told or "What is finished is kept; the same command goes on."
-        click.echo(f"roberta: stopped. {reason}", err=True)
+        say(f"roberta: stopped. {reason}", err=True)
         code = 128 + (signal.SIGTERM if _was_terminated(problem) else signal.SIGINT)
     sys.exit(code if isinstance(code, int) else 0)
 

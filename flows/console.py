@@ -12,8 +12,10 @@ import shutil
 import sys
 from typing import TextIO
 
+from flows.terminal import printable
+
 OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
-_NOISY = ("httpx", "httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
+_NOISY = ("httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -32,11 +34,18 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         """The base class sets it once; there is nothing to keep."""
 
 
+class _Verbose(logging.Formatter):
+    """All that is known of a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _Plain(logging.Formatter):
     """INFO as it is; what is worse begins with its level."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = printable(record.getMessage())
         return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
 
 
@@ -46,9 +55,11 @@ def configure_logging(verbose: bool) -> None:
     if sys.stderr.isatty():  # there the bars say it
         handler.addFilter(lambda record: record.name != "tasks.engine.progress")
     if verbose:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Verbose("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         for noisy in _NOISY:
             logging.getLogger(noisy).setLevel(logging.INFO)
+        # It logs whole addresses, and those that servers redirect to are signed.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
     else:
         handler.setFormatter(_Plain())
         handler.addFilter(lambda record: not record.name.startswith("prefect"))

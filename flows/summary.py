@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.commands.tables import new_table
 from flows.console import command_name
+from flows.terminal import printable
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
@@ -16,10 +17,9 @@ from tasks.stages import get_stage
 
 def print_summary(record: Mapping[str, Any], store: Store) -> None:
     """A table of the stages, then scores, examples, paths and commands to go on with."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("stage", "state", "seconds", "result"):
-        table.add_column(column, justify="right" if column == "seconds" else "left")
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    table = new_table("stage", "state", "seconds", "result")
+    table.columns[2].justify = "right"
     summaries = {}
     for entry in record["stages"]:
         artifact = read_manifest(store, f"{get_stage(entry['name']).folder}/{entry['key']}")
@@ -30,16 +30,16 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
     console.print()
     console.print(table)
     for example in summaries.get("evaluate", {}).get("examples", []):
-        console.print(f"  {_filled(example)}", markup=False)
+        console.print(f"  {printable(_filled(example))}")
     if record["model"]:
-        console.print(f"\nmodel   {record['model']}\nreport  {record['report']}\n", markup=False)
+        console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}\n"))
         shown = [example["text"] for example in summaries.get("evaluate", {}).get("examples", [])]
         text = next(iter(shown), "Some text with a <mask> in it.")
         for words in (
             ["fill-mask", record["model"], text],
             ["status", "--store", store.url("")],
         ):
-            console.print(f"  {shlex.join([command_name(), *words])}", markup=False)
+            console.print(printable(f"  {shlex.join([command_name(), *words])}"))
 
 
 def _filled(example: Mapping[str, Any]) -> str:

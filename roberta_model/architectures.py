@@ -22,8 +22,10 @@ def head_of(folder: Path) -> type[Head]:
         ValueError: It names none that we know.
     """
     named = read_config(folder).get("architectures")
-    if isinstance(named, list) and len(named) == 1 and named[0] in HEADS:
-        return HEADS[named[0]]
+    if isinstance(named, list) and len(named) == 1:
+        head = HEADS.get(str(named[0]))
+        if head is not None:
+            return head
     raise ValueError(
         f"{folder / 'config.json'}: the architectures are {named!r}; known are {', '.join(HEADS)}"
     )

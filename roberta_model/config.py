@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 # The position table begins at padding_idx + 1, so it holds this many more than row tokens.
 POSITION_OFFSET = 2
+# Far beyond any that can be trained; a number that is no mistake takes less than forever.
+_MOST_LAYERS = 10_000
+_MOST = 1 << 40
+
+D = TypeVar("D", float, None)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,17 @@ class ModelConfig:
     eos_id: int = 2
 
     def __post_init__(self) -> None:
+        sizes = ("vocab_size", "num_layers", "width", "num_heads", "feedforward_width")
+        for name in (*sizes, "max_row_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, and must be at least 1")
+        if self.num_layers > _MOST_LAYERS:
+            raise ValueError(f"{self.num_layers} layers are more than the {_MOST_LAYERS} allowed")
+        if not all(0 <= id < self.vocab_size for id in (self.bos_id, self.pad_id, self.eos_id)):
+            raise ValueError(
+                f"the ids of <s>, <pad> and </s> ({self.bos_id}, {self.pad_id}, {self.eos_id}) are "
+                f"not all in a vocabulary of {self.vocab_size}"
+            )
         if self.width % self.num_heads:
             raise ValueError(
                 f"{self.num_heads} attention heads do not divide a width of {self.width}"
@@ -118,22 +134,53 @@ class ModelConfig:
             found = values.get(name, value if name != "model_type" else None)
             if found is not None and found != value or (name == "model_type" and found is None):
                 raise ValueError(f"config.json says {name}: {found!r}; only {value!r} is supported")
-        pad = values.get("pad_token_id", 1)
-        try:
-            return cls(
-                vocab_size=values["vocab_size"],
-                num_layers=values["num_hidden_layers"],
-                width=values["hidden_size"],
-                num_heads=values["num_attention_heads"],
-                feedforward_width=values["intermediate_size"],
-                max_row_tokens=values["max_position_embeddings"] - pad - 1,
-                dropout=values.get("hidden_dropout_prob", 0.1),
-                attention_dropout=values.get("attention_probs_dropout_prob", 0.1),
-                norm_eps=values.get("layer_norm_eps", 1e-12),
-                initializer_range=values.get("initializer_range", 0.02),
-                bos_id=values.get("bos_token_id", 0),
-                pad_id=pad,
-                eos_id=values.get("eos_token_id", 2),
-            )
-        except KeyError as problem:
-            raise ValueError(f"config.json lacks {problem.args[0]!r}") from None
+        pad = whole_number(values, "pad_token_id", 1)
+        return cls(
+            vocab_size=whole_number(values, "vocab_size"),
+            num_layers=whole_number(values, "num_hidden_layers"),
+            width=whole_number(values, "hidden_size"),
+            num_heads=whole_number(values, "num_attention_heads"),
+            feedforward_width=whole_number(values, "intermediate_size"),
+            max_row_tokens=whole_number(values, "max_position_embeddings") - pad - 1,
+            dropout=fraction(values, "hidden_dropout_prob", 0.1),
+            attention_dropout=fraction(values, "attention_probs_dropout_prob", 0.1),
+            norm_eps=fraction(values, "layer_norm_eps", 1e-12),
+            initializer_range=fraction(values, "initializer_range", 0.02),
+            bos_id=whole_number(values, "bos_token_id", 0),
+            pad_id=pad,
+            eos_id=whole_number(values, "eos_token_id", 2),
+        )
+
+
+def whole_number(values: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    """A number of things that a `config.json` says; null is the default, where there is one.
+
+    Raises:
+        ValueError: It is no such number, or is missing and has no default.
+    """
+    found = values.get(name, default)
+    found = default if found is None else found
+    if found is None:
+        raise ValueError(f"config.json lacks {name!r}")
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < _MOST:
+        raise ValueError(f"config.json says {name}: {_shown(found)}; a whole number is needed")
+    return found
+
+
+def fraction(values: Mapping[str, Any], name: str, default: D) -> float | D:
+    """A number from 0 to 1 that a `config.json` says, or the default.
+
+    Raises:
+        ValueError: It is no such number.
+    """
+    found = values.get(name)
+    if found is None:
+        return default
+    if not isinstance(found, int | float) or isinstance(found, bool) or not 0 <= found <= 1:
+        raise ValueError(f"config.json says {name}: {_shown(found)}; it must be from 0 to 1")
+    return float(found)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge number"
+    return text if len(text) <= 60 else f"{text[:57]}..."

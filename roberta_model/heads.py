@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, cast
 import torch
 from torch import Tensor, nn
 
-from roberta_model.config import ModelConfig
+from roberta_model.config import ModelConfig, fraction
 from roberta_model.encoder import Encoder
 
 
@@ -127,11 +127,10 @@ class SequenceClassificationHead(Head):
             ValueError: `id2label` does not number the classes from 0 on.
         """
         names = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        by_number = {int(number): str(name) for number, name in names.items()}
-        if sorted(by_number) != list(range(len(by_number))):
+        if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
             raise ValueError(f"id2label must number the classes from 0 on, not {names!r}")
-        labels = tuple(by_number[number] for number in range(len(by_number)))
-        return cls(config, labels, values.get("classifier_dropout"))
+        labels = tuple(str(names[str(number)]) for number in range(len(names)))
+        return cls(config, labels, fraction(values, "classifier_dropout", None))
 
     def to_huggingface(self) -> dict[str, Any]:
         """The names of the classes, and the dropout."""

@@ -6,19 +6,18 @@ of any RoBERTa, whatever head it was saved with.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from roberta_model.config import ModelConfig
 from roberta_model.encoder import Encoder
 from roberta_model.heads import Head, RobertaWithHead
+from roberta_model.weight_files import SINGLE, WeightFiles, read_json
 
 _NAMES = {
     "embeddings.word.weight": "roberta.embeddings.word_embeddings.weight",
@@ -85,7 +84,7 @@ def save_weights(model: Encoder, parameters: Mapping[str, Tensor], folder: Path)
             )
     folder.mkdir(parents=True, exist_ok=True)
     stock = {name: value.clone() for name, value in sorted(to_stock(model, parameters).items())}
-    save_file(stock, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(stock, str(folder / SINGLE), metadata={"format": "pt"})
     values = {"architectures": ["RobertaModel"], **model.config.to_huggingface()}
     if isinstance(model, RobertaWithHead):
         values |= model.head_module.to_huggingface()
@@ -104,16 +103,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: There is none, or it is not JSON.
     """
-    path = folder / "config.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(folder / "config.json")
     except FileNotFoundError:
         raise ValueError(f"{folder}: there is no config.json, so this is no model") from None
-    except (ValueError, UnicodeDecodeError) as problem:
-        raise ValueError(f"{path}: this is not JSON: {problem}") from problem
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: this is not a JSON object")
-    return values
 
 
 def load_config(folder: Path) -> ModelConfig:
@@ -135,24 +128,26 @@ def load_encoder(folder: Path) -> Encoder:
     Raises:
         ValueError: Weights are missing, of other shapes, or not in safetensors.
     """
-    with torch.device("meta"):
-        model = Encoder(load_config(folder))
-    return _filled(model, folder)
+    config = load_config(folder)
+    with WeightFiles(folder) as files:
+        _check_sizes(config, files)
+        with torch.device("meta"):
+            model = Encoder(config)
+        return _filled(model, files)
 
 
-def load_shape(folder: Path, kind: type[Head]) -> RobertaWithHead:
-    """The model that a folder's `config.json` describes with a head of a kind, without weights.
+def check_shape(folder: Path, kind: type[Head]) -> ModelConfig:
+    """The shape of the encoder in a folder that has a head of a kind, and weights of that shape.
 
     Raises:
-        ValueError: There is no `config.json`, or it is not of a model we can compute.
+        ValueError: There is no `config.json`, it is not of a model we can compute, or the weights
+            are of another shape.
     """
-    config, values = load_config(folder), read_config(folder)
-    with torch.device("meta"):
-        try:
-            head = kind.from_huggingface(config, values)
-        except ValueError as problem:
-            raise ValueError(f"{folder / 'config.json'}: {problem}") from problem
-        return head.on_encoder(config)
+    config = load_config(folder)
+    _head(folder, kind, config)
+    with WeightFiles(folder) as files:
+        _check_sizes(config, files)
+    return config
 
 
 def load_with_head(folder: Path, kind: type[Head]) -> RobertaWithHead:
@@ -161,7 +156,13 @@ def load_with_head(folder: Path, kind: type[Head]) -> RobertaWithHead:
     Raises:
         ValueError: Weights are missing, the head's too, of other shapes, or not in safetensors.
     """
-    return _filled(load_shape(folder, kind), folder)
+    config = load_config(folder)
+    head = _head(folder, kind, config)
+    with WeightFiles(folder) as files:
+        _check_sizes(config, files)
+        with torch.device("meta"):
+            model = head.on_encoder(config)
+        return _filled(model, files)
 
 
 def load_under_head(folder: Path, head: Head) -> RobertaWithHead:
@@ -170,68 +171,72 @@ def load_under_head(folder: Path, head: Head) -> RobertaWithHead:
     Raises:
         ValueError: The encoder's weights are missing, of other shapes, or not in safetensors.
     """
+    config = load_config(folder)
+    with WeightFiles(folder) as files:
+        _check_sizes(config, files)
+        with torch.device("meta"):
+            model = head.on_encoder(config)
+        return _filled(model, files, keep=f"{head.name}.")
+
+
+def _head(folder: Path, kind: type[Head], config: ModelConfig) -> Head:
+    """The head that a folder's `config.json` describes, without weights."""
     with torch.device("meta"):
-        model = head.on_encoder(load_config(folder))
-    return _filled(model, folder, keep=f"{head.name}.")
+        try:
+            return kind.from_huggingface(config, read_config(folder))
+        except ValueError as problem:
+            raise ValueError(f"{folder / 'config.json'}: {problem}") from problem
 
 
-def _filled(model: ModelT, folder: Path, keep: str | None = None) -> ModelT:
+def _check_sizes(config: ModelConfig, files: WeightFiles) -> None:
+    """Compare what `config.json` asks for with what is there, before anything is made of it."""
+    D, last = config.width, f"roberta.encoder.layer.{config.num_layers - 1}."
+    asked = {
+        "roberta.embeddings.word_embeddings.weight": (config.vocab_size, D),
+        "roberta.embeddings.position_embeddings.weight": (
+            config.max_row_tokens + config.pad_id + 1,
+            D,
+        ),
+        "roberta.encoder.layer.0.intermediate.dense.weight": (config.feedforward_width, D),
+        f"{last}intermediate.dense.weight": (config.feedforward_width, D),
+    }
+    for name, shape in asked.items():
+        _check_shape(files, _alias(files, name, (), "RobertaModel"), shape)
+
+
+def _filled(model: ModelT, files: WeightFiles, keep: str | None = None) -> ModelT:
     """Give a model the weights of a folder, but for those whose names begin with `keep`."""
-    stock = _read_safetensors(folder)
-    loaded = {}
-    for name, parameter in model.named_parameters():
-        if keep is not None and name.startswith(keep):
-            continue
-        names = stock_names(model, name)
-        value = torch.cat([_take(stock, part, model, folder) for part in names]).float()
-        if value.shape != parameter.shape:
-            raise ValueError(
-                f"{folder}: {names[0]} has shape {tuple(value.shape)}; config.json "
-                f"asks for {tuple(parameter.shape)}"
-            )
-        loaded[name] = value
-    model.load_state_dict(loaded, strict=keep is None, assign=True)
-    return model.eval().requires_grad_(False)
-
-
-def _take(stock: Mapping[str, Tensor], name: str, model: Encoder, folder: Path) -> Tensor:
-    """A weight under its stock name, with or without the `roberta.` prefix."""
     others: Mapping[str, str] = {}
     kind = "RobertaModel"
     if isinstance(model, RobertaWithHead):
         others, kind = model.head_module.other_names, model.head_module.architecture
-    for alias in (name, name.removeprefix("roberta."), others.get(name, name)):
-        if alias in stock:
-            return stock[alias]
-    raise ValueError(f"{folder}: the weights lack {name}, so this is no whole {kind}")
+    wanted: dict[str, list[str]] = {}
+    for name, parameter in model.named_parameters():
+        if keep is not None and name.startswith(keep):
+            continue
+        names = stock_names(model, name)
+        shape = (parameter.shape[0] // len(names), *parameter.shape[1:])
+        wanted[name] = [
+            _alias(files, part, (others[part],) if part in others else (), kind) for part in names
+        ]
+        for part in wanted[name]:
+            _check_shape(files, part, shape)
+    loaded = {name: torch.cat([files.read(part) for part in wanted[name]]) for name in wanted}
+    model.load_state_dict(loaded, strict=keep is None, assign=True)
+    return model.eval().requires_grad_(False)
 
 
-def _read_safetensors(folder: Path) -> dict[str, Tensor]:
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        files = [single]
-    elif index.is_file():
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if any(os.path.basename(name) != name for name in shards):
-            raise ValueError(f"{index}: a shard's name leads out of the folder")
-        files = [folder / name for name in shards]
-    elif any(folder.glob("*.bin")):
+def _alias(files: WeightFiles, name: str, others: tuple[str, ...], kind: str) -> str:
+    """A weight's name in a folder, which may lack the `roberta.` prefix."""
+    for alias in (name, name.removeprefix("roberta."), *others):
+        if alias in files:
+            return alias
+    raise ValueError(f"{files.folder}: the weights lack {name}, so this is no whole {kind}")
+
+
+def _check_shape(files: WeightFiles, name: str, asked: tuple[int, ...]) -> None:
+    if files.shape(name) != asked:
         raise ValueError(
-            f"{folder}: the weights are a pickle (.bin), which can run code when it is read. "
-            "Convert them once with stock transformers: load the folder with its own class, then "
-            "model.save_pretrained(new_folder)"
+            f"{files.folder}: {name} has shape {files.shape(name)}; config.json asks for {asked}. "
+            "The two are not of one model"
         )
-    else:
-        raise ValueError(f"{folder}: there is no model.safetensors")
-    tensors = {}
-    for path in files:
-        try:
-            with safe_open(str(path), framework="pt") as opened:
-                tensors.update({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
-        except (OSError, RuntimeError, ValueError) as problem:
-            raise ValueError(f"{path}: cannot be read as safetensors: {problem}") from problem
-        except Exception as problem:
-            if type(problem).__name__ != "SafetensorError":
-                raise
-            raise ValueError(f"{path}: this file is damaged: {problem}") from problem
-    return tensors

@@ -20,6 +20,7 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.arrow_files import validated_batches
 from tasks.errors import StageError
 
 ID_BYTES = 16
@@ -136,20 +137,18 @@ class DocumentWriter:
 def count_documents(path: Path) -> tuple[int, int]:
     """The documents in a file and the UTF-8 bytes of their texts."""
     documents = text_bytes = 0
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            documents += batch.num_rows
-            text_bytes += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
+    for batch in validated_batches(path, SCHEMA):
+        documents += batch.num_rows
+        text_bytes += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
     return documents, text_bytes
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of a file in order, one batch in memory at a time."""
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
-            yield from map(Document, *columns)
+    """The documents of a file in order, one batch in memory at a time.
+
+    Raises:
+        StageError: the file is damaged.
+    """
+    for batch in validated_batches(path, SCHEMA):
+        columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
+        yield from map(Document, *columns)

@@ -16,6 +16,7 @@ from flows.commands.options import (
     store_option,
 )
 from flows.commands.tables import new_table, show_all
+from flows.terminal import say
 
 _LONGEST = 140
 
@@ -211,7 +212,7 @@ def report(
     if as_json:
         print_json({"report": path})
     else:
-        click.echo(path)
+        say(path)
     if show:
         click.launch(path)
 

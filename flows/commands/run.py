@@ -7,6 +7,7 @@ import click
 
 from flows.cli import print_json
 from flows.commands.options import check_stages, config_options, open_config
+from flows.terminal import say
 from tasks.config import Config
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
@@ -77,7 +78,7 @@ def run_here(settings: Config, *, as_json: bool, hint: str, **parameters: str | 
     if as_json and record is not None:
         print_json({name: record[name] for name in ("run", "name", "stages", "model", "report")})
     if missing is not None:
-        click.echo(f"roberta: {missing}", err=True)
+        say(f"roberta: {missing}", err=True)
     if ended.problem is not None:
         raise with_hint(ended.problem, hint) from None
     if not as_json and record is not None:

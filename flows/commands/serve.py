@@ -14,6 +14,7 @@ import click
 from flows.cli import print_json
 from flows.commands.options import json_option, open_config, set_option, store_option
 from flows.commands.tables import new_table, show_all
+from flows.terminal import say
 from tasks.config import Config
 from tasks.errors import StageError, UserError
 
@@ -110,7 +111,7 @@ def _serve(
     from flows.serving.address import forget_address, write_address
     from flows.serving.pool import POOL
 
-    click.echo(f"starting the server on {place.origin} …", err=True)
+    say(f"starting the server on {place.origin} …", err=True)
     environment = children.server_environment(place, database, password)
     up: dict[str, Any] = {"server": children.start_server(place, environment)}
     stack.callback(lambda: children.stop(up["server"], children.SERVER_SECONDS))
@@ -131,17 +132,17 @@ def _serve(
     mended = 0.0
     while not ending:
         if with_worker and up["worker"].process.poll() is not None:
-            click.echo(f"the worker ended: {up['worker'].last_words()} Starting another.", err=True)
+            say(f"the worker ended: {up['worker'].last_words()} Starting another.", err=True)
             time.sleep(_AGAIN_SECONDS)  # one that cannot live is not started without a pause
             up["worker"] = children.start_worker(POOL, roots)
         if up["server"].process.poll() is not None:
-            click.echo(f"the server ended: {up['server'].last_words()} Starting another.", err=True)
+            say(f"the server ended: {up['server'].last_words()} Starting another.", err=True)
             up["server"] = _start_again(up["server"], place, environment)
         if time.monotonic() - mended > _MEND_SECONDS:
             _look_after(client)
             mended = time.monotonic()
         time.sleep(0.5)
-    click.echo("ending; runs write a checkpoint and can be tried again …", err=True)
+    say("ending; runs write a checkpoint and can be tried again …", err=True)
 
 
 def _start_again(ended: Any, place: Any, environment: Any) -> Any:
@@ -151,7 +152,7 @@ def _start_again(ended: Any, place: Any, environment: Any) -> Any:
     try:
         return children.start_server(place, environment)
     except StageError as problem:
-        click.echo(f"{problem} Trying again.", err=True)
+        say(f"{problem} Trying again.", err=True)
         time.sleep(_AGAIN_SECONDS)
         return ended
 
@@ -177,7 +178,7 @@ def _look_after(client: Any) -> None:
 
     try:
         for run, state in mend(client):
-            click.echo(f"run {run.id} ({run.name}): {state.name}, {state.message}", err=True)
+            say(f"run {run.id} ({run.name}): {state.name}, {state.message}", err=True)
         configs = [each.parameters.get("config") or {} for each in client.read_deployments()]
         show_stores(config["store"] for config in configs if isinstance(config.get("store"), str))
     except Exception as problem:
@@ -244,7 +245,7 @@ def _deploy(client: Any, config: Config, roots: list[str] | None) -> list[dict[s
     check_places(absolute(config, folder), roots)
     blocks = find_blocks(client, config)
     if (other := other_store(client, config, folder)) is not None:
-        click.echo(
+        say(
             f"{config.name} was deployed with the store {other}, and is with this one from now on. "
             "If those are two pipelines, give one of them another name.",
             err=True,

@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from flows.terminal import printable
+
 _PIPE_COLUMNS = 240
 
 
@@ -10,7 +12,11 @@ def new_table(*columns: str) -> Any:
     """An empty table with these columns."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    class PrintableTable(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*(printable(str(cell)) for cell in cells), **options)
+
+    table = PrintableTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -25,4 +31,4 @@ def show_all(*things: Any) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_COLUMNS
     for thing in things:
-        console.print(thing)
+        console.print(printable(thing) if isinstance(thing, str) else thing)

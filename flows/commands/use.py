@@ -6,6 +6,7 @@ import click
 
 from flows.cli import print_json
 from flows.commands.options import json_option
+from flows.terminal import say
 
 
 @click.command("fill-mask")
@@ -24,9 +25,9 @@ def fill_mask(model: str, text: str, top: int, as_json: bool) -> None:
         return
     for number, guesses in enumerate(masks, start=1):
         if len(masks) > 1:
-            click.echo(f"mask {number}")
+            say(f"mask {number}")
         for guess in guesses:
-            click.echo(f"{guess['score']:8.4f}  {shown_token(guess['token'])}")
+            say(f"{guess['score']:8.4f}  {shown_token(guess['token'])}")
 
 
 @click.command()
@@ -43,7 +44,7 @@ def score(model: str, file: Path, as_json: bool) -> None:
         return
     for line in lines:
         shown = "-" if line["score"] is None else f"{line['score']:.4f}"
-        click.echo(f"{shown:>12}  {line['text']}")
+        say(f"{shown:>12}  {line['text']}")
 
 
 @click.command()
@@ -58,4 +59,4 @@ def export(model: str, target: str, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{target}: stock transformers agrees within {result['largest_difference']:.1e}")
+        say(f"{target}: stock transformers agrees within {result['largest_difference']:.1e}")

@@ -45,10 +45,12 @@ def form_of(flow: Flow[..., Any], config: Config) -> dict[str, Any]:
 
 
 def _pin_variables(definitions: dict[str, Any], config: Config) -> None:
-    """Which variables of a worker go out in headers is as deployed: there are secrets in them."""
-    known = [s.headers_from_env for s in config.corpus if isinstance(s, HttpSource)]
-    kinds = [{}, *(dict(headers) for headers in known if headers)]
-    definitions["HttpSource"]["properties"]["headers_from_env"] |= {"enum": kinds, "readOnly": True}
+    """Which variables of a worker go out in requests is as deployed: there are secrets in them."""
+    sources = [source for source in config.corpus if isinstance(source, HttpSource)]
+    for field in ("headers_from_env", "query_from_env"):
+        known = [getattr(source, field) for source in sources]
+        kinds = [{}, *(dict(names) for names in known if names)]
+        definitions["HttpSource"]["properties"][field] |= {"enum": kinds, "readOnly": True}
 
 
 def as_parameter(config: Config) -> dict[str, Any]:

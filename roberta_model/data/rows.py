@@ -3,7 +3,7 @@
     rows-00000.arrow ─┐  memory map   ┌─ tokens [rows, T] views ─┐  take   int [n, T]
     rows-00001.arrow ─┴──────────────▶└─ length [rows]    views ─┴───────▶ one batch
 
-Each record batch becomes two numpy views into the mapped file, so opening costs nothing,
+Each record batch becomes two numpy views into the mapped file, so opening costs next to nothing,
 processes on one machine share the pages, and only the rows asked for are ever copied.
 Compressed shards would be decoded whole to read one row; they are refused.
 """
@@ -80,7 +80,10 @@ class PackedRows:
             mapped = source.read_buffer()
             reader = pa.ipc.open_file(source)
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        except (pa.ArrowInvalid, OSError) as error:
+            for batch in batches:
+                # One wrong offset would end the process. Of fixed-size tokens no page is read.
+                batch.validate(full=True)
+        except Exception as error:  # of damage Arrow tells by errors of many kinds
             raise ValueError(f"{path} is not a readable Arrow file: {error}") from error
         for batch in batches:
             if batch.num_rows == 0:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.arrow_files import validated_batches
 from tasks.cleaning.cleaned import open_array
 from tasks.cleaning.split import REASONS
 from tasks.documents import Document, DocumentWriter, read_documents
@@ -97,11 +98,9 @@ def write_rejects(
 ) -> UnitReport:
     """One file's dropped documents: those the filters refused, then its duplicates."""
     with RejectWriter(work.path(".arrow")) as writer:
-        with pa.memory_map(str(filtered.local())) as source:
-            reader = pa.ipc.open_file(source)
-            for number in range(reader.num_record_batches):
-                for row in reader.get_batch(number).to_pylist():
-                    writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
+        for batch in validated_batches(filtered.local()):
+            for row in batch.to_pylist():
+                writer.add(Document(row["id"], row["record"], row["text"]), row["reason"])
         for document, split in _with_splits(documents, ids, splits):
             if split in REASONS:
                 writer.add(document, REASONS[split])

@@ -5,7 +5,6 @@ A source says where text is and how to read it. Only that is the download stage'
 the paths of local files identify it, because the content does.
 """
 
-import codecs
 import hashlib
 import re
 from collections.abc import Sequence
@@ -14,12 +13,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from tasks.config.addresses import VARIABLE, secret_parameter
 from tasks.config.base import Execution, LocalPath, Section
+from tasks.config.reading import ReadingOptions
 
-SEPARATORS = ("line", "blank_line", "file")
 _LATER = ("name", "held_out", "licence")
+# Fields that came after names were first made; what a source is called must stay.
+_UNSAID = {"held_out", "licence", "query_from_env", "max_file_bytes", "private_redirects"}
 _UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._ -]+")
 _MAGIC = frozenset("*?[")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class SourceBase(Section):
@@ -53,94 +56,9 @@ class SourceBase(Section):
         It follows from the source alone and never from its place in the list.
         """
         name = _UNFIT_FOR_NAMES.sub("-", self.told_apart_by()).strip("-. _")
-        said = self.model_dump_json(exclude={"held_out", "licence"})
+        said = self.model_dump_json(exclude=_UNSAID)
         digits = hashlib.sha256(said.encode()).hexdigest()[:6]
         return "-".join([name, digits] if in_full and name else [name or digits])
-
-
-class RegexSeparator(Section):
-    """A separator of one's own."""
-
-    regex: str = Field(
-        min_length=1, description="Python regular expression; `^` and `$` match at lines."
-    )
-
-
-class ReadingOptions(Section):
-    """How the bytes of a file become documents."""
-
-    format: Literal[
-        "auto",
-        "text",
-        "jsonl",
-        "json",
-        "csv",
-        "tsv",
-        "tsv_unquoted",
-        "parquet",
-        "arrow",
-    ] = Field(
-        "auto",
-        description="auto: by the file name's ending; endings not known are text, and those of web "
-        "pages, office files, images and the like are refused.",
-    )
-    text_field: str = Field(
-        "text",
-        min_length=1,
-        description="Key or column that holds the text; a.b for nested JSON. Tables in text have "
-        "their columns' names in the first row.",
-    )
-    separator: Literal["line", "blank_line", "file"] | RegexSeparator = Field(
-        "blank_line",
-        description="What parts documents in a text file: line, blank_line, file (the whole file "
-        "is one document) or {regex: ...}.",
-    )
-    encoding: str | dict[str, str] = Field(
-        "utf-8",
-        description="An encoding, auto (guessed for each file), or a mapping from glob to encoding "
-        "where the longest glob that fits the file's name counts.",
-    )
-    errors: Literal["refuse", "replace"] = Field(
-        "refuse", description="Bytes that do not decode: refuse, or replace each by U+FFFD."
-    )
-    include: tuple[str, ...] = Field(
-        ("*",), description="Globs; archive members that fit one of them are read."
-    )
-    exclude: tuple[str, ...] = Field(
-        (), description="Globs; archive members that fit one of them are not read."
-    )
-    max_document_bytes: int = Field(
-        64 << 20, ge=1, description="A longer document is refused; bounds memory."
-    )
-
-    @field_validator("separator", mode="before")
-    @classmethod
-    def _known_separator(cls, value: Any) -> Any:
-        if isinstance(value, RegexSeparator) or value in SEPARATORS:
-            return value
-        pattern = value.get("regex") if isinstance(value, dict) and set(value) == {"regex"} else 0
-        if not isinstance(pattern, str):
-            raise ValueError("write line, blank_line, file or {regex: ...}")
-        try:
-            re.compile(pattern)
-        except re.error as problem:
-            raise ValueError(f"not a regular expression: {problem}") from None
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str | dict[str, str]) -> str | dict[str, str]:
-        for name in [value] if isinstance(value, str) else value.values():
-            if name != "auto" and not _is_text_encoding(name):
-                raise ValueError(f"Python knows no text encoding {name!r}")
-        return value
-
-
-def _is_text_encoding(name: str) -> bool:
-    try:
-        return bool(codecs.lookup(name)._is_text_encoding)
-    except LookupError:
-        return False
 
 
 class FilesSource(SourceBase, ReadingOptions):
@@ -183,6 +101,17 @@ class HttpSource(SourceBase, ReadingOptions):
     headers_from_env: Annotated[dict[str, str], Execution()] = Field(
         {}, description="Request header to environment variable, such as Authorization: MY_TOKEN."
     )
+    query_from_env: Annotated[dict[str, str], Execution()] = Field(
+        {}, description="The same for parameters of the address that are secret, as `sig: MY_SIG`."
+    )
+    max_file_bytes: Annotated[int, Execution()] = Field(
+        100 << 30, ge=1, description="A file whose `bytes` are not given may have so many."
+    )
+    private_redirects: Annotated[bool, Execution()] = Field(
+        False,
+        description="Follow a public server's redirects to loopback, link-local and private "
+        "addresses. What `urls` itself names may always be one.",
+    )
     attempts: Annotated[int, Execution()] = Field(
         6, ge=1, description="Tries in a row without any progress before giving up."
     )
@@ -218,7 +147,24 @@ class HttpSource(SourceBase, ReadingOptions):
                     f"urls.{number} carries a user name or password, which would end up in "
                     "manifests; use headers_from_env"
                 )
+            if (name := secret_parameter(file.url)) is not None:
+                raise ValueError(
+                    f"urls.{number} carries a secret in its query ({name}), which would end up in "
+                    f"manifests; leave it out and use query_from_env, such as {{{name}: MY_SECRET}}"
+                )
+        self._check_secrets()
         return self
+
+    def _check_secrets(self) -> None:
+        """Names of headers and variables only: a value in their place must not be shown."""
+        if not all(map(_HEADER.fullmatch, self.headers_from_env)):
+            raise ValueError("headers_from_env: a name is none of a header")
+        for field in ("headers_from_env", "query_from_env"):
+            if not all(map(VARIABLE.fullmatch, getattr(self, field).values())):
+                raise ValueError(
+                    f"{field} names environment variables, such as MY_TOKEN; set the secret itself "
+                    "there and not here"
+                )
 
 
 class HubSource(SourceBase):

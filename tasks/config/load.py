@@ -12,6 +12,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tasks.config.addresses import redacted
 from tasks.config.corpus import SOURCE_TYPES
 from tasks.config.places import read_from
 from tasks.config.root import Config
@@ -67,7 +68,7 @@ def find_config(source: str) -> Path:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -80,6 +81,21 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
+def _read_yaml(text: str) -> Any:
+    """The value that YAML text stands for.
+
+    Raises:
+        yaml.YAMLError: it stands for none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    # A scalar that is none of its kind, such as a 13th month, is told by whatever it led to.
+    except (ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise yaml.YAMLError(f"a value is none of its type ({problem})") from None
+
+
 def set_value(values: dict[str, Any], override: str) -> None:
     """Apply one `a.b.0.c=value`; the value is read as YAML.
 
@@ -90,11 +106,11 @@ def set_value(values: dict[str, Any], override: str) -> None:
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
-        raise UserError(f"--set {override}: write it as a.b=value.")
+        raise UserError(f"--set {redacted(override)}: write it as a.b=value.")
     try:
-        value = yaml.safe_load(text)
+        value = _read_yaml(text)
     except yaml.YAMLError as problem:
-        raise UserError(f"--set {override}: the value is not valid YAML.") from problem
+        raise UserError(f"--set {redacted(override)}: the value is not valid YAML.") from problem
     place: Any = values
     for key in keys[:-1]:
         if isinstance(place, dict):
@@ -113,7 +129,7 @@ def _index(place: Any, key: str, override: str) -> int:
     if isinstance(place, list) and key.isdigit() and int(key) < len(place):
         return int(key)
     size = f"a list of {len(place)}" if isinstance(place, list) else f"the value {place!r}"
-    raise UserError(f"--set {override}: {key!r} does not name anything in {size}.")
+    raise UserError(f"--set {redacted(override)}: {key!r} does not name anything in {size}.")
 
 
 def validate(values: dict[str, Any], where: str) -> Config:
@@ -140,6 +156,7 @@ def _describe(error: Any) -> str:
         return f"`{dotted}` is missing"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
+    given = redacted(given) if isinstance(given, str) else given
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
 

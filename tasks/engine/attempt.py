@@ -79,6 +79,8 @@ class Attempt:
     def lasting_scratch(self) -> Path:
         """A local folder that a killed run leaves behind for the next attempt."""
         folder = self._lasting()
+        if folder.is_symlink():  # its name is known beforehand: it may lead anywhere
+            folder.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

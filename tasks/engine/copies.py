@@ -1,17 +1,24 @@
-"""Copies of remote files on this machine: fetched once, checked at every use, and bounded."""
+"""Copies of remote files on this machine: fetched once, checked before use, and bounded.
+
+A copy is read in full once by each process that uses it. That its file was not touched since it
+was fetched is not enough: a disk forgets bits without touching a file, and whoever can write the
+cache can write what is remembered of it.
+"""
 
 import contextlib
 import os
 import time
 from pathlib import Path
 
-from tasks.engine.digests import cache_folder, known_digest
+from tasks.engine.digests import Stamp, cache_folder, stamp_of
 from tasks.engine.files import explained, flush_file, sync_folder, temporary_beside
 from tasks.engine.identity import file_digest
 from tasks.errors import StageError
 
 MOST_BYTES = 20 << 30
 _IN_USE_SECONDS = 3600.0
+# What this process has read in full, and how it was then.
+_CHECKED: dict[Path, Stamp] = {}
 
 
 def local_copy(url: str, sha256: str, size: int) -> Path:
@@ -43,9 +50,15 @@ def _mark(path: Path) -> Path:
 
 def _is_sound(path: Path, sha256: str, size: int) -> bool:
     try:
-        return path.stat().st_size == size and known_digest(path) == sha256
+        stamp = stamp_of(path)
+        if _CHECKED.get(path) == stamp:
+            return True
+        if path.stat().st_size != size or file_digest(path) != sha256:
+            return False
     except FileNotFoundError:
         return False
+    _CHECKED[path] = stamp
+    return True
 
 
 def _fetch(url: str, sha256: str, size: int, path: Path) -> None:
@@ -58,7 +71,7 @@ def _fetch(url: str, sha256: str, size: int, path: Path) -> None:
     try:
         if store.size(name) != size:
             raise _damaged(url)
-        with explained(str(temporary)), temporary.open("wb") as written:
+        with explained(str(temporary)), temporary.open("xb") as written:
             for block in store.blocks(name, size):
                 written.write(block)
         flush_file(temporary)

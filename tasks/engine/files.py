@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tasks.errors import StageError
@@ -80,11 +81,42 @@ def move_new(source: Path, target: Path) -> bool:
 
 
 def _write(path: Path, content: bytes, flush: bool) -> None:
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         file.write(content)
         if flush:
             file.flush()
             os.fsync(file.fileno())
+
+
+def without_links(path: str, flags: int) -> int:
+    """An opener for `open` that refuses a symbolic link.
+
+    A name that others know beforehand may be a link that they have put there, and what is
+    written would overwrite the file that it leads to.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def give_usual_mode(path: Path, *, is_folder: bool = False) -> None:
+    """Give a file or folder of our own the mode that any new one gets here.
+
+    Libraries write through private temporary files, and what only its owner can read is of no
+    use in a store that a team shares.
+    """
+    mode = (0o777 if is_folder else 0o666) & ~_umask()
+    if path.stat().st_mode & 0o777 != mode:
+        path.chmod(mode)
+
+
+@cache
+def _umask() -> int:
+    """This process's umask. It can only be read by setting it, so that is done once."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        return int(status.split("\nUmask:")[1].split()[0], 8)
+    except (OSError, IndexError, ValueError):
+        os.umask(umask := os.umask(0o077))
+        return umask
 
 
 def flush_file(path: Path) -> None:

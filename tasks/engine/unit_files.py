@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.files import flush_file
+from tasks.engine.files import flush_file, give_usual_mode
 from tasks.engine.identity import file_digest
 from tasks.engine.units import UnitWork
 from tasks.errors import StageError
@@ -25,6 +25,7 @@ def describe_files(
         suffix = name.removeprefix(work.label)
         if not name.startswith(work.label) or not _is_declared(suffix, work.declared):
             raise StageError(f"unit {work.label}: {name} was not made by work.path().")
+        give_usual_mode(path)
         if flush:
             flush_file(path)
         _check_rows(work, path, rows.get(suffix))

@@ -31,8 +31,8 @@ def find_files(folder: Path) -> list[Path]:
     """The BLiMP-format files of a folder, sorted by name.
 
     Raises:
-        UserError: there is no such folder, none of its files has a known name, or two are of
-            one paradigm.
+        UserError: there is no such folder, none of its files has a known name, one has a name
+            that cannot be shown, or two are of one paradigm.
     """
     if not folder.is_dir():
         raise UserError(f"evaluate.blimp.data: {folder} is not a folder.")
@@ -44,6 +44,11 @@ def find_files(folder: Path) -> list[Path]:
         )
     known: dict[str, Path] = {}
     for path in files:
+        if not paradigm_name(path).isprintable() or not paradigm_name(path):
+            raise UserError(
+                f"evaluate.blimp.data: {folder} holds a file with a name that the report cannot "
+                f"show: {ascii(path.name)}. Rename or remove it."
+            )
         if (other := known.setdefault(paradigm_name(path), path)) is not path:
             raise UserError(
                 f"evaluate.blimp.data: {folder} holds one paradigm twice, as {other.name} and "

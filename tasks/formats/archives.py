@@ -4,8 +4,10 @@ Nothing is extracted, so no member's path can lead out of a folder and no link i
 Members come in the archive's own order, which is part of its bytes.
 """
 
+import errno
 import io
 import stat
+import struct
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 from tasks.errors import UserError
-from tasks.formats.compression import decompressed
+from tasks.formats.compression import decompressed, is_damage
 
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError)
 """What reading a damaged archive raises, besides damage of a compressed stream."""
@@ -42,13 +44,17 @@ def zip_members(
     Raises:
         UserError: a member is encrypted, or packed in a way Python cannot unpack.
     """
-    with zipfile.ZipFile(stream) as archive:
+    with _told_as_damage():
+        archive = zipfile.ZipFile(stream)
+    with archive:
         for info in archive.infolist():
             is_link = stat.S_ISLNK(info.external_attr >> 16)
-            if info.is_dir() or is_link or not is_wanted(info.filename, include, exclude):
+            is_file = info.filename and not info.is_dir() and not is_link
+            if not is_file or not is_wanted(info.filename, include, exclude):
                 continue
             try:
-                member = archive.open(info)
+                with _told_as_damage():
+                    member = archive.open(info)
             except (RuntimeError, NotImplementedError) as problem:
                 raise UserError(
                     f"{where}, member {info.filename}: cannot be unpacked ({problem}). Pack it "
@@ -56,6 +62,22 @@ def zip_members(
                 ) from None
             with member:
                 yield info.filename, io.BufferedReader(cast(io.RawIOBase, member))
+
+
+@contextmanager
+def _told_as_damage() -> Iterator[None]:
+    """What is raised where an archive says something untrue of itself, as damage of an archive.
+
+    Python looks where it says: before the file's beginning, or into a name that is empty.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, OverflowError, struct.error) as problem:
+        raise zipfile.BadZipFile(str(problem)) from problem
+    except OSError as problem:
+        if is_damage(problem) or problem.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile("it names a place that is not in the file") from problem
 
 
 def tar_members(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.records import missing_field
 
@@ -21,7 +21,7 @@ def parquet_records(
     with parquet.ParquetFile(stream, pre_buffer=False) as file:
         _check_column(file.schema_arrow, options.text_field, where)
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[options.text_field]):
-            yield from batch.column(0).to_pylist()
+            yield from _checked(batch.column(0)).to_pylist()
 
 
 def arrow_records(
@@ -39,8 +39,42 @@ def arrow_records(
         else:
             batches = iter(reader)
         for batch in batches:
+            texts = _checked(batch.column(column))
             for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                yield from batch.column(column).slice(start, _ROWS_AT_ONCE).to_pylist()
+                yield from texts.slice(start, _ROWS_AT_ONCE).to_pylist()
+
+
+def validate_columns(stream: io.BufferedReader) -> None:
+    """Look through an Arrow or Parquet file in full, for those who have a library read it.
+
+    Files of other kinds are none of this one's business.
+
+    Raises:
+        pa.ArrowException, OSError: it is damaged.
+    """
+    from pyarrow import parquet
+
+    head = stream.peek(8)[:8]
+    if head.startswith(b"PAR1"):
+        with parquet.ParquetFile(stream, pre_buffer=False) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                batch.validate(full=True)
+    elif head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        is_file = head.startswith(b"ARROW1")
+        with pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream) as reader:
+            numbers = range(reader.num_record_batches) if is_file else ()
+            for batch in (reader.get_batch(n) for n in numbers) if is_file else reader:
+                batch.validate(full=True)
+
+
+def _checked(column: pa.Array) -> pa.Array:
+    """A column, every offset of which lies within it and every text of which is UTF-8.
+
+    Arrow believes what a file says of itself: an offset that leads out of it would end the
+    process.
+    """
+    column.validate(full=True)
+    return column
 
 
 def _check_column(schema: pa.Schema, field: str, where: str) -> None:

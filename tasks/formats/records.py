@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from tasks.config.corpus import ReadingOptions, RegexSeparator
+from tasks.config.reading import ReadingOptions, RegexSeparator
 from tasks.errors import UserError
 from tasks.formats.splitting import BLANK_LINE, LINE, TooLong, split_text, trim_blank_lines
 

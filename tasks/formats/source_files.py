@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.engine.units import StoredFile
 from tasks.formats.detection import Container, kind_of
 from tasks.formats.encodings import encoding_for

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.engine.identity import digest_of
 from tasks.errors import UserError
 from tasks.formats.columns import arrow_records, parquet_records
@@ -41,7 +41,7 @@ class BinaryFormat:
     endings: tuple[str, ...] = ()
 
 
-# By the name that a source's `format` calls it; `tasks/config/corpus.py` lists the names too.
+# By the name that a source's `format` calls it; `tasks/config/reading.py` lists the names too.
 FORMATS: dict[str, TextFormat | BinaryFormat] = {
     "text": TextFormat(text_records, (".txt", ".text", ".md", ".rst")),
     "jsonl": TextFormat(jsonl_records, (".jsonl", ".ndjson")),

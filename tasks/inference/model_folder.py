@@ -7,10 +7,9 @@ Only data formats are read (JSON, text, safetensors): opening a stranger's folde
 code from it, so pickled weights (pytorch_model.bin) are refused with the way to convert them.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tasks.errors import UserError
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="RobertaWithHead")
 
 MASK = "<mask>"
+_TRIAL = f"A {MASK} is filled."
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 
 
@@ -56,11 +56,14 @@ def _open(place: Path, load: Callable[[Path], "Model"]) -> tuple["Model", "Token
         model = load(place)
     except (ValueError, OSError) as problem:
         raise UserError(f"{place}: the model cannot be loaded: {problem}") from problem
-    known, sized = tokenizer.get_vocab_size(with_added_tokens=True), model.config.vocab_size
+    # What it puts around a text need not be in its vocabulary.
+    ids = {*tokenizer.get_vocab().values(), *tokenizer.encode(_TRIAL).ids}
+    known, sized = max(ids) + 1, model.config.vocab_size
     if known > sized:
         raise UserError(
-            f"{place}: the tokenizer has {known} tokens but the model only {sized}, so they do "
-            "not belong together. Put the tokenizer the model was trained with into the folder."
+            f"{place}: the tokenizer has ids up to {known - 1} but the model only {sized} tokens, "
+            "so they do not belong together. Put the tokenizer the model was trained with into the "
+            "folder."
         )
     return model.eval(), tokenizer
 
@@ -77,16 +80,24 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
     whole = place / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(whole)) if whole.is_file() else _from_merges(place)
-    except UserError:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()  # before anything is encoded: it may ask for any length
+        tokenizer.encode(_TRIAL)
+    except (UserError, KeyboardInterrupt):
         raise
-    except Exception as problem:  # tokenizers raises bare Exception for whatever is wrong
+    # tokenizers raises bare Exception for whatever is wrong, and lets its own panics through.
+    except BaseException as problem:
         raise UserError(f"{place}: the tokenizer cannot be read: {problem}") from problem
-    if tokenizer.token_to_id(MASK) is None:
+    ids = tokenizer.get_vocab()
+    if MASK not in ids:
         raise UserError(
             f"{place}: the tokenizer has no {MASK} token, so this is not a RoBERTa folder."
         )
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    if len(set(ids.values())) < len(ids):
+        raise UserError(
+            f"{place}: the tokenizer gives one id to several tokens, so what an id means cannot be "
+            "told. Put the tokenizer the model was trained with into the folder."
+        )
     return tokenizer
 
 
@@ -95,20 +106,12 @@ def _require_files(place: Path) -> None:
         raise UserError(f"{place} is not a folder. Give a run's model folder or any RoBERTa's.")
     if not (place / "config.json").is_file():
         raise UserError(f"{place} has no config.json, so it is not a Hugging Face model folder.")
-    if (place / "model.safetensors").is_file():
-        return
-    if (place / "pytorch_model.bin").is_file():
-        raise UserError(
-            f"{place} has only pytorch_model.bin, a pickle, which may run code when it is read. "
-            "Save the model once with stock transformers (save_pretrained writes "
-            "model.safetensors) and use that folder."
-        )
-    if (place / "model.safetensors.index.json").is_file():
-        raise UserError(
-            f"{place} holds its weights in several files. Save the model once with stock "
-            "transformers (save_pretrained with a larger max_shard_size) and use that folder."
-        )
-    raise UserError(f"{place} has no model.safetensors, so there are no weights to load.")
+    from roberta_model.weight_files import weight_files
+
+    try:
+        weight_files(place)
+    except (ValueError, OSError) as problem:
+        raise UserError(f"{problem}.") from problem
 
 
 def _from_merges(place: Path) -> "Tokenizer":
@@ -120,7 +123,11 @@ def _from_merges(place: Path) -> "Tokenizer":
         raise UserError(
             f"{place} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt."
         )
-    prefix = bool(_json_object(place / "tokenizer_config.json").get("add_prefix_space", False))
+    from roberta_model.weight_files import read_json
+
+    settings = place / "tokenizer_config.json"
+    told = read_json(settings) if settings.is_file() else {}
+    prefix = bool(told.get("add_prefix_space", False))
     tokenizer = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     tokenizer.decoder = decoders.ByteLevel()
@@ -133,16 +140,3 @@ def _from_merges(place: Path) -> "Tokenizer":
         ("</s>", known["</s>"]), ("<s>", known["<s>"]), add_prefix_space=prefix
     )
     return tokenizer
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """Return a small JSON file's object; an absent file is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise UserError(f"{path} is not JSON: {problem}") from problem
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object.")
-    return value

@@ -74,7 +74,8 @@ def lineage_of(published: Artifact) -> dict[str, Any]:
         {"name": name, "key": artifact.key, "ended": _ended(artifact)}
         for name, artifact in {**made, PUBLISH: published}.items()
     ]
-    weights = made["pretrain"].manifest["externals"].get("model.safetensors")
+    begun = made["pretrain"].manifest["externals"]
+    weights = begun.get("model.safetensors") or begun.get("model.safetensors.index.json")
     return {
         "model": store.url(f"{published.folder}/model"),
         "published": _ended(published),

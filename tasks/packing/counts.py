@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from roberta_model.data.rows import PackedRows
+from tasks.arrow_files import validated_batches
 from tasks.packing.layout import BOS, EOS
 
 # Tokens read at once: bincount makes int64 of them, 128 MB here.
@@ -68,14 +69,11 @@ def count_written(path: Path, *, has_specials: bool) -> Written:
     `has_specials` says that rows were laid out with <s> and </s>; without, every token is text.
     """
     whole, last = Written(), -1
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            tokens, specials, documents = _count_batch(batch, has_specials)
-            goes_on = len(documents) > 0 and documents[0] == last
-            whole += Written(batch.num_rows, tokens, specials, len(documents) - int(goes_on))
-            last = int(documents[-1]) if len(documents) else last
+    for batch in validated_batches(path):
+        tokens, specials, documents = _count_batch(batch, has_specials)
+        goes_on = len(documents) > 0 and documents[0] == last
+        whole += Written(batch.num_rows, tokens, specials, len(documents) - int(goes_on))
+        last = int(documents[-1]) if len(documents) else last
     return whole
 
 

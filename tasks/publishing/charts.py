@@ -17,6 +17,8 @@ _STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#e4e7eb",
     "axes.axisbelow": True,
+    # Labels are names of files and reasons: a `$` in one is no formula.
+    "text.parse_math": False,
 }
 INK, ACCENT, QUIET = "#1f2933", "#2563a6", "#9fb3c8"
 _COLOURS = ("#2563a6", "#d9822b", "#8a5fb0", "#b04a5a", "#5a8f3c", "#7b8794", "#c2a83e")

@@ -1,10 +1,13 @@
 """Copying a model folder so that what arrives is known to load in stock `transformers`."""
 
+import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
 from tasks.publishing.stock_check import check_against_stock
 
@@ -21,7 +24,8 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
     Returns `{"path", "files", "largest_difference"}`.
 
     Raises:
-        UserError: there is no model folder, or the target holds something already.
+        UserError: there is no model folder, a link in it leads out of it, or the target holds
+            something already.
         StageError: stock transformers does not agree; the target is not created.
     """
     if not (model / "config.json").is_file():
@@ -31,16 +35,17 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: something is there already. Give a new or empty folder.")
+    files = sorted(path for path in model.iterdir() if path.is_file())
+    check_links(model, files)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        files = sorted(path for path in model.iterdir() if path.is_file())
         for path in files:
             shutil.copyfile(path, staging / path.name)
         difference = check_against_stock(staging, CHECK_TEXTS)
         if target.exists():
             target.rmdir()
-        staging.chmod(0o755)
+        give_usual_mode(staging, is_folder=True)
         staging.rename(target)
     except RobertaError as problem:
         raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
@@ -51,3 +56,21 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
         "files": [path.name for path in files],
         "largest_difference": difference,
     }
+
+
+def check_links(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse files that are links out of their folder: copied, they would give away anything.
+
+    The hub's own cache is made of links from a snapshot to its blobs, which are as good as files.
+
+    Raises:
+        UserError: names the link.
+    """
+    real = Path(os.path.realpath(folder))
+    places = [real, real.parent.parent / "blobs"] if real.parent.name == "snapshots" else [real]
+    for path in files:
+        if not any(Path(os.path.realpath(path)).is_relative_to(place) for place in places):
+            raise UserError(
+                f"{path}: this is a link to {os.path.realpath(path)}, out of the model folder. "
+                "Remove it, or put the file itself in its place."
+            )

@@ -38,7 +38,10 @@ def render_card(figures: Mapping[str, Any]) -> str:
             part: [(field, _cell(value)) for field, value in fields]
             for part, fields in figures["recipe"].items()
         },
-        "sources": [{**source, "name": _cell(source["name"])} for source in figures["sources"]],
+        "sources": [
+            {**source, "name": _note(source["name"]), "licence": _note(source["licence"])}
+            for source in figures["sources"]
+        ],
     }
     return _template("card.md.j2").render(cells)
 
@@ -46,6 +49,11 @@ def render_card(figures: Mapping[str, Any]) -> str:
 def _cell(text: str) -> str:
     """Text that cannot break out of a Markdown table cell."""
     return " ".join(str(text).replace("|", "\\|").split())
+
+
+def _note(text: str | None) -> str | None:
+    """A note of somebody's own for a cell: neither a table's bars, nor lines, nor HTML."""
+    return None if text is None else _cell(text.replace("\\", "\\\\").replace("<", "&lt;"))
 
 
 def render_report(

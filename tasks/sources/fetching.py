@@ -14,39 +14,45 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tasks.config.corpus import HttpSource, RemoteFile
 from tasks.engine.digests import cache_folder
+from tasks.engine.files import without_links, write_whole
 from tasks.engine.identity import file_digest
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import StageError, UserError
-from tasks.sources.http_answers import StartOver, TryAgain, open_answer
+from tasks.sources.http_answers import Access, Answer, StartOver, TryAgain, open_answer
 
 log = logging.getLogger(__name__)
 
 RAW = ".raw"
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_RETRY_AFTER_SECONDS = 600.0
+_SENDABLE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """How to ask, and how long. Never part of a fetch's identity: it changes no byte.
 
-    `headers_from_env` names environment variables; their values are looked up in the process
-    that fetches and are written nowhere.
+    `headers_from_env` and `query_from_env` name environment variables; their values are looked
+    up in the process that fetches and are written nowhere.
     """
 
     headers_from_env: Mapping[str, str]
+    query_from_env: Mapping[str, str]
     attempts: int
     backoff_seconds: float
     timeout_seconds: float
+    max_file_bytes: int
+    private_redirects: bool
 
     def identity(self) -> None:
         """Nothing."""
@@ -55,26 +61,20 @@ class RetryPolicy:
     @classmethod
     def of(cls, source: HttpSource) -> "RetryPolicy":
         """That of a source."""
-        return cls(
-            source.headers_from_env,
-            source.attempts,
-            source.backoff_seconds,
-            source.timeout_seconds,
-        )
+        return cls(**{field.name: getattr(source, field.name) for field in fields(cls)})
 
-    def headers(self) -> dict[str, str]:
-        """The request headers with their secret values.
+    def access(self) -> Access:
+        """How a server is asked, with the secret values.
 
         Raises:
-            UserError: an environment variable is not set.
+            UserError: an environment variable is not set, or holds what cannot be sent.
         """
-        missing = [name for name in self.headers_from_env.values() if name not in os.environ]
-        if missing:
-            raise UserError(
-                f"the environment variable {missing[0]} is not set, which the source's "
-                "`headers_from_env` names. Set it and run the same command again."
-            )
-        return {header: os.environ[name] for header, name in self.headers_from_env.items()}
+        return Access(
+            _secrets(self.headers_from_env, "headers_from_env"),
+            _secrets(self.query_from_env, "query_from_env"),
+            self.timeout_seconds,
+            self.private_redirects,
+        )
 
     def wait_seconds(self, failures: int, retry_after: float | None) -> float:
         """How long to wait after that many failures in a row."""
@@ -82,12 +82,34 @@ class RetryPolicy:
         return max(backoff, min(retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
 
 
+def _secrets(names: Mapping[str, str], field: str) -> dict[str, str]:
+    """The values of variables without the line end that files of secrets have; never shown."""
+    found = {}
+    for name, variable in names.items():
+        if variable not in os.environ:
+            raise UserError(
+                f"the environment variable {variable} is not set, which the source's "
+                f"`{field}` names. Set it and run the same command again."
+            )
+        value = os.environ[variable].strip()
+        # What no header can carry would be refused by libraries, with the value in their words.
+        if not _SENDABLE.fullmatch(value):
+            raise UserError(
+                f"the environment variable {variable}, which the source's `{field}` names, is "
+                "empty or holds a line break, a control character or one beyond ASCII. Set it to "
+                "the secret alone and run the same command again."
+            )
+        found[name] = value
+    return found
+
+
 def fetch(work: UnitWork, *, remote: RemoteFile, patience: RetryPolicy) -> UnitReport:
     """Fetch one file into `<label>.raw`; `patience` is called so in the keys of units.
 
     Raises:
         UserError: the server says that there is no such file or that we may not have it.
-        StageError: the server did not give a whole, right file in all attempts.
+        StageError: the server did not give a whole, right file in all attempts, or sends more
+            than it may.
     """
     with Partial.locked(remote.url) as partial:
         _complete(partial, remote, patience)
@@ -145,23 +167,54 @@ def _fetch_whole(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) ->
 def _fetch_rest(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) -> None:
     """One attempt to get what is missing; raises `TryAgain` if some still is."""
     offset, validator = partial.resume_point(digest_known=remote.sha256 is not None)
-    headers, timeout = policy.headers(), policy.timeout_seconds
     try:
-        with open_answer(remote.url, headers, offset, validator, timeout) as answer:
+        with open_answer(remote.url, policy.access(), offset, validator) as answer:
+            if answer.total is not None:
+                _check_size(partial, remote, policy, answer.total, is_all=True)
             if answer.is_complete:
                 return
             if answer.offset == 0:
                 partial.begin(answer.validator)
-            with partial.path.open("ab") as file:
-                for block in answer.response.iter_raw():
-                    file.write(block)
-                    file.flush()
+            _write_body(partial, remote, policy, answer)
     except StartOver:
         partial.remove()
         raise
     expected = remote.bytes if answer.total is None else answer.total
     if expected is not None and partial.size() < expected:
         raise TryAgain(f"the body ended after {partial.size():,} of {expected:,} bytes")
+
+
+def _write_body(
+    partial: "Partial", remote: RemoteFile, policy: RetryPolicy, answer: Answer
+) -> None:
+    """Append what is sent, and stop as soon as it is more than it may be."""
+    size = partial.size()
+    with open(partial.path, "ab", opener=without_links) as file:
+        for block in answer.response.iter_raw():
+            size += len(block)
+            _check_size(partial, remote, policy, size, is_all=False)
+            file.write(block)
+            file.flush()
+
+
+def _check_size(
+    partial: "Partial", remote: RemoteFile, policy: RetryPolicy, size: int, *, is_all: bool
+) -> None:
+    """Give up on a file that is not of the configured size, or too large: asking again is vain."""
+    if remote.bytes is not None:
+        if size > remote.bytes or (is_all and size != remote.bytes):
+            partial.remove()
+            known = f"it has {'' if is_all else 'more than '}{size:,} bytes instead of"
+            raise StageError(
+                f"{remote.url}: {known} {remote.bytes:,}. Correct the source's `bytes` if the file "
+                "was replaced on purpose; nothing was used of it."
+            )
+    elif size > policy.max_file_bytes:
+        partial.remove()
+        raise UserError(
+            f"{remote.url}: the file is larger than {policy.max_file_bytes:,} bytes, the source's "
+            "`max_file_bytes`. Raise that, or give the file's own `bytes`."
+        )
 
 
 class Partial:
@@ -180,7 +233,7 @@ class Partial:
     def locked(cls, url: str) -> Iterator["Partial"]:
         """The partial file of an address, for this process alone; freed when it ends."""
         partial = cls(url)
-        with partial._lock.open("w") as lock:
+        with open(partial._lock, "ab", opener=without_links) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield partial
 
@@ -198,8 +251,8 @@ class Partial:
 
     def begin(self, validator: str | None) -> None:
         """Start from zero with this version; the old bytes go before the new name is noted."""
-        self.path.write_bytes(b"")
-        self._notes.write_text(json.dumps({"validator": validator}))
+        self.remove()
+        write_whole(self._notes, json.dumps({"validator": validator}).encode(), flush=False)
 
     def remove(self) -> None:
         """Forget all of it."""

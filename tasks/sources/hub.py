@@ -5,19 +5,24 @@ looks for it (HF_TOKEN, or its login).
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from tasks.config.corpus import HubSource
 from tasks.config.places import check_found
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import RobertaError, StageError, UserError
+from tasks.formats.columns import validate_columns
+from tasks.formats.compression import is_damage
 from tasks.formats.json_records import text_of
 from tasks.sources.parts import DocumentParts
+from tasks.sources.read_files import damaged
 from tasks.sources.sink import DocumentSink
 from tasks.sources.sizes import INFLATION, Size, guessed
 from tasks.sources.source import RunUnits, SourceResult, TextSource
@@ -33,10 +38,12 @@ class HubDataset(TextSource[HubSource]):
 
     def read(self, run_units: RunUnits) -> SourceResult:
         """One unit for each part."""
+        folder = describe_folder(self.config)
+        check_columns(folder)
         total = num_parts(self.config)
         # Units do not know what belongs to later stages: a new name must not read it again.
         known = HubSource.model_validate(self.config.reading_identity())
-        same = {"hub": known, "folder": describe_folder(self.config), "num_parts": total}
+        same = {"hub": known, "folder": folder, "num_parts": total}
         units = [Unit(self.documents_label(part), same | {"part": part}) for part in range(total)]
         return SourceResult(run_units(read_dataset, units))
 
@@ -63,6 +70,24 @@ def describe_folder(source: HubSource) -> dict[str, StoredFile]:
         for path in files
         if not any(part.startswith(".") for part in path.relative_to(root).parts)
     }
+
+
+def check_columns(folder: Mapping[str, StoredFile]) -> None:
+    """Look through the Arrow and Parquet files of a local dataset before its library does.
+
+    It believes them, and one wrong offset would end the process.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    for file in folder.values():
+        try:
+            with file.local().open("rb") as stream:
+                validate_columns(stream)
+        except Exception as problem:
+            if isinstance(problem, pa.ArrowException) or is_damage(problem):
+                raise damaged(file.url, 0, problem) from problem
+            raise
 
 
 def num_parts(source: HubSource) -> int:
@@ -107,14 +132,42 @@ def read_dataset(
 
 
 def _open(source: HubSource) -> Any:
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     dataset = os.path.expanduser(source.dataset)
-    return load_dataset(
-        dataset, source.subset, split=source.split, revision=source.revision, streaming=True
-    )
+    if Path(dataset, "state.json").is_file():
+        raise UserError(
+            f"{source.dataset}: this was written by `save_to_disk`. Read its .arrow files by a "
+            "source of `type: files`."
+        )
+    builder = load_dataset_builder(dataset, source.subset, revision=source.revision)
+    files = builder.config.data_files or {}
+    check_data_files(source, [str(file) for split in files.values() for file in split])
+    return builder.as_streaming_dataset(split=source.split)
+
+
+def check_data_files(source: HubSource, files: Sequence[str]) -> None:
+    """Refuse what a dataset's card names outside the dataset: it could be any file of ours.
+
+    Raises:
+        UserError: names the file.
+    """
+    folder = Path(os.path.expanduser(source.dataset)).absolute()
+    is_local = folder.is_dir()
+    for file in files:
+        # A member of an archive is written zip://member::/path/of/archive.zip.
+        place = file.rpartition("::")[2].removeprefix("file://")
+        inside = Path(os.path.normpath(place)).is_relative_to(os.path.normpath(folder))
+        if not (
+            is_local and "://" not in place and inside or not is_local and place[:5] == "hf://"
+        ):
+            raise UserError(
+                f"{source.dataset}: the dataset's card (README.md, `data_files`) names {file}, "
+                "which is no file of the dataset. Nothing of it was read; correct the card, or "
+                "name the file in a source of its own."
+            )
 
 
 def _texts(hub: HubSource, part: int, num_parts: int) -> Iterator[str | None]:

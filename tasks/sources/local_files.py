@@ -4,8 +4,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tasks.config.corpus import FilesSource, ReadingOptions
+from tasks.config.corpus import FilesSource
 from tasks.config.places import check_found
+from tasks.config.reading import ReadingOptions
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError

@@ -30,7 +30,7 @@ class WebFiles(TextSource[HttpSource]):
     def read(self, run_units: RunUnits) -> SourceResult:
         """Fetch, look at, and read them."""
         policy = RetryPolicy.of(self.config)
-        policy.headers()
+        policy.access()
         units = [
             Unit(f"fetched/{self.prefix}-{number:05}", {"remote": remote, "patience": policy})
             for number, remote in enumerate(self.config.urls)

@@ -161,7 +161,8 @@ def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
             for merge in values["model"]["merges"]
         ]
         vocabulary = {**values["model"]["vocab"], **_added(values)}
-    except (ValueError, KeyError, TypeError) as problem:
+        numbers = sorted(vocabulary.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise UserError(
             f"tokenizer.from: {source.url} is not a byte-level BPE tokenizer.json ({problem!r})."
         ) from problem
@@ -172,7 +173,18 @@ def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
             f"tokenizer.from: {source.url} gives RoBERTa's special tokens the ids {ids}; they must "
             f"be 0, 1, 2, 3 and, for <mask>, the last one, {len(vocabulary) - 1}."
         )
-    return _save(work, build_tokenizer(vocabulary, merges))
+    if numbers != list(range(len(numbers))):
+        raise UserError(
+            f"tokenizer.from: {source.url} does not number its {len(numbers):,} tokens from 0 on, "
+            "each once. Take the tokenizer.json that stock transformers saves."
+        )
+    try:
+        tokenizer = build_tokenizer(vocabulary, merges)
+    except Exception as problem:  # tokenizers raises bare Exception for whatever is wrong
+        raise UserError(
+            f"tokenizer.from: the merges in {source.url} do not fit its vocabulary ({problem})."
+        ) from problem
+    return _save(work, tokenizer)
 
 
 def _refuse_other_splits(values: Mapping[str, Any], where: str) -> None:
@@ -181,7 +193,8 @@ def _refuse_other_splits(values: Mapping[str, Any], where: str) -> None:
     Raises:
         UserError: it has a normalizer, or another pre-tokenizer than RoBERTa's.
     """
-    splits = values.get("pre_tokenizer") or {}
+    splits = values.get("pre_tokenizer")
+    splits = splits if isinstance(splits, dict) else {}
     kept = ("type", "add_prefix_space", "use_regex")
     found = tuple(splits.get(name, True) for name in kept)
     if values.get("normalizer") is not None or found != ("ByteLevel", False, True):

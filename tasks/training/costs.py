@@ -26,10 +26,10 @@ def planned_model(config: Config) -> "ModelConfig":
     section = config.model
     try:
         if section.source_folder is not None:
-            from roberta_model.huggingface import load_shape
+            from roberta_model.huggingface import check_shape
             from roberta_model.masked_lm import MaskedLMHead
 
-            return load_shape(Path(section.source_folder).expanduser(), MaskedLMHead).config
+            return check_shape(Path(section.source_folder).expanduser(), MaskedLMHead)
         return ModelConfig(
             vocab_size=config.tokenizer.vocab_size,
             max_row_tokens=section.max_row_tokens or config.pack.row_tokens,

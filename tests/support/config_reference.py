@@ -39,8 +39,8 @@ Fields marked *execution* say where or how fast, never what: changing one re-run
 Any other field is part of the key of exactly the stages it concerns; `roberta plan CONFIG`
 names them before anything runs. Of files it is the content that counts, never name or place.
 
-Secrets never go into the file: `headers_from_env` names environment variables, the hub's
-library reads `HF_TOKEN` itself, and object stores use their drivers' own variables.
+Secrets never go into the file: `headers_from_env` and `query_from_env` name environment variables,
+the hub's library reads `HF_TOKEN` itself, and object stores use their drivers' own variables.
 
 This page is written by `make docs`.
 """

@@ -176,3 +176,16 @@ def test_what_was_meant_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UserError) as told:
         load_config(str(path))
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, "a: 2026-13-01", "a: !!int ''", "a: !!bool perhaps", "a: !!timestamp soon"],
+)
+def test_yaml_that_stands_for_nothing_is_refused(text: str, tmp_path: Path) -> None:
+    """Whatever its library makes of it; in a file and in an override."""
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"odd\.yaml.*this is not valid YAML"):
+        load_config(str(tmp_path / "odd.yaml"))
+    with pytest.raises(UserError, match="the value is not valid YAML"):
+        load_config("quickstart", [f"name={text.removeprefix('a: ')}"])

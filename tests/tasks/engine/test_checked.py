@@ -15,7 +15,7 @@ from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config
 from tasks.engine import catalog as catalog_module
-from tasks.engine import digests
+from tasks.engine import copies, digests
 from tasks.engine.computing import Place, Work, compute_unit
 from tasks.engine.digests import known_digest
 from tasks.engine.files import disk_problem
@@ -327,6 +327,11 @@ def test_copies_of_remote_files_are_checked_and_bounded(
         files.append(StoredFile(remote.url(f"file{number}"), digest, 1000))
     copy = files[0].local()
     copy.write_bytes(b"\xff" * 1000)
+    assert files[0].local().read_bytes() == bytes(1000)
+    copy.write_bytes(b"\xff" * 1000)
+    os.utime(copy, (time.time() - 9, time.time() - 9))
+    copies._CHECKED.clear()  # another process, to which somebody's memory says that it is sound
+    monkeypatch.setattr(digests, "recall", lambda stamp: files[0].sha256)
     assert files[0].local().read_bytes() == bytes(1000)
     files[1].local()
     old = time.time() - 7200

@@ -13,7 +13,7 @@ from file_reading import read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.delimited import csv_records, tsv_records, unquoted_tsv_records
 

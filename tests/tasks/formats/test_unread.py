@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from file_reading import describe, read
 
-from tasks.config.corpus import ReadingOptions
+from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.table import FORMATS, UNREAD, endings_digest, format_by_name
 

@@ -212,14 +212,14 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config of nothing": (lambda f: (f / "config.json").write_text("[1]"), "not a JSON object"),
     "a torn config": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
     "a BERT": (lambda f: rewrite(f / "config.json", model_type="bert"), "model_type: 'bert'"),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "there is no model.safetensors"),
     "a pickle": (
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
-        "a pickle, which may run code",
+        "a pickle .*, which can run code",
     ),
-    "shards": (
+    "no index": (
         lambda f: (f / "model.safetensors").rename(f / "model.safetensors.index.json"),
-        "weights in several files",
+        "index.json: this is not JSON",
     ),
     "damaged weights": (
         lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 5000),

@@ -2,16 +2,25 @@
 
 import gzip
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tasks.config.corpus import HubSource
 from tasks.documents import Document, read_documents
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
-from tasks.sources.hub import describe_folder, num_parts, read_dataset
+from tasks.sources.hub import (
+    check_columns,
+    check_data_files,
+    describe_folder,
+    num_parts,
+    read_dataset,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -77,3 +86,71 @@ def test_a_local_dataset_is_known_by_its_files(folder: Path) -> None:
     assert [name for name in before if before[name].sha256 != after[name].sha256] == [
         "test-0.jsonl"
     ]
+
+
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: {path}
+---
+"""
+
+
+@pytest.mark.parametrize("path", ["{outside}", "../outside.txt", "file://{outside}"])
+def test_a_card_cannot_name_a_file_outside_the_dataset(
+    path: str, folder: Path, tmp_path: Path
+) -> None:
+    """A stranger's folder must not put a file of ours into the corpus."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("private\n")
+    (folder / "README.md").write_text(CARD.format(path=path.format(outside=outside)))
+    for use in (lambda: num_parts(HubSource(dataset=str(folder))), lambda: read(tmp_path, folder)):
+        with pytest.raises(UserError, match=r"names .*outside\.txt, which is no file of"):
+            use()
+
+
+def test_a_card_may_choose_among_the_datasets_own_files(folder: Path, tmp_path: Path) -> None:
+    """By name, or by an absolute path into the folder."""
+    for path in ("test-0.jsonl", str(folder / "test-0.jsonl")):
+        (folder / "README.md").write_text(CARD.format(path=path))
+        assert [document.text for document in read(tmp_path, folder)[0]] == ["held out"]
+
+
+def test_files_of_the_hub_are_of_the_hub() -> None:
+    """A card there cannot name a file of this machine either, nor another server's."""
+    source = HubSource(dataset="owner/name")
+    check_data_files(
+        source, ["hf://datasets/owner/name@abc/a.txt", "zip://b::hf://datasets/o/c.zip"]
+    )
+    for file in ("/etc/passwd", "file:///etc/passwd", "http://169.254.169.254/x"):
+        with pytest.raises(UserError, match="is no file of the dataset"):
+            check_data_files(source, [file])
+
+
+def test_what_save_to_disk_wrote_is_told_apart(folder: Path, tmp_path: Path) -> None:
+    """It is no dataset folder to the library."""
+    (folder / "state.json").write_text("{}")
+    with pytest.raises(UserError, match=r"`save_to_disk`.*`type: files`"):
+        read(tmp_path, folder)
+
+
+def test_arrow_files_of_a_dataset_are_looked_through_before_its_library_reads_them(
+    tmp_path: Path,
+) -> None:
+    """An offset that leads out of one would end the process."""
+    folder = tmp_path / "columns"
+    folder.mkdir()
+    table = pa.table({"text": ["a" * 30, "b" * 30], "more": [["x"], ["y", "z"]]})
+    parquet.write_table(table, folder / "a.parquet")
+    with pa.ipc.new_stream(str(folder / "b.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    check_columns(describe_folder(HubSource(dataset=str(folder))))
+    content = (folder / "b.arrow").read_bytes()
+    offsets = struct.pack("<ii", 30, 60)
+    assert offsets in content
+    far = offsets[:4] + struct.pack("<i", 0x7FFFFFF0)
+    (folder / "b.arrow").write_bytes(content.replace(offsets, far))
+    with pytest.raises(UserError, match=r"b\.arrow: the data are damaged"):
+        check_columns(describe_folder(HubSource(dataset=str(folder))))

@@ -248,6 +248,17 @@ def test_an_older_tokenizer_file_is_taken_over(tmp_path: Path, folder: Path) -> 
         ),
         (f'{{"model": {{"vocab": {{}}, "merges": []}}, {BYTES}, "normalizer": 1}}', "normalizer"),
         ('{"model": {"vocab": {}, "merges": []}}', "pre-tokenizer"),
+        ('{"model": {"vocab": {}, "merges": []}, "pre_tokenizer": [1]}', "pre-tokenizer"),
+        (
+            '{"model": {"vocab": {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4000000000, '
+            f'"<mask>": 5}}, "merges": []}}, {BYTES}}}',
+            "does not number its 6 tokens",
+        ),
+        (
+            '{"model": {"vocab": {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, '
+            f'"<mask>": 5}}, "merges": ["a zz"]}}, {BYTES}}}',
+            "do not fit its vocabulary",
+        ),
     ],
 )
 def test_a_folder_that_is_no_roberta_tokenizer_is_refused(

@@ -1,0 +1,59 @@
+"""What `export` copies: the files of a model folder, and nothing that a link in it leads to."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UserError
+from tasks.publishing import export
+from tasks.publishing.export import export_folder
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that passes for a model."""
+    monkeypatch.setattr(export, "check_against_stock", lambda folder, texts: 0.0)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def test_a_link_out_of_the_folder_is_refused_by_name(model: Path, tmp_path: Path) -> None:
+    """A stranger's folder must not make a copy of somebody's key."""
+    (tmp_path / "private_key").write_text("secret")
+    (model / "notes.txt").symlink_to(tmp_path / "private_key")
+    with pytest.raises(UserError, match=r"notes\.txt: this is a link to .*private_key"):
+        export_folder(model, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_links_within_the_folder_and_to_the_folder_are_followed(
+    model: Path, tmp_path: Path
+) -> None:
+    """`latest` is a link itself."""
+    (model / "again.json").symlink_to("config.json")
+    (tmp_path / "latest").symlink_to(model)
+    told = export_folder(tmp_path / "latest", tmp_path / "copy")
+    assert told["files"] == ["again.json", "config.json"]
+    assert not (tmp_path / "copy/again.json").is_symlink()
+
+
+def test_a_snapshot_of_the_hubs_cache_is_a_model_folder(model: Path, tmp_path: Path) -> None:
+    """Its files are links to the blobs beside it."""
+    blobs, snapshot = tmp_path / "hub/blobs", tmp_path / "hub/snapshots/abc"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    (blobs / "1f").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/1f")
+    assert export_folder(snapshot, tmp_path / "copy")["files"] == ["config.json"]
+
+
+def test_the_copy_has_the_mode_that_the_umask_says(model: Path, tmp_path: Path) -> None:
+    """Folder and files alike, so that whoever may read new files here may read it."""
+    export_folder(model, tmp_path / "copy")
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o777 & ~umask
+    assert (tmp_path / "copy/config.json").stat().st_mode & 0o777 == 0o666 & ~umask
