@@ -119,7 +119,8 @@ def main() -> None:
     try:
         code = roberta.main(standalone_mode=False)
     except click.ClickException as problem:
-        problem.message = printable(problem.message)  # it repeats arguments, such as file names
+        # It repeats arguments, such as file names.
+        problem.message = printable(problem.message)  # type: ignore[misc]
         problem.show()
         code = 2
     except UserError as problem:

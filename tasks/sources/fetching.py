@@ -27,7 +27,7 @@ from tasks.engine.digests import cache_folder
 from tasks.engine.files import without_links, write_whole
 from tasks.engine.identity import file_digest
 from tasks.engine.units import UnitReport, UnitWork
-from tasks.errors import StageError, UserError
+from tasks.errors import StageError, TransientError, UserError
 from tasks.sources.http_answers import Access, Answer, StartOver, TryAgain, open_answer
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def _fetch_whole(partial: "Partial", remote: RemoteFile, policy: RetryPolicy) ->
             failures = 1 if partial.size() > furthest else failures + 1
             furthest = max(furthest, partial.size())
             if failures >= policy.attempts:
-                raise StageError(
+                raise TransientError(
                     f"{remote.url}: given up after {failures} attempts in a row without progress; "
                     f"the last one: {problem}. The {partial.size():,} bytes that arrived are kept; "
                     "run the same command again to go on from there."

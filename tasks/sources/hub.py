@@ -11,18 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tasks.config.corpus import HubSource
 from tasks.config.places import check_found
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
-from tasks.errors import RobertaError, StageError, UserError
+from tasks.errors import RobertaError, TransientError, UserError
 from tasks.formats.columns import validate_columns
-from tasks.formats.compression import is_damage
+from tasks.formats.damage import explained
 from tasks.formats.json_records import text_of
 from tasks.sources.parts import DocumentParts
-from tasks.sources.read_files import damaged
 from tasks.sources.sink import DocumentSink
 from tasks.sources.sizes import INFLATION, Size, guessed
 from tasks.sources.source import RunUnits, SourceResult, TextSource
@@ -85,9 +82,7 @@ def check_columns(folder: Mapping[str, StoredFile]) -> None:
             with file.local().open("rb") as stream:
                 validate_columns(stream)
         except Exception as problem:
-            if isinstance(problem, pa.ArrowException) or is_damage(problem):
-                raise damaged(file.url, 0, problem) from problem
-            raise
+            raise explained(problem, file.url, 0) from problem
 
 
 def num_parts(source: HubSource) -> int:
@@ -97,7 +92,7 @@ def num_parts(source: HubSource) -> int:
 
     Raises:
         UserError: there is no such dataset, subset or split, or access is refused.
-        StageError: the hub cannot be reached.
+        TransientError: the hub cannot be reached.
     """
     if source.max_documents is not None or source.max_bytes is not None:
         return 1
@@ -186,7 +181,7 @@ def _explained(source: HubSource) -> Iterator[None]:
     except RobertaError:
         raise
     except (ConnectionError, TimeoutError) as problem:
-        raise StageError(
+        raise TransientError(
             f"{source.dataset}: the hub cannot be reached ({_first_line(problem)}). What was "
             "finished is kept; run the same command again."
         ) from problem
