@@ -157,7 +157,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=5,
+    version=6,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,
