@@ -102,7 +102,7 @@ def _refuse_idle_options(source: FilesSource, files: list[SourceFile], where: st
     if "text" not in formats:
         idle["separator"] = "none of the files is plain text"
     for name, why in idle.items():
-        if name in source.model_fields_set:
+        if getattr(source, name) != type(source).model_fields[name].default:
             raise UserError(
                 f"{where}.{name}: it has no effect, since {why}. Take it out, or correct `paths` "
                 "or `format`."

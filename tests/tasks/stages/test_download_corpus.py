@@ -86,7 +86,7 @@ def test_files_and_http_give_one_artifact_that_says_where_all_came_from(
 def test_the_path_of_an_address_says_what_is_there(tmp_path: Path, web: tuple[Path, str]) -> None:
     """A table behind a query is a table; a web page is refused before anything is fetched."""
     (web[0] / "rows.csv").write_text('text,n\n"one, two",1\n')
-    table = {"type": "http", "urls": f"{web[1]}/rows.csv?token=.html"}
+    table = {"type": "http", "urls": f"{web[1]}/rows.csv?page=.html"}
     found = documents(run(tmp_path / "store", table).artifact)
     assert [document.text for document in found] == ["one, two"]
     (web[0] / "page.html").write_text("<p>markup</p>")
