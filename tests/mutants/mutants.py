@@ -50,14 +50,14 @@ MUTANTS = (
         "tasks/publishing/render.py",
         'autoescape=name.endswith(".html.j2")',
         "autoescape=False",
-        ("tests/tasks/publishing",),
+        ("tests/tasks/publishing/test_report.py",),
     ),
     Mutant(
         "any difference from stock is published",
         "tasks/publishing/stock_check.py",
         "TOLERANCE = 1e-4",
         "TOLERANCE = 1e9",
-        ("tests/tasks/publishing",),
+        ("tests/tasks/publishing/test_stock_check.py",),
     ),
     Mutant(
         "shards in the reverse order",

@@ -1,6 +1,7 @@
 """The export gate takes a model with any head: stock's class is the one that the folder names."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from tiny_pipeline import run_all, write_config
 from roberta_model.config import ModelConfig
 from roberta_model.heads import SequenceClassificationHead
 from roberta_model.huggingface import save_model
+from roberta_model.masked_lm import RobertaMaskedLM
 from tasks.config.load import load_config
 from tasks.errors import StageError
+from tasks.inference import model_folder
+from tasks.publishing import stock_check
 from tasks.publishing.export import export_folder
 from tasks.publishing.stock_check import check_against_stock
 
@@ -38,3 +42,30 @@ def test_a_classifier_is_checked_and_a_wrong_weight_is_found(
     monkeypatch.setattr(SequenceClassificationHead, "forward", lambda _, x: torch.ones(len(x), 2))
     with pytest.raises(StageError, match="other logits"):
         check_against_stock(folder, TEXTS)
+
+
+def test_the_gate_lets_rounding_through_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is for: a difference that is no rounding, or another token, is not published."""
+    model = RobertaMaskedLM(ModelConfig(30, 1, 16, 2, 24, max_row_tokens=16)).eval()
+    ids = [0, 7, 9, 2]
+    tokenizer = SimpleNamespace(
+        enable_truncation=lambda _: None, encode=lambda _: SimpleNamespace(ids=ids)
+    )
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids]))[0].numpy()
+    monkeypatch.setattr(model_folder, "load_folder_as_named", lambda _: (model, tokenizer))
+    found = {"ids": ids, "logits": logits}
+    monkeypatch.setattr(stock_check, "_ask_stock", lambda *_: ([found["ids"]], [found["logits"]]))
+    assert check_against_stock(Path("m"), ["x"]) < 1e-6
+    found["logits"] = logits + 9e-5
+    assert check_against_stock(Path("m"), ["x"]) == pytest.approx(9e-5, rel=0.05)
+    found["logits"] = logits.copy()
+    found["logits"][2, 11] += 2e-4
+    with pytest.raises(StageError, match="other logits"):
+        check_against_stock(Path("m"), ["x"])
+    found["logits"] = logits * float("nan")
+    with pytest.raises(StageError, match="other logits"):
+        check_against_stock(Path("m"), ["x"])
+    found |= {"logits": logits, "ids": [0, 7, 8, 2]}
+    with pytest.raises(StageError, match="other token ids"):
+        check_against_stock(Path("m"), ["x"])
