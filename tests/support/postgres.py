@@ -40,7 +40,7 @@ def postgres(folder: Path) -> Iterator[str]:
     data = folder / "data"
     if os.geteuid() == 0:
         shutil.chown(folder, user)
-        for parent in folder.parents[:3]:
+        for parent in folder.parents[:4]:  # up to what pytest keeps from other users
             parent.chmod(parent.stat().st_mode | 0o011)
     port = free_port()
     log = (folder / "postgres.log").open("w")

@@ -83,7 +83,7 @@ def test_a_day_of_hourly_refreshes_takes_in_only_what_is_new(serving: Served) ->
     letters(
         folder,
         name="day",
-        corpus=[{"type": "files", "paths": ["day/texts/*.jsonl"], "held_out": 0.1}],
+        corpus=[{"type": "files", "paths": ["texts/*.jsonl"], "held_out": 0.1}],
         operations={
             "refresh": {"steps": 4, "margin": 1.0},
             "prune": {"keep": 1, "partial_days": 0},

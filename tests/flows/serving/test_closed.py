@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stranger(closed: Served) -> Served:
     """Somebody without the password."""
-    return Served(closed.command, closed.process, closed.origin, closed.mark, closed.said, {})
+    return replace(closed, headers={})
 
 
 @pytest.mark.slow

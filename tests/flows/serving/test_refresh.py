@@ -32,7 +32,7 @@ def told(serving: Served) -> Iterator[list[Any]]:
         letters(
             folder,
             name="news",
-            corpus=[{"type": "files", "paths": ["news/texts/*.jsonl"], "held_out": 0.1}],
+            corpus=[{"type": "files", "paths": ["texts/*.jsonl"], "held_out": 0.1}],
             operations={"refresh": {"steps": 6}, "notify": [{"block": "webhook/ops"}]},
         )
         done = serving.command("deploy", "news/letters.yaml", "--json")
