@@ -49,7 +49,6 @@ problem, times = sys.argv[1], int(sys.argv[2])
 with prefect_api() as wait_until_ready:
     wait_until_ready()
     from prefect import flow
-    from prefect.client.orchestration import get_client
     from tasks import errors, prefect_task
     from tasks.config import Config
 
@@ -73,9 +72,7 @@ with prefect_api() as wait_until_ready:
         )
 
     state = one(return_state=True)
-    with get_client(sync_client=True) as client:
-        (run,) = client.read_task_runs()
-print(json.dumps({"calls": len(calls), "flow": state.name, "runs": run.run_count}))
+print(json.dumps({"calls": len(calls), "flow": state.name}))
 """
 
 
