@@ -37,7 +37,11 @@ _PROGRESS_SECONDS = 10.0
 
 
 class RecordedProgress(Sink):
-    """How far the stage under way is, in the run's record: what `roberta status` shows."""
+    """How far the stage under way is, in the run's record: what `roberta status` shows.
+
+    Only on a local disk: a server that does not answer would hold up the stage, and in the
+    background an old record could be written over a new one.
+    """
 
     def __init__(self, store: Store, record: dict[str, Any]) -> None:
         self.store, self.record = store, record
@@ -45,7 +49,7 @@ class RecordedProgress(Sink):
 
     def update(self, count: Count) -> None:
         """See `Sink`."""
-        if time.monotonic() < self._due:
+        if time.monotonic() < self._due or not self.store.is_local:
             return
         self._due = time.monotonic() + _PROGRESS_SECONDS
         told = {"stage": count.stage, "percent": count.percent, "text": count.describe()}

@@ -43,6 +43,11 @@ def run(
         if until and stage and STAGE_NAMES.index(stage) > STAGE_NAMES.index(until):
             raise UserError(f"{word}: the run ends with {until}, before {stage}.")
     if dry_run:
+        if force or from_stage:
+            raise UserError(
+                "--dry-run shows what a run would do that makes nothing again: take --force and "
+                "--from out."
+            )
         plan = import_module("flows.commands.inspect").plan
         given = {"config": config, "overrides": overrides, "store": store, "as_json": as_json}
         click.get_current_context().invoke(plan, until=until, **given)

@@ -37,7 +37,7 @@ def absolute(config: Config, folder: Path) -> Config:
         fixed, rest = _before_magic(path)
         return os.path.join(glob.escape(os.path.abspath(folder / fixed)), *rest)
 
-    return _with_paths(config, "", made_absolute)
+    return _with_paths(config, "", made_absolute, folder)
 
 
 def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Config:
@@ -58,7 +58,7 @@ def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Co
             return path
         return os.path.join(glob.escape(str(folder)) if _is_glob(field) else folder, path)
 
-    return _with_paths(config, "", moved)
+    return _with_paths(config, "", moved, folder)
 
 
 def _is_glob(field: str) -> bool:
@@ -140,19 +140,25 @@ def _before_magic(path: str) -> tuple[str, tuple[str, ...]]:
     return _ESCAPED.sub(r"\1", os.path.join("", *parts[:magic])), parts[magic:]
 
 
-def _with_paths(section: S, prefix: str, change: Callable[[str, str], str]) -> S:
-    """A copy of a part of the config in which every local path went through `change`."""
+def _with_paths(
+    section: S, prefix: str, change: Callable[[str, str], str], folder: Path = Path()
+) -> S:
+    """A copy of a part of the config in which every local path went through `change`.
+
+    `folder` is what relative paths are relative to, where a dataset may be a folder or a name.
+    """
     changed: dict[str, Any] = {}
     for name, info in type(section).model_fields.items():
         value, field = getattr(section, name), f"{prefix}{info.alias or name}"
         if any(isinstance(mark, LocalPath) for mark in info.metadata):
-            if value is not None and not _is_hub_name(section, name, value):
+            if value is not None and not _is_hub_name(section, name, value, folder):
                 changed[name] = _each(value, field, change)
         elif isinstance(value, Section):
-            changed[name] = _with_paths(value, f"{field}.", change)
+            changed[name] = _with_paths(value, f"{field}.", change, folder)
         elif isinstance(value, list | tuple) and any(isinstance(item, Section) for item in value):
             changed[name] = type(value)(
-                _with_paths(item, f"{field}.{number}.", change) for number, item in enumerate(value)
+                _with_paths(item, f"{field}.{number}.", change, folder)
+                for number, item in enumerate(value)
             )
     return section.model_copy(update=changed)
 
@@ -163,8 +169,8 @@ def _each(value: Any, field: str, change: Callable[[str, str], str]) -> Any:
     return tuple(change(f"{field}.{number}", path) for number, path in enumerate(value))
 
 
-def _is_hub_name(section: Section, name: str, value: Any) -> bool:
+def _is_hub_name(section: Section, name: str, value: Any, folder: Path) -> bool:
     """Whether a dataset is one of the hub: it neither looks like a path nor is there as one."""
     if name != "dataset":
         return False
-    return not value.startswith((".", "/", "~")) and not Path(value).exists()
+    return not value.startswith((".", "/", "~")) and not (folder / value).exists()

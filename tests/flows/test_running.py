@@ -1,14 +1,18 @@
-"""What a run may touch, by who has started it."""
+"""A run at work: what it may touch, by who has started it, and what it writes down on the way."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.running import check_allowed
+from flows.running import RecordedProgress, check_allowed
 from tasks.config import Config
 from tasks.config.places import ROOTS
+from tasks.engine.progress import Count
+from tasks.engine.stores import open_store
 from tasks.errors import UserError
+from tasks.inspection.runs import read_run
+from tasks.inspection.status import read_status
 
 
 def config(folder: Path) -> Config:
@@ -30,3 +34,25 @@ def test_a_deployed_run_touches_nothing_where_nobody_has_said_what(
     monkeypatch.setenv(ROOTS, str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match="lies outside"):
         check_allowed(config(tmp_path))
+
+
+def test_how_far_a_stage_is_stands_in_the_record_of_a_local_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most every few seconds; a store that may not answer is not asked on the way."""
+    monkeypatch.setattr("flows.running._PROGRESS_SECONDS", 0.0)
+    for url in (str(tmp_path / "store"), "memory://progress"):
+        store = open_store(url)
+        record = {"run": "r", "name": "n", "state": "running", "started": "2026", "stages": []}
+        sink = RecordedProgress(store, record)
+        count = Count("pretrain", "", 10, "steps", done=4)
+        sink.update(count)
+        found = read_run(store, "r")
+        assert (found is not None) == store.is_local
+        if found is not None:
+            assert found["progress"]["percent"] == 40.0
+            assert "4 of 10 steps" in found["progress"]["text"]
+            (shown,) = read_status(store)["runs"]
+            assert shown["progress"] == found["progress"]
+        sink.end(count)
+        assert record.get("progress") is None

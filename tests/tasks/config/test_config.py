@@ -159,6 +159,18 @@ def test_paths_of_a_config_file_are_those_of_its_folder(
     assert load_config("config.yaml").store == "here"
 
 
+def test_a_dataset_is_a_folder_where_there_is_one_beside_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it is a name on the hub, wherever the command is run."""
+    (tmp_path / "team" / "letters").mkdir(parents=True)
+    path = tmp_path / "team" / "config.yaml"
+    path.write_text("corpus: [{type: hub, dataset: letters}, {type: hub, dataset: org/reports}]")
+    monkeypatch.chdir(tmp_path)
+    found = [source.dataset for source in load_config("team/config.yaml").corpus]  # type: ignore
+    assert found == ["team/letters", "org/reports"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

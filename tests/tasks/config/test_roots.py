@@ -25,12 +25,13 @@ def test_relative_paths_are_made_those_of_a_folder(tmp_path: Path) -> None:
         "store": "s3://bucket/store",
         "evaluate": {"blimp": {"data": "blimp"}},
     }
-    found = dict(local_paths(absolute(config(**changes), tmp_path / "work")))
+    folder = tmp_path / "of the config"
+    found = dict(local_paths(absolute(config(**changes), folder)))
     assert found == {
         "store": "s3://bucket/store",
-        "corpus.0.paths.0": f"{tmp_path}/texts/*/a?.txt",
+        "corpus.0.paths.0": str(tmp_path / "texts" / "*" / "a?.txt"),
         "corpus.0.paths.1": "/srv/b.txt",
-        "evaluate.blimp.data": f"{tmp_path}/work/blimp",
+        "evaluate.blimp.data": str(folder / "blimp"),
     }
 
 

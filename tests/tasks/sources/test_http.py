@@ -8,12 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from file_server import BODY, Handler, Server, always_whole, cut_off, running_server, status, whole
+from file_server import BODY, Handler, Server, always_whole, cut_off, status, whole
 
 from tasks.config.corpus import HttpSource, RemoteFile
 from tasks.engine.units import UnitWork
@@ -21,17 +20,6 @@ from tasks.errors import StageError, UserError
 from tasks.sources.fetching import RetryPolicy, fetch
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROBERTA_CACHE", str(tmp_path / "cache"))
 
 
 def get(url: str, tmp_path: Path, attempts: int = 4, **known: Any) -> bytes:

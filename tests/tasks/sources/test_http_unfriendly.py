@@ -1,13 +1,12 @@
 """Servers and addresses that mean no good: secrets stay secret, downloads end, networks closed."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from file_server import BODY, Handler, Server, running_server, status
+from file_server import BODY, Handler, Server, status
 
 from tasks.config.corpus import HttpSource
 from tasks.config.load import load_config
@@ -17,17 +16,6 @@ from tasks.errors import RobertaError, StageError, UserError
 from tasks.sources import private_addresses
 from tasks.sources.fetching import RetryPolicy, fetch
 from tasks.sources.http_answers import Access, _check_redirect
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROBERTA_CACHE", str(tmp_path / "cache"))
 
 
 def get(url: str, tmp_path: Path, known: Any = None, **options: Any) -> bytes:
