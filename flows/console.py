@@ -14,7 +14,10 @@ from typing import TextIO
 
 from flows.terminal import printable
 
-OURS = ("flows", "tasks.engine", "tasks.formats", "tasks.sources")
+OURS = (
+    *("flows", "tasks.engine", "tasks.formats", "tasks.sources"),
+    *("tasks.stages", "tasks.training"),
+)
 _NOISY = ("httpcore", "asyncio", "aiosqlite", "fsspec", "matplotlib", "websockets")
 
 

@@ -29,12 +29,14 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}", headline)
     console.print()
     console.print(table)
-    for example in summaries.get("evaluate", {}).get("examples", []):
+    examples = summaries.get("evaluate", {}).get("examples", [])
+    if examples:
+        console.print()
+    for example in examples:
         console.print(f"  {printable(_filled(example))}")
     if record["model"]:
         console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}\n"))
-        shown = [example["text"] for example in summaries.get("evaluate", {}).get("examples", [])]
-        text = next(iter(shown), "Some text with a <mask> in it.")
+        text = examples[0]["text"] if examples else "Some text with a <mask> in it."
         for words in (
             ["fill-mask", record["model"], text],
             ["status", "--store", store.url("")],

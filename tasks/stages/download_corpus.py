@@ -79,7 +79,7 @@ def run(context: StageContext[CorpusSlice]) -> StageReport:
         described.append(SourceSummary.of_units(name, source.config.type, found.units).to_json())
         files += [file | {"source": name} for file in found.files]
         results += found.units
-        log.info("download: %s: %s", name, ledger.to_json())
+        log.debug("download: %s: %s", name, ledger.to_json())
         if not ledger["documents"].kept:
             log.warning("download: the source %s has no text", name)
     total = Ledger.total(unit.ledger for unit in results)

@@ -162,7 +162,8 @@ def _follow(
                 checkpoints.resolve(Resolved.of(event))
                 if event["is_emulated"]:
                     log.warning("%s", EMULATED)
-                log.info("%s", _told_start(context, event))
+                told = _told_start(context, event)
+                log.info("%-10s %-8s %11s  %s", "pretrain", "training", "", told)
                 counter = shown.enter_context(
                     context.progress.counting(
                         "pretrain", event["steps"], "steps", done=event["step"]
@@ -190,7 +191,7 @@ def _told_start(context: Context, event: Mapping[str, Any]) -> str:
         what = f"going on from step {event['step']:,} of {event['steps']:,}"
     else:
         what = f"{event['steps']:,} steps"
-    return f"{'pretrain':<10} {what}, {place}"
+    return f"{what}, {place}"
 
 
 def _take(

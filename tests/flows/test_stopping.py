@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and kill -9 in the middle: nothing is left running, and nothing is lost."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -123,6 +124,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     assert done.code == 0, done.err
     states = {stage["name"]: stage["state"] for stage in done.json["stages"]}
     assert states.pop("pretrain") == "done"
+    assert re.search(r"training .*going on from step \d+ of 300, on the CPU", done.err), done.err
     assert set(states.values()) == {"cached"}
     assert digest(store, "5-pretrain") == undisturbed
 
