@@ -112,7 +112,7 @@ def _remarks(run: Mapping[str, Any]) -> Iterator[str]:
     if run["progress"]:
         yield f"  {run['progress']['stage']}: {run['progress']['text']}"
     for entry in run["stages"]:
-        if entry["problem"]:
+        if entry["problem"] and run["state"] == "failed":
             text = entry["problem"].splitlines()[0]
             yield f"  {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
     if run["changed"]:
