@@ -182,6 +182,7 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     check_allowed(config)
     check_outside(config, until)
     store, record = open_store(config.store), _new_record(config)
+    _check_device(config, store, until)
     recovers = _was_failing(store, config.name)
     write_run(store, record)
     with ending(record), watching(config, store) as watch:
@@ -208,6 +209,16 @@ def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch)
     record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
     write_run(store, record)
     watch.run_ended(record, made)
+
+
+def _check_device(config: Config, store: Store, until: str | None) -> None:
+    """Refuse what would be trained where it cannot be, before hours of other stages."""
+    if config.engine.launch.device == "gpu":
+        from tasks.inspection.estimate import lacks_device
+        from tasks.inspection.plan import make_plan
+
+        if (missing := lacks_device(make_plan(config, store, until), config)) is not None:
+            raise UserError(missing)
 
 
 def _was_failing(store: Store, name: str) -> bool:

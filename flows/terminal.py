@@ -5,14 +5,18 @@ returns or characters that turn the direction of writing: shown as they are, the
 what stands on the screen, or make it read as something else. They are shown as escapes instead.
 """
 
+import json
 import re
 from typing import Any
 
 import click
 
-# Controls but tab and line feed, line and paragraph separators, embeddings and overrides of the
-# direction of writing. Halves of surrogate pairs are left to the stream's own `backslashreplace`.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Controls but tab and line feed, line and paragraph separators, marks, embeddings and overrides of
+# the direction of writing, tags that nobody sees. Halves of surrogate pairs are left to the
+# stream's own `backslashreplace`.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
 
 
 def printable(text: str) -> str:
@@ -24,13 +28,22 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(_escape, text)
 
 
+def one_line(text: str) -> str:
+    r"""`printable` text that cannot begin a line of its own either.
+
+    >>> one_line("a\nroberta: done")
+    'a\\x0aroberta: done'
+    """
+    return printable(text).replace("\n", "\\x0a").replace("\t", "\\x09")
+
+
 def printable_json(text: str) -> str:
     r"""JSON text with such characters, which stand in its strings alone, as JSON's escapes.
 
     >>> printable_json('"\x9b2J"')
     '"\\u009b2J"'
     """
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE.sub(_json_escape, text)
 
 
 def say(text: Any, *, err: bool = False) -> None:
@@ -38,6 +51,14 @@ def say(text: Any, *, err: bool = False) -> None:
     click.echo(printable(str(text)), err=err)
 
 
+def _json_escape(found: re.Match[str]) -> str:
+    # json leaves DEL as it is, and makes two of what lies beyond the first plane.
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found[0])[1:-1]
+
+
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -40,15 +40,14 @@ def plan(
     settings, opened = open_config(config, overrides, store)
     plans = make_plan(settings, opened, until)
     add_estimates(plans, settings, opened)
-    total = total_of(plans)
-    remarks = remarks_on(total, settings, opened)
+    total, remarks = total_of(plans), remarks_on(plans, settings, opened)
     if as_json:
         stages = [entry.to_json() for entry in plans]
         print_json({"stages": stages, "total": total, "remarks": remarks})
         return
     table = new_table("stage", "action", "why", "estimate")
     for entry in plans:
-        table.add_row(entry.name, entry.action, "\n".join(entry.why), describe_estimate(entry))
+        table.add_row(entry.name, entry.action, entry.why, describe_estimate(entry))
     if any(entry.estimate for entry in plans):
         whole = StagePlan("total", None, "", [], total)
         table.add_row(whole.name, "", "", describe_estimate(whole))

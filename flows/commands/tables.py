@@ -3,9 +3,14 @@
 import os
 from typing import Any
 
-from flows.terminal import printable
+from flows.terminal import one_line, printable
 
 _PIPE_COLUMNS = 240
+
+
+def _lines(cell: Any) -> list[str]:
+    """A cell's lines: those of a list are wanted, those in a text are not."""
+    return list(map(str, cell)) if isinstance(cell, list) else [str(cell)]
 
 
 def new_table(*columns: str) -> Any:
@@ -14,7 +19,8 @@ def new_table(*columns: str) -> Any:
 
     class PrintableTable(Table):
         def add_row(self, *cells: Any, **options: Any) -> None:
-            super().add_row(*(printable(str(cell)) for cell in cells), **options)
+            shown = ("\n".join(map(one_line, _lines(cell))) for cell in cells)
+            super().add_row(*shown, **options)
 
     table = PrintableTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -5,7 +5,10 @@ of its own, and those that `--set` gives are relative to the folder the command 
 """
 
 import difflib
+import os
+import re
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -40,9 +43,9 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         set_value(values, override)
     config = validate(values, str(path))
-    if path.parent == PRESETS:
-        return config
-    return read_from(config, path.parent, {_path_of(override) for override in overrides})
+    is_preset = path.resolve().parent == PRESETS
+    folder = Path() if is_preset else path.parent
+    return read_from(config, folder, {_path_of(override) for override in overrides})
 
 
 def _path_of(override: str) -> str:
@@ -51,7 +54,7 @@ def _path_of(override: str) -> str:
 
 def find_config(source: str) -> Path:
     """The file a CONFIG argument stands for."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_file():
         return path
     preset = PRESETS / f"{source}.yaml"
@@ -113,12 +116,11 @@ def set_value(values: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {redacted(override)}: the value is not valid YAML.") from problem
     place: Any = values
     for key in keys[:-1]:
-        if isinstance(place, dict):
-            if place.get(key) is None:
-                place[key] = {}
-            place = place[key]
-        else:
-            place = place[_index(place, key, override)]
+        at = key if isinstance(place, dict) else _index(place, key, override)
+        below = place.get(key) if isinstance(place, dict) else place[at]
+        # A copy: with YAML's aliases the same thing may stand elsewhere too.
+        place[at] = {} if below is None else copy(below)
+        place = place[at]
     if isinstance(place, dict):
         place[keys[-1]] = value
     else:
@@ -126,7 +128,8 @@ def set_value(values: dict[str, Any], override: str) -> None:
 
 
 def _index(place: Any, key: str, override: str) -> int:
-    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+    is_index = re.fullmatch("0|[1-9][0-9]*", key)
+    if isinstance(place, list) and is_index and int(key) < len(place):
         return int(key)
     size = f"a list of {len(place)}" if isinstance(place, list) else f"the value {place!r}"
     raise UserError(f"--set {redacted(override)}: {key!r} does not name anything in {size}.")

@@ -32,12 +32,13 @@ def absolute(config: Config, folder: Path) -> Config:
     def made_absolute(field: str, path: str) -> str:
         if "://" in path or path.startswith("~"):
             return os.path.expanduser(path)
+        # The real path: `..` behind a link leads elsewhere than the text says.
         if not _is_glob(field):
-            return os.path.abspath(folder / path)
+            return os.path.realpath(folder / path)
         fixed, rest = _before_magic(path)
-        return os.path.join(glob.escape(os.path.abspath(folder / fixed)), *rest)
+        return os.path.join(glob.escape(os.path.realpath(folder / fixed)), *rest)
 
-    return _with_paths(config, "", made_absolute, folder)
+    return _with_paths(config, "", made_absolute)
 
 
 def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Config:
@@ -48,17 +49,32 @@ def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Co
         folder: Relative to the working folder, or absolute.
         but_for: Fields whose paths are the working folder's already.
     """
-    if folder == Path():
-        return config
+    if os.path.realpath(folder) != os.path.abspath(folder):
+        folder = Path(os.path.realpath(folder))  # `..` is that of the folder, not of a link to it
 
-    def moved(field: str, path: str) -> str:
+    def base(field: str) -> Path:
         named = any(field == each or field.startswith(f"{each}.") for each in but_for)
         is_default = field == "store" and "store" not in config.model_fields_set
-        if named or is_default or "://" in path or path.startswith(("~", "/")):
-            return path
-        return os.path.join(glob.escape(str(folder)) if _is_glob(field) else folder, path)
+        return Path() if named or is_default else folder
 
-    return _with_paths(config, "", moved, folder)
+    def moved(field: str, path: str) -> str:
+        if field.endswith(".dataset"):
+            return _known_folder(path, base(field))
+        if base(field) == Path() or "://" in path or path.startswith(("~", "/")):
+            return path
+        start = glob.escape(str(base(field))) if _is_glob(field) else base(field)
+        return os.path.join(start, path)
+
+    return _with_paths(config, "", moved, has_datasets=True)
+
+
+def _known_folder(dataset: str, folder: Path) -> str:
+    """A dataset that is a folder there, spelt so that it is one anywhere; else as it is."""
+    is_name = not dataset.startswith(".") and not (folder / dataset).is_dir()
+    if is_name or dataset.startswith(("~", "/")):
+        return dataset
+    found = dataset if folder == Path() else os.path.join(folder, dataset)
+    return found if found.startswith((".", "/")) else f"./{found}"
 
 
 def _is_glob(field: str) -> bool:
@@ -141,23 +157,24 @@ def _before_magic(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _with_paths(
-    section: S, prefix: str, change: Callable[[str, str], str], folder: Path = Path()
+    section: S, prefix: str, change: Callable[[str, str], str], *, has_datasets: bool = False
 ) -> S:
     """A copy of a part of the config in which every local path went through `change`.
 
-    `folder` is what relative paths are relative to, where a dataset may be a folder or a name.
+    With `has_datasets` so do the names of datasets of which it is not known yet whether they are
+    folders.
     """
     changed: dict[str, Any] = {}
     for name, info in type(section).model_fields.items():
         value, field = getattr(section, name), f"{prefix}{info.alias or name}"
         if any(isinstance(mark, LocalPath) for mark in info.metadata):
-            if value is not None and not _is_hub_name(section, name, value, folder):
+            if value is not None and (has_datasets or not is_hub_name(name, value)):
                 changed[name] = _each(value, field, change)
         elif isinstance(value, Section):
-            changed[name] = _with_paths(value, f"{field}.", change, folder)
+            changed[name] = _with_paths(value, f"{field}.", change, has_datasets=has_datasets)
         elif isinstance(value, list | tuple) and any(isinstance(item, Section) for item in value):
             changed[name] = type(value)(
-                _with_paths(item, f"{field}.{number}.", change, folder)
+                _with_paths(item, f"{field}.{number}.", change, has_datasets=has_datasets)
                 for number, item in enumerate(value)
             )
     return section.model_copy(update=changed)
@@ -169,8 +186,9 @@ def _each(value: Any, field: str, change: Callable[[str, str], str]) -> Any:
     return tuple(change(f"{field}.{number}", path) for number, path in enumerate(value))
 
 
-def _is_hub_name(section: Section, name: str, value: Any, folder: Path) -> bool:
-    """Whether a dataset is one of the hub: it neither looks like a path nor is there as one."""
-    if name != "dataset":
-        return False
-    return not value.startswith((".", "/", "~")) and not (folder / value).exists()
+def is_hub_name(field: str, value: Any) -> bool:
+    """Whether a dataset is one of the hub: it does not begin as a path does.
+
+    A config that is read from a file has its folders spelt so, see `read_from`.
+    """
+    return field == "dataset" and not value.startswith((".", "/", "~"))

@@ -25,8 +25,9 @@ _LITTER = ("__MACOSX/*", "*.DS_Store", "._*", "*/._*")
 
 
 def printable(name: str) -> str:
-    """A name that can be shown and stored whatever bytes it is made of."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A name that can be shown, in one line, and stored whatever bytes it is made of."""
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    return shown.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
 def is_wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

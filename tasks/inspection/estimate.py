@@ -21,6 +21,7 @@ from tasks.engine.store import Store
 from tasks.inspection.plan import StagePlan
 from tasks.inspection.runs import newest_artifact
 from tasks.stages import get_stage
+from tasks.training.costs import missing_device
 
 _LONG_SECONDS = 30 * 86_400
 
@@ -56,6 +57,12 @@ def describe_estimate(plan: StagePlan) -> str:
     return ", ".join(parts)
 
 
+def lacks_device(plans: Sequence[StagePlan], config: Config) -> str | None:
+    """Why what is planned cannot be trained here, or None."""
+    trains = any(plan.name == "pretrain" and plan.action != "cached" for plan in plans)
+    return missing_device(config) if trains else None
+
+
 def total_of(plans: Sequence[StagePlan]) -> Estimate:
     """What all that has something to do takes together; memory is that of the largest."""
     found = [plan.estimate for plan in plans if plan.estimate]
@@ -68,9 +75,11 @@ def total_of(plans: Sequence[StagePlan]) -> Estimate:
     }
 
 
-def remarks_on(total: Estimate, config: Config, store: Store) -> list[str]:
+def remarks_on(plans: Sequence[StagePlan], config: Config, store: Store) -> list[str]:
     """What somebody should think about before starting it."""
-    remarks = []
+    total, remarks = total_of(plans), list[str]()
+    if (missing := lacks_device(plans, config)) is not None:
+        remarks.append(missing)
     if total["seconds"] > _LONG_SECONDS:
         remarks.append(
             f"{describe_seconds(total['seconds'])} is more than anybody waits: lower "

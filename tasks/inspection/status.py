@@ -23,10 +23,11 @@ def read_status(store: Store) -> dict[str, Any]:
             "started": record["started"],
             "seconds": record.get("seconds"),
             "stages": [
-                {name: entry.get(name) for name in ("name", "key", "state", "problem")}
+                {name: entry.get(name) for name in ("name", "key", "state")}
+                | {"problem": _text(entry.get("problem"))}
                 for entry in record["stages"]
             ],
-            "progress": record.get("progress") if state_of(record) == "running" else None,
+            "progress": _progress(record) if state_of(record) == "running" else None,
             "changed": _changed(record, records[number + 1 :]),
         }
         for number, record in enumerate(records)
@@ -37,6 +38,18 @@ def read_status(store: Store) -> dict[str, Any]:
         for key in store.names(stage_folder(name))
     ]
     return {"store": store.url(""), "runs": runs, "artifacts": artifacts}
+
+
+def _text(value: Any) -> str | None:
+    """A text of a record; anybody can put a file there."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _progress(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How far a run is, if its record says so as ours do."""
+    told = record.get("progress")
+    is_ours = isinstance(told, dict) and {type(told.get(n)) for n in ("stage", "text")} == {str}
+    return told if is_ours else None
 
 
 def _changed(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.corpus import HubSource
-from tasks.config.places import check_found
+from tasks.config.places import check_found, is_hub_name
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import RobertaError, TransientError, UserError
@@ -46,10 +46,18 @@ class HubDataset(TextSource[HubSource]):
 
     def estimate(self) -> Size:
         """By the folder's size, or by the limit; nothing is asked of the hub."""
-        folder = Path(self.config.dataset).expanduser()
-        if self.config.max_bytes is None and folder.is_dir():
+        folder = local_folder(self.config)
+        if self.config.max_bytes is None and folder is not None:
             return guessed(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
         return guessed(int((self.config.max_bytes or 0) / INFLATION))
+
+
+def local_folder(source: HubSource) -> Path | None:
+    """The folder of a local dataset; None for a name on the hub."""
+    if is_hub_name("dataset", source.dataset):
+        return None
+    folder = Path(os.path.expanduser(source.dataset))
+    return folder if folder.is_dir() else None
 
 
 def describe_folder(source: HubSource) -> dict[str, StoredFile]:
@@ -57,8 +65,8 @@ def describe_folder(source: HubSource) -> dict[str, StoredFile]:
 
     Names count here: the library tells splits by them.
     """
-    root = Path(os.path.expanduser(source.dataset))
-    if not root.is_dir():
+    root = local_folder(source)
+    if root is None:
         return {}
     files = [path for path in sorted(root.rglob("*")) if path.is_file()]
     check_found((os.path.realpath(path) for path in files), "corpus.dataset")
@@ -149,8 +157,8 @@ def check_data_files(source: HubSource, files: Sequence[str]) -> None:
     Raises:
         UserError: names the file.
     """
-    folder = Path(os.path.expanduser(source.dataset)).absolute()
-    is_local = folder.is_dir()
+    found = local_folder(source)
+    folder, is_local = (found or Path()).absolute(), found is not None
     for file in files:
         # A member of an archive is written zip://member::/path/of/archive.zip.
         place = file.rpartition("::")[2].removeprefix("file://")

@@ -9,6 +9,7 @@ or on how many units an earlier run had left.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -65,21 +66,31 @@ def blimp_files(slice_: EvaluateSlice) -> dict[str, StoredFile]:
         return {}
     return {
         paradigm_name(path): outside_file(path)
-        for path in find_files(Path(blimp.data).expanduser())
+        for path in find_files(Path(os.path.expanduser(blimp.data)))
     }
 
 
-def check_examples(config: Config) -> None:
-    """Refuse examples that have nothing to fill in.
+def check_tasks(config: Config) -> None:
+    """Refuse what could not be scored: files that are no pairs, examples without a mask.
 
     Raises:
         UserError: names the first one.
     """
+    if (blimp := config.evaluate.blimp) is not None:
+        for path in find_files(Path(os.path.expanduser(blimp.data))):
+            read_pairs(path, path.name, max_pairs=1)
     for number, text in enumerate(config.evaluate.examples):
         if not has_mask(text):
             raise UserError(
                 f"evaluate.examples.{number}: there is no mask to fill in {text!r}. Write "
                 f"{MASK} (or {BERT_MASK}) where the missing word is."
+            )
+        # A word is a token at least; how many it really is, is known later.
+        limit = config.model.max_row_tokens or config.pack.row_tokens
+        if config.model.source_folder is None and len(text.split()) + 2 > limit:
+            raise UserError(
+                f"evaluate.examples.{number}: the text has {len(text.split())} words, and the "
+                f"model reads at most {limit} tokens. Shorten it, or raise model.max_row_tokens."
             )
 
 
@@ -280,6 +291,6 @@ EVALUATE = Stage(
     config=evaluate_slice,
     run=evaluate,
     externals=blimp_files,
-    check=check_examples,
+    check=check_tasks,
     estimate=estimate,
 )

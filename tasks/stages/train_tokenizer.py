@@ -4,6 +4,7 @@ train documents ──(sample by id)──▶ merges ──▶ tokenizer/ ──
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def source_files(sliced: TokenizerSlice) -> dict[str, StoredFile]:
     config = sliced.tokenizer
     if config.source_folder is None:
         return {}
-    path = Path(config.source_folder).expanduser() / "tokenizer.json"
+    path = Path(os.path.expanduser(config.source_folder)) / "tokenizer.json"
     if not path.is_file():
         raise UserError(
             f"tokenizer.from: there is no {path}. Give a folder with a fast tokenizer; stock "
@@ -154,8 +155,27 @@ def learn(
 @shown_as("take over the tokenizer")
 def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
     """Rebuild an existing RoBERTa tokenizer from its vocabulary and merges."""
+    return _save(work, _rebuilt(source.local(), source.url))
+
+
+def check_source(config: Config) -> None:
+    """Refuse a `tokenizer.from` that could not be taken over.
+
+    Raises:
+        UserError: says what is wrong with it.
+    """
+    for file in source_files(tokenizer_slice(config)).values():
+        _rebuilt(file.local(), file.url)
+
+
+def _rebuilt(path: Path, where: str) -> Tokenizer:
+    """The tokenizer that a tokenizer.json describes.
+
+    Raises:
+        UserError: it is no RoBERTa's.
+    """
     try:
-        values = json.loads(source.local().read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
         merges = [
             tuple(merge.split(" ") if isinstance(merge, str) else merge)
             for merge in values["model"]["merges"]
@@ -164,27 +184,26 @@ def take_over(work: UnitWork, *, source: StoredFile) -> UnitReport:
         numbers = sorted(vocabulary.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise UserError(
-            f"tokenizer.from: {source.url} is not a byte-level BPE tokenizer.json ({problem!r})."
+            f"tokenizer.from: {where} is not a byte-level BPE tokenizer.json ({problem!r})."
         ) from problem
-    _refuse_other_splits(values, source.url)
+    _refuse_other_splits(values, where)
     ids = [vocabulary.get(token) for token in (*SPECIAL_TOKENS, MASK)]
     if ids != [0, 1, 2, 3, len(vocabulary) - 1]:
         raise UserError(
-            f"tokenizer.from: {source.url} gives RoBERTa's special tokens the ids {ids}; they must "
+            f"tokenizer.from: {where} gives RoBERTa's special tokens the ids {ids}; they must "
             f"be 0, 1, 2, 3 and, for <mask>, the last one, {len(vocabulary) - 1}."
         )
     if numbers != list(range(len(numbers))):
         raise UserError(
-            f"tokenizer.from: {source.url} does not number its {len(numbers):,} tokens from 0 on, "
+            f"tokenizer.from: {where} does not number its {len(numbers):,} tokens from 0 on, "
             "each once. Take the tokenizer.json that stock transformers saves."
         )
     try:
-        tokenizer = build_tokenizer(vocabulary, merges)
+        return build_tokenizer(vocabulary, merges)
     except Exception as problem:  # tokenizers raises bare Exception for whatever is wrong
         raise UserError(
-            f"tokenizer.from: the merges in {source.url} do not fit its vocabulary ({problem})."
+            f"tokenizer.from: the merges in {where} do not fit its vocabulary ({problem})."
         ) from problem
-    return _save(work, tokenizer)
 
 
 def _refuse_other_splits(values: Mapping[str, Any], where: str) -> None:
@@ -251,6 +270,7 @@ TOKENIZER = Stage(
     config=tokenizer_slice,
     run=make_tokenizer,
     externals=source_files,
+    check=check_source,
     estimate=estimate,
     libraries=("tokenizers",),
     stands=lambda sliced: sliced.pipeline is not None,

@@ -5,6 +5,7 @@ both.
 """
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,7 @@ def initial_files(model: ModelSection) -> dict[str, StoredFile]:
     """
     if model.source_folder is None:
         return {}
-    folder = Path(model.source_folder).expanduser()
+    folder = Path(os.path.expanduser(model.source_folder))
     files = [path for path in folder.glob("*") if _is_model_file(path)]
     if not any(path.name == "config.json" for path in files) or len(files) < 2:
         raise UserError(

@@ -1,5 +1,6 @@
 """What a training costs: parameters, disk for its checkpoints, memory, and time."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from tasks.config import Config
 from tasks.costs import CorpusSize, Estimate
 from tasks.errors import UserError
+from tasks.training.shape import check_fit
 
 if TYPE_CHECKING:
     from roberta_model.config import ModelConfig
@@ -29,7 +31,7 @@ def planned_model(config: Config) -> "ModelConfig":
             from roberta_model.huggingface import check_shape
             from roberta_model.masked_lm import MaskedLMHead
 
-            return check_shape(Path(section.source_folder).expanduser(), MaskedLMHead)
+            return check_shape(Path(os.path.expanduser(section.source_folder)), MaskedLMHead)
         return ModelConfig(
             vocab_size=config.tokenizer.vocab_size,
             max_row_tokens=section.max_row_tokens or config.pack.row_tokens,
@@ -43,16 +45,28 @@ def check_training(config: Config) -> None:
     """What is wrong with a training can be known before there is any text for it.
 
     Raises:
-        UserError: the sizes do not fit each other, or the device asked for is not there.
+        UserError: the sizes do not fit each other, or a file of `accelerate` is missing.
     """
-    planned_model(config)
-    if config.engine.launch.device == "gpu":
-        import torch
+    model, section = planned_model(config), config.model
+    if section.source_folder is None:
+        check_fit(section, model, config.pack.row_tokens)
+    settings = config.engine.launch.accelerate_config
+    if settings is not None and not os.path.isfile(os.path.expanduser(settings)):
+        raise UserError(f"engine.launch.accelerate_config: there is no file {settings}.")
 
-        from roberta_model.training.process import NO_GPU
 
-        if not torch.cuda.is_available():
-            raise UserError(f"engine.launch.device: {NO_GPU}")
+def missing_device(config: Config) -> str | None:
+    """Why this machine cannot train as the config asks, or None.
+
+    No error by itself: where the model is made already, nothing is trained.
+    """
+    if config.engine.launch.device != "gpu":
+        return None
+    import torch
+
+    from roberta_model.training.process import NO_GPU
+
+    return None if torch.cuda.is_available() else f"engine.launch.device: {NO_GPU}"
 
 
 def num_trained_parameters(model: "ModelConfig") -> int:

@@ -32,6 +32,16 @@ def model_config(context: StageContext[Any]) -> "ModelConfig | None":
         )
     except ValueError as problem:
         raise UserError(f"model: {problem}. Change model.num_heads or model.width.") from problem
+    check_fit(section, config, row_tokens)
+    return config
+
+
+def check_fit(section: ModelSection, config: "ModelConfig", row_tokens: int) -> None:
+    """Refuse a shape that cannot begin as asked, or cannot read the rows.
+
+    Raises:
+        UserError: names the field.
+    """
     if section.first_weights.start == "local" and config.width // config.num_heads < 2:
         raise UserError(
             "model.start: local needs heads at least 2 wide. Lower model.num_heads, or set "
@@ -42,4 +52,3 @@ def model_config(context: StageContext[Any]) -> "ModelConfig | None":
             f"model.max_row_tokens is {config.max_row_tokens}, but the packed rows have "
             f"{row_tokens} tokens. Raise it, or lower pack.row_tokens."
         )
-    return config

@@ -30,6 +30,19 @@ def test_words_of_every_script_and_emoji_stay_as_they_are() -> None:
     assert printable(HOSTILE) == SHOWN
 
 
+def test_a_cell_of_a_table_is_no_row_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a line feed in it could say that all is done; tags that nobody sees are shown."""
+    table = new_table("run", "why")
+    table.add_row("evil\nforged  done", ["one reason", "another\tone \U000e0041\u200f"])
+    show_all(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("forged") for line in lines)
+    assert r"evil\x0aforged" in "".join(lines)
+    assert len(lines) == 3, "the reasons stand below each other"
+    assert r"another\x09one \U000e0041\u200f" in "".join(lines)
+    assert json.loads(printable_json('"\x7f\U000e0041"')) == "\x7f\U000e0041"
+
+
 def test_json_says_the_same_in_escapes() -> None:
     """A program reads what there is; a terminal is not steered by it."""
     text = printable_json(json.dumps({HOSTILE: [HOSTILE]}, ensure_ascii=False))

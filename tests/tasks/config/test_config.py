@@ -1,15 +1,18 @@
 """The config: what is refused, with which words, and what is identity."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tasks.config import Config
-from tasks.config.corpus import FilesSource
+from tasks.config.corpus import FilesSource, HubSource
 from tasks.config.load import PRESETS, load_config, set_value
+from tasks.config.places import absolute
 from tasks.engine.identity import canonical, digest_of
 from tasks.errors import UserError
+from tasks.sources.hub import local_folder
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -162,13 +165,66 @@ def test_paths_of_a_config_file_are_those_of_its_folder(
 def test_a_dataset_is_a_folder_where_there_is_one_beside_the_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it is a name on the hub, wherever the command is run."""
+    """Else it is a name on the hub: a file of that name, or a folder elsewhere, change nothing."""
     (tmp_path / "team" / "letters").mkdir(parents=True)
+    (tmp_path / "team" / "imdb").write_text("a file")
+    (tmp_path / "org" / "reports").mkdir(parents=True)
     path = tmp_path / "team" / "config.yaml"
-    path.write_text("corpus: [{type: hub, dataset: letters}, {type: hub, dataset: org/reports}]")
+    names = ("letters", "org/reports", "imdb", "./letters")
+    path.write_text(yaml.safe_dump({"corpus": [{"type": "hub", "dataset": n} for n in names]}))
     monkeypatch.chdir(tmp_path)
-    found = [source.dataset for source in load_config("team/config.yaml").corpus]  # type: ignore
-    assert found == ["team/letters", "org/reports"]
+
+    def datasets(*overrides: str) -> list[str]:
+        found = load_config("team/config.yaml", overrides).corpus
+        return [source.dataset for source in found if isinstance(source, HubSource)]
+
+    assert datasets() == ["./team/letters", "org/reports", "imdb", "./team/./letters"]
+    assert datasets("corpus.1.dataset=org/reports")[1] == "./org/reports"
+    found = [local_folder(source) for source in load_config("team/config.yaml").corpus]  # type: ignore[arg-type]
+    assert [folder is not None for folder in found] == [True, False, False, True]
+
+
+def test_paths_mean_the_same_to_run_and_to_deploy_behind_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`..` of a linked folder is that of the folder, not of the link, for every path alike."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "l").symlink_to("../real/deep")
+    text = "corpus: [{type: files, paths: [../data/*.txt]}]\nstore: ../st\n"
+    (tmp_path / "real" / "deep" / "c.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    found = load_config("links/l/c.yaml")
+    for config in (found, absolute(found, tmp_path)):
+        (source,) = config.corpus
+        assert isinstance(source, FilesSource)
+        (pattern,) = source.paths
+        assert os.path.normpath(pattern) == str(tmp_path / "real" / "data" / "*.txt")
+        assert os.path.abspath(config.store) == str(tmp_path / "real" / "st")
+
+
+def test_what_yaml_shares_is_overridden_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "corpus: [{type: files, paths: &p [/a.txt]}, {type: files, name: b, paths: *p}]\n"
+    )
+    found = load_config(str(path), ["corpus.0.paths.0=/b.txt"])
+    assert [source.paths for source in found.corpus] == [("/b.txt",), ("/a.txt",)]  # type: ignore[union-attr]
+    for wrong in ("corpus.00.paths.0=/b", "corpus.\u0660.paths.0=/b", "corpus.\u00b2=3"):
+        with pytest.raises(UserError, match="does not name anything"):
+            load_config(str(path), [wrong])
+
+
+def test_a_preset_is_one_however_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PRESETS.parents[1])
+    by_name, by_path = load_config("base"), load_config("deployments/presets/base.yaml")
+    assert by_name == by_path
+
+
+def test_a_home_that_is_nobodys_is_a_name(tmp_path: Path) -> None:
+    """No traceback of the library that looks for it."""
+    with pytest.raises(UserError, match="no such config file"):
+        load_config("~nobody-of-that-name/c.yaml")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tasks.config import Config
 from tasks.engine.stores import open_store
-from tasks.inspection.estimate import remarks_on, total_of
+from tasks.inspection.estimate import lacks_device, remarks_on, total_of
 from tasks.inspection.plan import StagePlan
 
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}]})
@@ -30,8 +32,25 @@ def test_the_total_is_that_of_what_runs() -> None:
 
 def test_what_nobody_could_want_is_remarked_on(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    assert remarks_on(total_of([StagePlan("a", None, "run", [], HOUR)]), CONFIG, store) == []
+    twenty_days = HOUR | {"seconds": 20 * 86_400.0}
+    assert remarks_on([StagePlan("pretrain", None, "run", [], twenty_days)], CONFIG, store) == []
     absurd = {"seconds": 3e8, "disk_bytes": 10**18, "memory_bytes": 10**15}
-    told = " ".join(remarks_on(absurd, CONFIG, store))
+    told = " ".join(remarks_on([StagePlan("pretrain", None, "run", [], absurd)], CONFIG, store))
     for word in ("9.5 years", "pretrain.steps", "free", "of memory"):
         assert word in told
+
+
+def test_a_device_is_asked_for_only_where_something_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model that was trained on a GPU elsewhere is scored and published here."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = CONFIG.model_validate(
+        {"corpus": [{"type": "docs"}], "engine": {"launch": {"device": "gpu"}}}
+    )
+    trained = [StagePlan("pretrain", "k", "cached", []), StagePlan("evaluate", None, "run", [])]
+    assert lacks_device(trained, config) is None
+    told = lacks_device([StagePlan("pretrain", None, "resume", [])], config)
+    assert told is not None
+    assert "no GPU" in told
+    assert lacks_device([StagePlan("pretrain", None, "run", [])], CONFIG) is None
