@@ -9,7 +9,7 @@ an item is an example, or a labelled token.
 Shape letters: B examples, T tokens, D width, C classes, K targets of an example.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import torch
@@ -32,16 +32,19 @@ from roberta_model.huggingface import load_config, load_under_head
 from roberta_model.training.objective import (
     CPU_MICRO_TOKENS,
     GPU_MICRO_TOKENS,
-    my_share,
     seed_dropout,
     set_dropout,
 )
 from roberta_model.training.spec import FineTuningSpec
 from roberta_model.training.start import draw_weights
 
-# What a pass costs beside its tokens, in tokens: on a GPU one large pass is best.
+# What a pass costs beside its tokens, in tokens: on a GPU few large passes are best.
 _CPU_PASS_TOKENS = 32
-_GPU_PASS_TOKENS = 4096
+_GPU_PASS_TOKENS = 1024
+
+
+Numbered = tuple[int, ExampleBatch]
+"""A micro-batch, and which of its step it is: its dropout depends on that, not on the process."""
 
 
 class FineTuningObjective:
@@ -83,19 +86,22 @@ class FineTuningObjective:
         epochs, _ = self.order.rows_of(step, 0, 1)
         return int(epochs[0])
 
-    def micro_batches(self, first: int, last: int) -> Generator[list[ExampleBatch]]:
+    def micro_batches(self, first: int, last: int) -> Generator[list[Numbered]]:
         """This process's micro-batches of each step (from 0, last excluded), prepared ahead."""
         return prepared(self._batches, ((step,) for step in range(first, last)))
 
-    def _batches(self, step: int) -> list[ExampleBatch]:
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        _, numbers = self.order.rows_of(step, *my_share(self.spec.batch_rows, rank, processes))
-        groups = cut_by_length(self.examples.lengths[numbers], self._pass_tokens, self._most_tokens)
+    def _batches(self, step: int) -> list[Numbered]:
+        """Cut the whole step, whatever the processes; then take this one's part of the cuts."""
+        _, numbers = self.order.rows_of(step)
+        lengths = self.examples.lengths[numbers]
+        groups = cut_by_length(lengths, self._pass_tokens, self._most_tokens)
+        costs = [len(group) * int(lengths[group].max()) + self._pass_tokens for group in groups]
+        mine = shared_out(costs, self.accelerator.num_processes)[self.accelerator.process_index]
         pad_id = self.model.config.pad_id
-        return [self.examples.batch(numbers[group], pad_id) for group in groups]
+        return [(each, self.examples.batch(numbers[groups[each]], pad_id)) for each in mine]
 
     def backward(
-        self, step: int, micro: list[ExampleBatch], collect: Callable[[], None]
+        self, step: int, micro: list[Numbered], collect: Callable[[], None]
     ) -> tuple[Tensor, int]:
         """Compute the gradients of a step's micro-batches, having each collected.
 
@@ -103,14 +109,25 @@ class FineTuningObjective:
             The summed loss, not yet on the host, and of how many items it is.
         """
         loss_sum, items = torch.zeros((), device=self.device), 0
-        for number, batch in enumerate(micro):
-            seed_dropout(self.spec, step, self.accelerator.process_index, number)
+        for number, batch in micro:
+            seed_dropout(self.spec, step, number)
             loss, count = self._loss_sum(batch.to(self.device))
             loss.backward()  # type: ignore[no-untyped-call]
             collect()
             loss_sum += loss.detach()
             items += count
         return loss_sum, items
+
+
+def shared_out(costs: Sequence[int], num_processes: int) -> list[list[int]]:
+    """Which pieces each process takes, so that all have about as much; the dearest go first."""
+    taken: list[list[int]] = [[] for _ in range(num_processes)]
+    sums = [0] * num_processes
+    for piece in sorted(range(len(costs)), key=lambda n: (-costs[n], n)):
+        least = sums.index(min(sums))
+        taken[least].append(piece)
+        sums[least] += costs[piece]
+    return taken
 
 
 LossSum = Callable[[ExampleBatch], tuple[Tensor, int]]

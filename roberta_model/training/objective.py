@@ -168,10 +168,10 @@ class MaskedLMObjective:
         return seen_V.nonzero().flatten()
 
 
-def seed_dropout(spec: RunSpec, step: int, rank: int, number: int) -> None:
+def seed_dropout(spec: RunSpec, step: int, *which: int) -> None:
     """Dropout depends on where in the training we are, never on how we came here."""
     if spec.dropout > 0:
-        (bits,) = random_bits(spec.seed, "dropout", step, rank, number)
+        (bits,) = random_bits(spec.seed, "dropout", step, *which)
         torch.manual_seed(int(bits) & (2**63 - 1))
 
 
