@@ -13,9 +13,9 @@ from prefect import flow
 from flows.running import recorded
 from tasks.config import Config
 from tasks.errors import UserError
-from tasks.stages import FINE_TUNING, STAGE_NAMES, stage_names
+from tasks.stages import FINE_TUNING, KNOWN_STAGES, stage_names
 
-StageName = Literal[STAGE_NAMES]  # type: ignore[valid-type]
+StageName = Literal[KNOWN_STAGES]  # type: ignore[valid-type]
 
 
 @flow(name="pretrain", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)

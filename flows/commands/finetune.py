@@ -3,8 +3,9 @@
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,15 +14,27 @@ from flows.commands.options import json_option
 from flows.terminal import printable, say
 from tasks.errors import UserError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _TASKS = ("classify", "pair", "regress", "tag", "qa")
 _FORMATS = ("auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow")
 _METRICS = ("accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match")
 _file = click.Path(path_type=Path)
 
 
+def _chosen(
+    name: str, words: Sequence[str], metavar: str, told: str, **more: Any
+) -> Callable[[F], F]:
+    """An option that takes one of some words, which its help lists."""
+    told = f"{told} {', '.join(words)}."
+    return click.option(name, type=click.Choice(words), metavar=metavar, help=told, **more)
+
+
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--task", required=True, type=click.Choice(_TASKS), help="What to learn.")
+@click.option(
+    "--task", required=True, type=click.Choice(_TASKS), metavar="TASK", help="What to learn."
+)
 @click.option("--train", required=True, metavar="F", help="Labelled data to learn from.")
 @click.option("--dev", required=True, metavar="F", help="Labelled data that choose the model.")
 @click.option("--test", metavar="F", help="Labelled data that choose nothing, scored at the end.")
@@ -29,9 +42,21 @@ _file = click.Path(path_type=Path)
 @click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
 @click.option("--label", metavar="COLUMN", help="What is to be learnt; in qa the answers.")
-@click.option("--format", "form", default="auto", type=click.Choice(_FORMATS), help="Of the files.")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help="Of the files.",
+)
 @click.option("--separator", metavar="S", help="What parts several classes in one cell.")
-@click.option("--metric", type=click.Choice(_METRICS), help="What decides; each task has its own.")
+@click.option(
+    "--metric",
+    type=click.Choice(_METRICS),
+    metavar="METRIC",
+    help="What decides; each task has its own.",
+)
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--patience",
@@ -78,7 +103,6 @@ def finetune(model: str, out: Path, as_json: bool, **given: Any) -> None:
 
     columns = {part: given.pop(part) for part in ("text", "second", "label")}
     values = {name: value for name, value in given.items() if value not in (None, ())}
-    values["format"] = values.pop("form")
     try:
         settings = FineTuningConfig(name=_name_of(out), columns=ColumnsConfig(**columns), **values)
     except ValidationError as problem:
@@ -136,7 +160,14 @@ def _tell(found: dict[str, Any], out: Path) -> None:
 @click.option("--out", type=_file, metavar="F", help="jsonl, csv, tsv or parquet, by its ending.")
 @click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
-@click.option("--format", "form", default="auto", type=click.Choice(_FORMATS), help="Of FILE.")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help="Of FILE.",
+)
 @json_option
 def predict(
     model: str,
@@ -144,7 +175,7 @@ def predict(
     out: Path | None,
     text: str | None,
     second: str | None,
-    form: str,
+    format: str,
     as_json: bool,
 ) -> None:
     """Answer each row of FILE with DIR, a fine-tuned folder; without --out as JSON lines.
@@ -160,7 +191,7 @@ def predict(
         Predictor(Path(model)),
         file,
         ColumnsConfig(text=text, second=second),
-        form,  # type: ignore[arg-type]
+        format,  # type: ignore[arg-type]
     )
     if out is None or write is None:
         if as_json:

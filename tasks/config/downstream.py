@@ -97,7 +97,7 @@ class FineTuningConfig(Section):
         description="auto: fp32 for encoders narrower than 512, else bf16 where the processor has "
         "it.",
     )
-    predict: tuple[Annotated[str, LocalPath()], ...] = Field(
+    predict: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
         (), description="Files without labels for which the finished model's answers are written."
     )
 

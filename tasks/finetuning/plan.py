@@ -122,9 +122,7 @@ class Found:
         """From plain JSON, and the file that it is of."""
         columns = Columns(**summary["reading"]["columns"])
         known = summary["labels"]
-        labels = Labels(
-            tuple(known["names"]), known["problem"], tuple(known["counts"]), known["separator"]
-        )
+        labels = Labels(**{**known, "names": tuple(known["names"])})
         return cls(
             examples,
             Reading(**{**summary["reading"], "columns": columns}),

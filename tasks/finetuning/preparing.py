@@ -61,42 +61,49 @@ def prepare(
     columns = find_columns(settings.task, row, settings.columns, where, labelled=True)
     train = _Reader(settings, columns, files, names)
     labels = find_labels(settings.task, train("train"), settings.separator, names["train"])
-    counts = {"train": 0}
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in train("train"))
-    with pa.OSFile(str(work.path(".arrow")), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
-        for items in chunks(train("train")):
-            counts["train"] += len(items)
-            ids, targets = [], []
-            for row_ids, row_targets in _examples(items, settings, labels, encoder):
-                ids.append(row_ids)
-                targets.append(row_targets)
-            out.write_batch(pa.record_batch({"ids": ids, "targets": targets}, schema=SCHEMA))
+    counts = {"train": _write(work.path(".arrow"), train("train"), settings, labels, encoder)}
     cut = encoder.num_cut
     for part in ("dev", "test"):
         if part in files:
             counts[part] = sum(1 for item in train(part) if _is_known(item, settings, labels))
             if not counts[part]:
                 raise UserError(f"{names[part]} holds no rows. Give a file that does.")
-    reading = {
-        "task": settings.task,
-        "columns": columns._asdict(),
-        "max_tokens": most,
-        "stride": min(settings.stride, most // 2),
-        "may_have_no_answer": has_unanswered,
-    }
     summary = {
-        "reading": reading,
-        "labels": {
-            "names": list(labels.names),
-            "problem": labels.problem,
-            "counts": list(labels.counts),
-            "separator": labels.separator,
+        "reading": {
+            "task": settings.task,
+            "columns": columns._asdict(),
+            "max_tokens": most,
+            "stride": min(settings.stride, most // 2),
+            "may_have_no_answer": has_unanswered,
         },
+        "labels": vars(labels),
         "rows": counts,
         "cut": cut,
         "baselines": baselines(settings, labels, encoder, train("train"), list(train("dev"))),
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
+
+
+def _write(
+    path: Path,
+    train: Iterable[Item],
+    settings: FineTuningConfig,
+    labels: Labels,
+    encoder: ItemEncoder,
+) -> int:
+    """Write what is learnt from, some items in memory at a time; how many items."""
+    count = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
+        for items in chunks(train):
+            count += len(items)
+            examples = list(_examples(items, settings, labels, encoder))
+            columns = {
+                "ids": [ids for ids, _ in examples],
+                "targets": [targets for _, targets in examples],
+            }
+            out.write_batch(pa.record_batch(columns, schema=SCHEMA))
+    return count
 
 
 class _Reader:

@@ -25,14 +25,17 @@ _PLACES = {
     "finetune": (8, "finetune_model", "FINETUNE"),
 }
 
-STAGE_NAMES = tuple(_PLACES)
 FINE_TUNING = "finetune"
 """The last stage, which not every config asks for."""
+
+KNOWN_STAGES = tuple(_PLACES)
+STAGE_NAMES = tuple(name for name in KNOWN_STAGES if name != FINE_TUNING)
+"""The stages of every config."""
 
 
 def _check(name: str) -> None:
     if name not in _PLACES:
-        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(STAGE_NAMES)}.")
+        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(KNOWN_STAGES)}.")
 
 
 def get_stage(name: str) -> Stage[Any]:
@@ -54,7 +57,7 @@ def stage_names(config: Config, until: str | None = None) -> tuple[str, ...]:
     Raises:
         UserError: there is no such stage, or the config does not ask for it.
     """
-    names = STAGE_NAMES if config.downstream else STAGE_NAMES[: STAGE_NAMES.index(FINE_TUNING)]
+    names = KNOWN_STAGES if config.downstream else STAGE_NAMES
     if until is None:
         return names
     _check(until)
