@@ -92,6 +92,12 @@ class Watch:
             yield "tokenizer", "the tokenizer", partial(artifacts.tokenizer_page, artifact)
         elif stage == "pretrain":
             yield "loss", "the training loss", partial(artifacts.loss_page, artifact)
+        elif stage == "finetune":
+            yield (
+                "tasks",
+                "the tasks it was taught",
+                partial(artifacts.tasks_page, artifact.summary),
+            )
         elif stage == "evaluate":
             yield "fills", "filled masks", partial(artifacts.fills_page, artifact.summary)
             yield "scores", "scores", partial(self._scores_page, artifact.summary)

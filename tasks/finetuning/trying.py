@@ -177,7 +177,8 @@ class _Trial:
             self.last,
             self._make_spec,
             self._take,
-            told=f"{self.job.settings.name} {self.choice.told()}",
+            stage="finetune",
+            work=f"{self.job.settings.name} {self.choice.told()}",
             is_enough=self._is_enough,
             launch=self._launch(),
         )
