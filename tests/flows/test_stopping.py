@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,10 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     assert digest(store, "5-pretrain") == undisturbed
 
 
+def is_cleaning(store: Path) -> bool:
+    return any(store.glob("2-clean/*/.work/*"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", list(CODES), ids=lambda how: how.name)
 def test_a_pool_that_is_stopped_goes_on_to_the_same_bytes(
@@ -153,9 +158,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same_bytes(
         arguments = ["run", str(config), "--until", "clean", "--json"]
         if name == "stopped":
             working = folder / "store"
-            err = stop(
-                roberta, arguments, how, lambda at=working: any(at.glob("2-clean/*/.work/*"))
-            )
+            err = stop(roberta, arguments, how, partial(is_cleaning, working))
             check_said(err, how, "run")
         done = roberta(*arguments)
         assert done.code == 0, done.err

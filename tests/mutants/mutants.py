@@ -64,7 +64,8 @@ MUTANTS = (
         "tasks/artifacts.py",
         '"""The shards of a split, in the order of their rows."""\n        return self',
         '"""The shards."""\n        return self.artifact.files(f"{split}/")[::-1] or self',
-        ("tests/test_pins.py",),
+        ("tests/tasks/packing/test_cuts.py",),
+        "large_input",
     ),
     Mutant(
         "outputs in the reverse order",
@@ -137,7 +138,8 @@ MUTANTS = (
         "tasks/evaluation/blimp.py",
         "right = sum(good > bad for good, bad in scores)",
         "right = sum(good >= bad for good, bad in scores)",
-        ("tests/tasks/evaluation",),
+        ("tests/tasks/inference/test_inference.py",),
+        "minimal_pair",
     ),
     Mutant(
         "positions begin one too early",
@@ -172,7 +174,8 @@ MUTANTS = (
         "roberta_model/training/loop.py",
         'self.step = int(record["step"])',
         'self.step = int(record["step"]) + 1',
-        ("tests/roberta_model/training/test_checkpoint.py",),
+        ("tests/roberta_model/training/test_training.py",),
+        "resumed",
     ),
     Mutant(
         "the last row of a span is left out",

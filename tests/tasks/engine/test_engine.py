@@ -50,6 +50,16 @@ def test_a_second_run_is_served_from_the_store(store: Store, computed: Any) -> N
     assert again.artifact.manifest == first.artifact.manifest
 
 
+def test_outputs_are_handed_on_in_the_order_of_their_paths(store: Store) -> None:
+    """Shards are read in this order: rows get their numbers, and so their masks, by it."""
+    made = run_first(store, list(range(12))).artifact
+    paths = [path for path, _ in made.outputs]
+    assert paths == [f"numbers/{number:05d}.txt" for number in range(12)]
+    assert [file.local().read_text() for file in made.files("numbers/")] == [
+        f"{number}\n" for number in range(12)
+    ]
+
+
 def test_execution_fields_and_workers_are_no_part_of_the_key(store: Store, computed: Any) -> None:
     """Another worker count or a field marked as execution reuses the artifact."""
     run_first(store, [1, 2], workers=1)
@@ -182,6 +192,9 @@ def test_a_ledger_that_does_not_balance_fails(tmp_path: Path) -> None:
         ledger.check("clean")
     ledger.drop("long", documents=1)
     ledger.check("clean")
+    ledger.keep(documents=1)  # one document counted twice is as wrong as one that is lost
+    with pytest.raises(StageError, match="3 documents came in.* -1 are unaccounted"):
+        ledger.check("clean")
     assert Ledger.from_json(ledger.to_json()).to_json() == ledger.to_json()
 
 
