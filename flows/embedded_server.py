@@ -17,6 +17,7 @@ import os
 import secrets
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,6 +99,8 @@ def set_defaults() -> None:
     """What we need of Prefect, before it is imported; whatever the user has set wins."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # `check_home` says it with what to do, and not with a line of Prefect's code.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home", UserWarning)
 
 
 def _check_answers(url: str) -> None:

@@ -85,8 +85,8 @@ def test_a_prefect_server_that_does_not_answer(tmp_path: Path) -> None:
 
 def test_a_prefect_home_that_cannot_be_written(tmp_path: Path) -> None:
     """The folder is named before a server is started in vain."""
-    home = tmp_path / "home"
-    home.write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder")
+    home = tmp_path / "file" / "home"
     done = Command(tmp_path, home)("run", write_config(tmp_path))
     assert done.code == 2
     _, told = done.err.splitlines()

@@ -229,6 +229,12 @@ def test_a_home_that_is_nobodys_is_a_name(tmp_path: Path) -> None:
         load_config("~nobody-of-that-name/c.yaml")
 
 
+def test_a_folder_is_no_config(tmp_path: Path) -> None:
+    """Whoever names the folder with his text learns where that belongs."""
+    with pytest.raises(UserError, match=r"this is a folder.*`paths`"):
+        load_config(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
