@@ -125,7 +125,8 @@ def check_home() -> None:
 
     home = Path(get_current_settings().home)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        # Its database has the user's secrets, and the key to them.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as problem:

@@ -1,6 +1,7 @@
 """What surrounds a run: Prefect's server and home, secrets, pipes, and what is not imported."""
 
 import json
+import stat
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from command import ROOT, Command, ask, free_port
 from tiny_pipeline import write_config
+
+from flows.embedded_server import check_home
 
 SECRET = "s3cret-of-the-team"
 
@@ -91,6 +94,15 @@ def test_a_prefect_home_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.code == 2
     _, told = done.err.splitlines()
     assert told.startswith(f"roberta: PREFECT_HOME: {home} cannot be written")
+
+
+def test_a_prefect_home_that_is_made_is_the_users_alone(tmp_path: Path) -> None:
+    """Below folders that are made with it too: its database holds secrets and their key."""
+    from prefect.settings import PREFECT_HOME, temporary_settings
+
+    with temporary_settings({PREFECT_HOME: tmp_path / "new" / "home"}):
+        check_home()
+    assert stat.S_IMODE((tmp_path / "new" / "home").stat().st_mode) == 0o700
 
 
 def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
