@@ -125,8 +125,8 @@ def test_a_flipped_byte_anywhere_is_named_and_repaired_to_the_same_bytes(
     assert [(entry["stage"], entry["path"]) for entry in found] == damaged
     repair(store, found, None, Progress())
 
-    for place, content in before.items():
-        assert place.read_bytes() == content, place
+    for place, was in before.items():
+        assert place.read_bytes() == was, place
     assert find_damage(store) == []
     assert {made.state for made in run_all(config).values()} == {"cached"}
 

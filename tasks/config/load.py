@@ -60,6 +60,11 @@ def find_config(source: str) -> Path:
     preset = PRESETS / f"{source}.yaml"
     if preset.is_file():
         return preset
+    if path.is_dir():
+        raise UserError(
+            f"{source}: this is a folder, and a config is a file: a YAML file, perhaps in there. "
+            "Text in a folder is named by a source's `paths`."
+        )
     names = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
     close = difflib.get_close_matches(source, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -157,6 +162,9 @@ def _describe(error: Any) -> str:
         return f"`{dotted}.type`: there is no source type {error['ctx']['tag']!r}{hint}"
     if error["type"] == "missing":
         return f"`{dotted}` is missing"
+    if error["type"] == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"`{dotted}` needs at least {least} item{'s' * (least > 1)}"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     given = redacted(given) if isinstance(given, str) else given

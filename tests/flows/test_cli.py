@@ -1,5 +1,6 @@
 """How a command ends: every exception's way to its exit code and its words."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_each_ending_has_its_code(
         return 0
 
     monkeypatch.setattr(cli.roberta, "main", end)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == code
@@ -66,7 +67,7 @@ def test_a_defect_is_no_interruption(problem: Exception, monkeypatch: pytest.Mon
         raise raised
 
     monkeypatch.setattr(cli.roberta, "main", end)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(type(problem)):
         cli.main()
 

@@ -14,6 +14,7 @@ from commands_guide import json_fields, sections
 from small_corpus import run_small, write_texts
 
 from flows.cli import roberta as roberta_group
+from flows.commands.inspect import report as report_command
 from tasks.engine.identity import flatten
 
 Run = dict[str, Any]
@@ -66,6 +67,23 @@ def test_json_has_the_fields_that_the_guide_names(printed: dict[str, Any]) -> No
         for field, entries in document.items():
             for entry in _mappings(entries):
                 assert set(entry) <= told[name][field], (name, field)
+
+
+def test_the_model_can_be_used_taken_elsewhere_and_read_about(
+    printed: dict[str, Any], first_run: Run, roberta: Command
+) -> None:
+    """`<mask>` and `[MASK]` mean the same; five guesses, best first; each line has its score."""
+    asked = roberta("fill-mask", first_run["model"], "Return the [MASK].", "--json")
+    assert asked.code == 0, asked.err
+    assert asked.json["masks"] == printed["fill-mask"]["masks"]
+    scores = [guess["score"] for guess in asked.json["masks"][0]]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+    lines = (roberta.folder / "two.txt").read_text().splitlines()
+    assert [line["text"] for line in printed["score"]["lines"]] == lines
+    assert (roberta.folder / "documented" / "model.safetensors").is_file()
+    report = CliRunner().invoke(report_command, [str(roberta.folder / "tiny.yaml")])
+    assert Path(report.stdout.strip()).is_file()
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

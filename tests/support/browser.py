@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -25,7 +26,7 @@ def find_browser() -> str | None:
 class Page:
     """One page; `problems` collects errors and warnings of its console."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._numbers = itertools.count(1)
         self.problems: list[str] = []

@@ -121,9 +121,9 @@ def reference() -> str:
         also = "".join(f" `type: {name}` is its older spelling." for name in older)
         parts.append(f"\n## `corpus`: `type: {kind}`\n\n{first_line(model)}{also}\n\n")
         parts += table(model, "corpus", skip=("type",))
-    for name, model in sections:
-        parts.append(f"\n## `{name}`\n\n{first_line(model)}\n\n")
-        parts += table(model, name)
+    for name, section in sections:
+        parts.append(f"\n## `{name}`\n\n{first_line(section)}\n\n")
+        parts += table(section, name)
     return "".join(parts)
 
 

@@ -161,13 +161,14 @@ def _changed(before: Any, after: Any, *, exact: bool) -> Iterator[str]:
     """The dotted paths of what differs, figures of training beyond the tolerance."""
     old, new = flatten(before), flatten(after)
     for path in sorted(old.keys() | new.keys()):
-        pair = old.get(path), new.get(path)
+        one, other = old.get(path), new.get(path)
         close = (
             not exact
-            and all(isinstance(value, float) for value in pair)
-            and bool(np.isclose(*pair, rtol=TOLERANCE, atol=TOLERANCE))
+            and isinstance(one, float)
+            and isinstance(other, float)
+            and bool(np.isclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
         )
-        if path not in old or path not in new or (pair[0] != pair[1] and not close):
+        if path not in old or path not in new or (one != other and not close):
             yield path
 
 

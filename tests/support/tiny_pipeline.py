@@ -44,8 +44,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict)
-        result[key] = merged(old, value) if nested else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = merged(old, value)
+        result[key] = value
     return result
 
 
@@ -86,7 +87,7 @@ def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
 
     The report tells times and hosts, so of `publish` the other files.
     """
-    told = {
+    told: dict[str, dict[str, Any]] = {
         name: {
             "key": outcome.artifact.key,
             "outputs": {path: file.sha256 for path, file in outcome.artifact.outputs},

@@ -157,7 +157,8 @@ def test_minimal_pairs_are_decided_by_line_scores(published: Path, tmp_path: Pat
     """A pair is right exactly where the good line scores strictly higher."""
     both = PAIRS + [(bad, good) for good, bad in PAIRS]
     scores = {s["text"]: s["score"] for pair in both for s in score_lines(published, pair)}
-    right, ties = count_right([(scores[good], scores[bad]) for good, bad in both])
+    pairs = [(scores[good] or math.nan, scores[bad] or math.nan) for good, bad in both]
+    right, ties = count_right(pairs)
     summary = blimp(published, tmp_path, both)
     assert (right, ties) == (len(PAIRS), 0)
     assert summary["accuracy"] == right / len(both)
@@ -202,6 +203,11 @@ def test_a_file_without_a_pair_that_fits_is_refused(published: Path, tmp_path: P
     assert "Raise model.max_row_tokens or pack.row_tokens" in message
 
 
+def remove(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
+
+
 def rewrite(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -227,7 +233,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "other sizes": (lambda f: rewrite(f / "config.json", hidden_size=128), "asks for"),
     "no tokenizer": (
-        lambda f: [(f / n).unlink() for n in ("tokenizer.json", "vocab.json", "merges.txt")],
+        lambda f: remove(f, "tokenizer.json", "vocab.json", "merges.txt"),
         "has no tokenizer",
     ),
     "a torn tokenizer": (
