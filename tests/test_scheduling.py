@@ -1,4 +1,4 @@
-"""Workers share the tests as meant: what is shared is made once, what takes longest begins first."""
+"""How workers share the tests: what is shared is made once, what takes longest begins first."""
 
 from pathlib import Path
 from types import SimpleNamespace
