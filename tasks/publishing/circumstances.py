@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.engine.sealing import unseal
 from tasks.errors import StageError
+from tasks.publishing.spent import intervals_of, stage_seconds
 
 
 def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -44,27 +45,15 @@ def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "key": manifest["key"],
-        "seconds": _seconds(manifest),
+        "seconds": stage_seconds(manifest),
         "peak_memory_bytes": provenance.get("peak_memory_bytes", 0),
         "ended": provenance.get("ended", "")[:19].replace("T", " "),
         "hosts": ", ".join(provenance.get("hosts", [])),
     }
 
 
-def _seconds(manifest: Mapping[str, Any]) -> float:
-    """All processes' own time; of a training, of all its checkpoints, kept or not."""
-    rest = [unit["provenance"] for unit in manifest["units"]]
-    trained = [unit for unit in rest if "intervals" in unit]
-    intervals = max(trained, key=lambda unit: int(unit["step"]))["intervals"] if trained else []
-    rest = [unit for unit in rest if "intervals" not in unit]
-    return float(sum(part.get("seconds", 0.0) for part in (*rest, *intervals)))
-
-
 def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
     """Steps and tokens a second of the checkpoint intervals that were measured."""
-    checkpoints = [unit["provenance"] for unit in units if "intervals" in unit["provenance"]]
-    if not checkpoints:
-        return [], []
-    intervals = max(checkpoints, key=lambda unit: int(unit["step"]))["intervals"]
+    intervals = intervals_of({"units": units})
     found = [(part["step"], part["tokens_per_second"]) for part in intervals if len(part) > 1]
     return [step for step, _ in found], [rate for _, rate in found]

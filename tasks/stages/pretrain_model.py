@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 Context = StageContext["PretrainSlice"]
 
 TRAINING_MODULE = "roberta_model.training.process"
-MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
+MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
 EMULATED = (
     "pretrain: this training computes in bf16, as it began or as pretrain.precision says, and this "
     "machine only emulates bf16: expect it to be many times slower than where it is native"

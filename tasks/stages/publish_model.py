@@ -2,15 +2,18 @@
 
     pretrain weights ┐
     tokenizer files  ┴──▶ model/  ──(stock agrees?)──▶ committed
-    evidence ───────────▶ model/README.md
+    evidence ───────────▶ model/recipe.json
+    evidence         ┐
+    provenance       ┴──▶ model/README.md
     evidence, losses ┐
     provenance       ┴──▶ report.html
 
 The folder is checked by a separate process before it counts (`tasks.publishing.stock_check`).
 Evidence is all of a stage that may be shown (`tasks.publishing.evidence`); it is in this
-stage's key, so card and report have no figure that is out of date. The report also tells when
-and where each stage was computed, as its manifest had it when the report was made: that is in
-no key, and in the model folder there is none of it.
+stage's key, so card and report have no figure that is out of date. The card also tells how long
+the training took on what, and the report when and where each stage was computed, as their
+manifests had it when the two were made: that is in no key. No other file of the model folder
+tells any of it, and the card neither date nor host.
 """
 
 import json
@@ -24,12 +27,14 @@ from tasks.costs import CorpusSize, Estimate
 from tasks.engine.records import MANIFEST
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
+from tasks.publishing.card import render_card
 from tasks.publishing.circumstances import collect_circumstances, read_manifests
 from tasks.publishing.evidence import evidence_digest, evidence_of
 from tasks.publishing.export import CHECK_TEXTS
-from tasks.publishing.figures import collect_figures, read_losses
+from tasks.publishing.figures import collect_figures, read_losses, recipe_record
 from tasks.publishing.recipe import defaults_digest
-from tasks.publishing.render import render_card, render_report
+from tasks.publishing.render import render_report
+from tasks.publishing.spent import spent_on
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
 from tasks.training.costs import num_trained_parameters, planned_model
@@ -70,11 +75,11 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     }
     (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
     told = {"facts": context.config, "evidence": evidence}
-    context.map(publish_card, [Unit("model/README", told)], workers=1)
-    read = {
-        "manifests": {name: _manifest_file(context, name) for name in EVIDENCE},
-        "losses": TrainedModel.of(context).losses,
-    }
+    manifests = {name: _manifest_file(context, name) for name in EVIDENCE}
+    context.map(publish_recipe, [Unit("model/recipe", {"evidence": evidence})], workers=1)
+    card = Unit("model/README", {**told, "manifests": manifests})
+    context.map(publish_card, [card], workers=1)
+    read = {"manifests": manifests, "losses": TrainedModel.of(context).losses}
     context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
     within = f"{model.summary['largest_difference']:.0e}"
     return StageReport(
@@ -119,11 +124,23 @@ def publish_folder(
     return UnitReport(summary={"largest_difference": check_against_stock(folder, CHECK_TEXTS)})
 
 
+def publish_recipe(work: UnitWork, *, evidence: Mapping[str, Mapping[str, Any]]) -> UnitReport:
+    """Write `model/recipe.json`: every field that the model follows from."""
+    text = json.dumps(recipe_record(evidence), indent=1, ensure_ascii=False, sort_keys=True)
+    work.path(".json").write_text(text + "\n", encoding="utf-8")
+    return UnitReport()
+
+
 def publish_card(
-    work: UnitWork, *, facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]
+    work: UnitWork,
+    *,
+    facts: PublishSlice,
+    evidence: Mapping[str, Mapping[str, Any]],
+    manifests: Mapping[str, StoredFile],
 ) -> UnitReport:
-    """Write the model card."""
-    card = render_card(_figures(facts, evidence))
+    """Write the model card: figures from the evidence, time and energy from the manifests."""
+    read = read_manifests({name: file.local() for name, file in manifests.items()})
+    card = render_card(_figures(facts, evidence), spent_on(read))
     work.path(".md").write_text(card, encoding="utf-8")
     return UnitReport()
 
@@ -157,7 +174,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=6,
+    version=7,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

@@ -39,6 +39,7 @@ _NOT_PINNED = (
     r"<svg.*?</svg>",
     r"<section><h2>Stages</h2>.*?</section>",
     r'<p class="quiet">Code .*?</p>',
+    r"## Hardware and energy\n.*",
 )
 
 Pin = dict[str, Any]

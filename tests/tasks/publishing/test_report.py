@@ -1,11 +1,11 @@
 """The report escapes whatever was planted in names, texts and tokens."""
 
-from tasks.publishing.render import _template
+from tasks.publishing.templates import template
 
 
 def test_whatever_a_report_shows_is_text() -> None:
     """All values but our own drawings are escaped, by the template's environment itself."""
-    report = _template("report.html.j2")
+    report = template("report.html.j2")
     planted = {"x": "<script>alert(1)</script>", "y": "' onload='a"}
     shown = report.environment.from_string("<b title='{{ y }}'>{{ x }}</b>").render(planted)
     assert "<script>" not in shown

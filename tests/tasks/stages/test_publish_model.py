@@ -1,6 +1,10 @@
 """What a report and a card show is in the key of publish; when and where it was made is not."""
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,10 @@ from small_corpus import small_config, write_texts
 from tiny_pipeline import TINY, digests, run_all
 
 from tasks.config import Config
+from tasks.engine.identity import flatten
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.stores import open_store
+from tasks.inference.model_folder import load_tokenizer
 from tasks.inspection.plan import make_plan
 from tasks.stages import get_stage
 
@@ -106,13 +112,17 @@ def test_the_name_of_a_source_file_is_in_no_key(
         }
 
 
-def test_the_model_folder_tells_no_time_and_no_host(finished: dict[str, Outcome]) -> None:
-    """It is handed to others, and must be the same bytes wherever it was made."""
+def test_the_model_folder_tells_no_date_and_no_host(finished: dict[str, Outcome]) -> None:
+    """It is handed to others. How long the training took stands in the card, and nowhere else."""
     host, *_ = finished["pretrain"].artifact.manifest["provenance"]["hosts"]
     card = page(finished, "model/README.md")
     assert not re.search(rf"\b{re.escape(host)}\b", card)
     assert not re.search(r"\d{4}-\d\d-\d\d", card)
+    assert "Training: " in card
     assert host in page(finished, "report.html")
+    for path, file in finished["publish"].artifact.outputs:
+        if path.startswith("model/") and path != "model/README.md":
+            assert host.encode() not in file.local().read_bytes() or len(host) < 3
 
 
 def test_the_cards_count_what_was_trained_on(finished: dict[str, Outcome]) -> None:
@@ -127,6 +137,45 @@ def test_the_cards_count_what_was_trained_on(finished: dict[str, Outcome]) -> No
         assert f"<b>{figure:,}</b><span>{label}</span>" in report
 
 
-def test_the_card_says_its_example_as_it_is_typed(finished: dict[str, Outcome]) -> None:
-    """It is copied into a Python prompt."""
-    assert 'fill("Return the <mask> of the list.")' in page(finished, "model/README.md")
+@pytest.fixture(scope="module")
+def model(finished: dict[str, Outcome]) -> Path:
+    publish = finished["publish"].artifact
+    return Path(publish.store.url(f"{publish.folder}/model"))
+
+
+def test_the_snippets_of_the_card_run_as_they_are_pasted(model: Path) -> None:
+    """In the model's folder: guesses for the example, and a vector for each text."""
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert 'fill("Return the <mask> of the list.")' in card
+    snippets = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 2
+    code = "\n".join([*snippets, "print(vectors.shape)"])
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=model, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [bool(re.fullmatch(r"'.*' 0\.\d{3}", line)) for line in told] == [True] * 5 + [False]
+    assert told[-1] == "torch.Size([2, 64])"
+
+
+def test_the_recipe_is_a_few_rows_in_the_card_and_whole_beside_it(
+    config: Config, model: Path
+) -> None:
+    """In the words of the config, with the steps that were worked out; each can be typed."""
+    card = (model / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z._]+)` \| (.*) \|$", card, re.MULTILINE))
+    assert 10 < len(rows) < 18
+    assert (rows["clean.dedup.exact"], rows["pretrain.steps"]) == ("true", "2")
+    assert "None" not in rows.values()
+    record = json.loads((model / "recipe.json").read_text())
+    known = flatten(config.model_dump(mode="json", by_alias=True))
+    assert record["fields"].keys() >= rows.keys()
+    assert record["fields"].keys() <= known.keys()
+    assert record["resolved"] == {"pretrain.precision": "fp32", "pretrain.steps": 2}
+
+
+def test_the_slow_tokenizers_files_give_the_same_ids(model: Path, tmp_path: Path) -> None:
+    """vocab.json and merges.txt alone, as programs without the `tokenizers` library read them."""
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(model / name, tmp_path / name)
+    text = "In the harbour the storm <mask> a rope, 12 times: é\n"
+    assert load_tokenizer(tmp_path).encode(text).ids == load_tokenizer(model).encode(text).ids
