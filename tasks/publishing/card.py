@@ -4,24 +4,19 @@
     what it cost            ┴──▶ head (license, model-index, ...) + card.md.j2 ──▶ README.md
 
 Nothing of a source can leave its place: the head is written by a YAML writer, and what stands in
-a table goes through `cell`.
+a table goes through the filter `cell`.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from tasks.publishing.licences import OTHER
+from tasks.publishing.plain_text import one_line
 from tasks.publishing.scores import Score
 from tasks.publishing.spent import CORE_WATTS, GPU_WATTS, shown_energy, shown_seconds, told_training
 from tasks.publishing.templates import template
-
-# An underscore within a word is no markup.
-_MARKUP = re.compile(r"([\\`*~|<>\[\]()!#&]|(?<!\w)_|_(?!\w))")
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
 
 def render_card(figures: Mapping[str, Any], spent: Mapping[str, Any]) -> str:
@@ -43,7 +38,7 @@ def card_head(figures: Mapping[str, Any]) -> str:
     if figures["licence"] is not None:
         head["license"] = figures["licence"]
     if figures["licence"] == OTHER:
-        head["license_name"] = _line(figures["chosen_licence"] or "see-the-sources")
+        head["license_name"] = one_line(figures["chosen_licence"] or "see-the-sources")
     if figures["languages"]:
         head["language"] = figures["languages"]
     head["tags"] = ["roberta", "fill-mask", "masked-lm", "pretrained-from-scratch"]
@@ -59,7 +54,7 @@ def _results(scores: Sequence[Score]) -> list[dict[str, Any]]:
     return [
         {
             "task": {"type": "fill-mask", "name": "Masked language modelling"},
-            "dataset": {"name": _line(task), "type": "-".join(_line(task).lower().split())},
+            "dataset": {"name": one_line(task), "type": "-".join(one_line(task).lower().split())},
             "metrics": [
                 {
                     "type": "accuracy" if score.is_share else score.measure.replace(" ", "_"),
@@ -84,27 +79,3 @@ def _spent_in_words(spent: Mapping[str, Any]) -> dict[str, str]:
         "energy": shown_energy(spent["watt_hours"]),
         "watts": f"{watts:.0f} W a {'GPU' if training['is_on_gpu'] else 'busy core'}",
     }
-
-
-def cell(text: object) -> str:
-    r"""Text that is shown as it is in a Markdown table, on one line.
-
-    >>> print(cell("a|b <i>\n# [x](y)"))
-    a\|b \<i\> \# \[x\]\(y\)
-    """
-    return _MARKUP.sub(r"\\\1", _line(text))
-
-
-def _line(text: object) -> str:
-    """Text on one line: a line of `---` within a value would end the head for the hub."""
-    return " ".join(_UNSEEN.sub(" ", str(text)).split())
-
-
-def as_python(text: str) -> str:
-    r"""Text as a Python string on one line, which nothing in it can end; plain letters stay.
-
-    >>> print(as_python('a "b" <mask>\u2028'))
-    "a \"b\" <mask>\u2028"
-    """
-    written = json.dumps(text, ensure_ascii=False)
-    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], written)

@@ -49,6 +49,7 @@ def collect_figures(
         "longest_input": _longest_input(configs["pretrain"], packed["summary"]["row_tokens"]),
         "packed": packed["summary"],
         "cleaned": evidence["clean"]["summary"],
+        "keeps_rejects": configs["clean"]["clean"]["keep_rejects"],
         "tokenizer": evidence["tokenizer"]["summary"],
         "special_tokens": packed["config"]["special_tokens"],
         "scores": scores_of(evaluation),
@@ -57,7 +58,6 @@ def collect_figures(
         "blimp": evaluation.get("blimp"),
         "examples": evaluation.get("examples", []),
         "example_text": _example_text(evaluation),
-        "cards": _cards(evidence),
         "ledger": _ledger(evidence),
         "sources": _sources(evidence["download"], licences),
         "recipe": recipe_of(configs),
@@ -116,15 +116,6 @@ def _example_text(evaluation: Mapping[str, Any]) -> str:
     return next((text for text in texts if text.count("<mask>") == 1), _EXAMPLE)
 
 
-def _cards(evidence: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The figures that the stages bring, in their order."""
-    return [
-        {"label": label, "value": value}
-        for part in evidence.values()
-        for label, value in part["figures"]
-    ]
-
-
 def _ledger(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return balance_of({name: (m["key"], m["ledger"]) for name, m in evidence.items()})
 
@@ -137,7 +128,12 @@ def _sources(download: Mapping[str, Any], licences: Sequence[str | None]) -> lis
     ]
 
 
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training's `losses.jsonl`, one a step."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read_losses(path: Path) -> tuple[list[int], list[float]]:
-    """Steps and losses of a run's `losses.jsonl`."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Steps and losses of a training's `losses.jsonl`."""
+    lines = read_steps(path)
     return [line["step"] for line in lines], [line["loss"] for line in lines]

@@ -102,6 +102,18 @@ def shown_energy(watt_hours: float) -> str:
     return f"{amount:,.0f} {unit}" if amount >= 10 else f"{amount:.2g} {unit}"
 
 
+def shown_bytes(amount: float) -> str:
+    """A size for people.
+
+    >>> shown_bytes(1_245_072), shown_bytes(812)
+    ('1.2 MB', '812 bytes')
+    """
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if amount >= size:
+            return f"{amount / size:,.1f} {unit}"
+    return f"{amount:.0f} bytes"
+
+
 def told_training(training: Mapping[str, Any]) -> str:
     """Where a training ran, in words."""
     processes, threads = training["processes"], training["threads"]

@@ -9,6 +9,8 @@ import jinja2
 
 from tasks.engine.ledger import amount_dropped
 from tasks.inference.shown import shown_token
+from tasks.publishing.plain_text import as_python, cell
+from tasks.publishing.spent import shown_bytes, shown_energy, shown_seconds
 
 
 def template(name: str) -> jinja2.Template:
@@ -18,8 +20,6 @@ def template(name: str) -> jinja2.Template:
 
 @cache
 def _environment() -> jinja2.Environment:
-    from tasks.publishing.card import as_python, cell
-
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=lambda name: name is None or name.endswith(".html.j2"),
@@ -34,6 +34,9 @@ def _environment() -> jinja2.Environment:
         "as_python": as_python,
         "cell": cell,
         "number": lambda value: f"{value:,}",
+        "shown_bytes": shown_bytes,
+        "shown_energy": shown_energy,
+        "shown_seconds": shown_seconds,
         "shown_token": shown_token,
     }
     return environment

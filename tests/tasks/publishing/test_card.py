@@ -7,8 +7,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from tasks.publishing.card import as_python, cell, render_card
+from tasks.publishing.card import render_card
 from tasks.publishing.licences import card_licence, hub_licence
+from tasks.publishing.plain_text import as_python, cell
 from tasks.publishing.scores import Score, scores_of, wilson
 from tasks.publishing.spent import spent_on
 
