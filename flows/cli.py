@@ -30,6 +30,8 @@ COMMANDS = {
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "report": ("inspect", "Show or open a run's report."),
+    "diff": ("compare", "Put two runs side by side: config, ledger, losses, scores."),
+    "leaderboard": ("compare", "List the published models of a store by score."),
     "serve": ("serve", "Serve the UI, schedules and a worker."),
     "deploy": ("serve", "Register a config with the server, by hand or by the clock."),
     "runs": ("operate", "List the runs of server and store."),

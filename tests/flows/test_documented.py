@@ -36,6 +36,8 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "export": [model, "--to", "documented"],
         "report": [config],
         "lineage": ["tiny", "--store", "store"],
+        "diff": ["latest", "tiny", "--store", "store"],
+        "leaderboard": ["--store", "store"],
     }
     found = {"run": {key: value for key, value in first_run.items() if key != "stderr"}}
     with pytest.MonkeyPatch.context() as patch:
