@@ -29,6 +29,7 @@ COMMANDS = {
     "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
+    "push": ("push", "Copy a model folder to a folder, a store or the hub, whole."),
     "report": ("inspect", "Show or open a run's report."),
     "diff": ("compare", "Put two runs side by side: config, ledger, losses, scores."),
     "leaderboard": ("compare", "List the published models of a store by score."),

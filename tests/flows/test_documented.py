@@ -34,6 +34,7 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
         "export": [model, "--to", "documented"],
+        "push": [model, "--to", "pushed"],
         "report": [config],
         "lineage": ["tiny", "--store", "store"],
         "diff": ["latest", "tiny", "--store", "store"],
