@@ -57,7 +57,7 @@ def _results(scores: Sequence[Score]) -> list[dict[str, Any]]:
             "dataset": {"name": one_line(task), "type": "-".join(one_line(task).lower().split())},
             "metrics": [
                 {
-                    "type": "accuracy" if score.is_share else score.measure.replace(" ", "_"),
+                    "type": score.measure.partition(" at <")[0].replace(" ", "_"),
                     "name": score.measure,
                     "value": round(score.value, 6),
                 }

@@ -12,6 +12,7 @@ from tasks.config import PublishConfig
 from tasks.engine.ledger import balance_of
 from tasks.publishing.licences import card_licence
 from tasks.publishing.recipe import main_fields, recipe_of, recipe_values
+from tasks.publishing.score_tables import contamination_table, detail_tables
 from tasks.publishing.scores import scores_of
 
 _EXAMPLE = "The capital of France is <mask>."
@@ -52,7 +53,10 @@ def collect_figures(
         "keeps_rejects": configs["clean"]["clean"]["keep_rejects"],
         "tokenizer": evidence["tokenizer"]["summary"],
         "special_tokens": packed["config"]["special_tokens"],
-        "scores": scores_of(evaluation),
+        "scores": (scores := scores_of(evaluation)),
+        "methods": list(dict.fromkeys(score.method for score in scores if score.interval)),
+        "details": detail_tables(evaluation.get("held_out")),
+        "contamination": contamination_table(evaluation),
         "held_out": evaluation.get("held_out"),
         "held_out_table": _held_out_table(evaluation.get("held_out")),
         "blimp": evaluation.get("blimp"),

@@ -33,6 +33,7 @@ class Score:
         interval: The ends of its 95 % interval.
         baseline: What knows nothing reaches, and what that is.
         higher_is_better: Which way is up.
+        method: How the interval was found.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Score:
     interval: tuple[float, float] | None = None
     baseline: tuple[float, str] | None = None
     higher_is_better: bool = True
+    method: str = "wilson, items taken as independent"
 
     @property
     def name(self) -> str:
@@ -137,6 +139,7 @@ def _of_row(row: Mapping[str, Any], held_out: Mapping[str, Any]) -> Score:
         interval=(float(interval["low"]), float(interval["high"])) if interval else None,
         baseline=baseline,
         higher_is_better=better,
+        method=str(interval.get("method", "as evaluated")) if interval else "",
     )
 
 

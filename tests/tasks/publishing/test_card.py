@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from tasks.publishing.card import render_card
 from tasks.publishing.licences import card_licence, hub_licence
 from tasks.publishing.plain_text import as_python, cell
+from tasks.publishing.score_tables import contamination_table, detail_tables
 from tasks.publishing.scores import Score, scores_of, wilson
 from tasks.publishing.spent import spent_on
 
@@ -22,7 +23,7 @@ SCORES = [
 ]
 FIGURES: dict[str, Any] = {
     **dict.fromkeys(("licence", "chosen_licence", "summary", "held_out", "blimp")),
-    **dict.fromkeys(("languages", "held_out_table", "scores"), ()),
+    **dict.fromkeys(("languages", "held_out_table", "scores", "methods", "contamination"), ()),
     "name": "letters",
     "example_text": "A <mask>.",
     "ledger": {"stages": []},
@@ -157,7 +158,29 @@ def test_scores_are_read_with_and_without_a_table_of_rows() -> None:
         {"held_out": held_out, "scores": [{**row, "interval": {"low": 0.1, "high": 0.4}}]}
     )
     assert (told.name, told.interval, told.shown_items) == ("lama, p at 1", (0.1, 0.4), "50 items")
+    assert told.method == "as evaluated"
     assert scores_of({"held_out": None, "blimp": None, "examples": []}) == []
+
+
+def test_what_lies_behind_the_scores_is_shown_where_it_is_there() -> None:
+    """Frequencies in the order of their numbers; what was contained beside the score without it."""
+    part = {"tokens": 5, "perplexity": 2.0, "accuracy": 0.25}
+    none = {"tokens": 0, "perplexity": None, "accuracy": None}
+    bands = {"1,000 to 9,999": part, "0": none, "10 to 99": part, "1 to 9": part}
+    quarters = {"last quarter": part, "first quarter": part, "third quarter": part}
+    at_mask = {"by_frequency": bands, "by_position": quarters}
+    tables = detail_tables({"at_mask": at_mask})
+    assert [[row["label"] for row in table["rows"]] for table in tables] == [
+        ["1 to 9", "10 to 99", "1,000 to 9,999"],
+        ["first quarter", "third quarter", "last quarter"],
+    ]
+    assert detail_tables({"masked_tokens": 1}) == detail_tables(None) == []
+    task = {"items": 2000, "contained": 300, "flagged": True, "with": {"value": 0.9}}
+    summary = {"contamination": {"tasks": {"b|c": {**task, "without": {"value": 0.5}}}}}
+    rows = contamination_table(summary)
+    card = card_of(contamination=rows)
+    assert "| b\\|c | 2,000 | 300 (flagged) | 90.0% | 50.0% |" in card
+    assert contamination_table({"contamination": None}) == contamination_table({}) == []
 
 
 def test_an_example_is_a_python_string_whatever_it_says() -> None:
