@@ -26,7 +26,7 @@ from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
-MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
+MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
 """From the trainer's folder and the checkpoint to resume from to what it is told."""

@@ -35,8 +35,11 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
         "export": [model, "--to", "documented"],
+        "push": [model, "--to", "pushed"],
         "report": [config],
         "lineage": ["tiny", "--store", "store"],
+        "diff": ["latest", "tiny", "--store", "store"],
+        "leaderboard": ["--store", "store"],
     }
     found = {"run": {key: value for key, value in first_run.items() if key != "stderr"}}
     with pytest.MonkeyPatch.context() as patch:

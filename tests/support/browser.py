@@ -100,6 +100,17 @@ class Page:
             mobile=False,
         )
 
+    def value(self, expression: str) -> Any:
+        """What an expression of JavaScript comes to, as plain JSON."""
+        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return told["result"].get("value")
+
+    def mouse(self, event: str, x: float, y: float) -> None:
+        """One event of the mouse, such as `mouseMoved`."""
+        button = "none" if event == "mouseMoved" else "left"
+        place = {"x": x, "y": y, "button": button, "clickCount": int(button == "left")}
+        self.call("Input.dispatchMouseEvent", type=event, **place)
+
     def count(self, selector: str) -> int:
         """How many elements a CSS selector finds."""
         expression = f"document.querySelectorAll({json.dumps(selector)}).length"

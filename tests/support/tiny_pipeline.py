@@ -85,7 +85,7 @@ def run_record(config: Config, outcomes: Mapping[str, Outcome], run: str = "r") 
 def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """What must not depend on history: keys, output digests, ledgers and summaries.
 
-    The report tells times and hosts, so of `publish` the other files.
+    The report tells times and hosts and the card how long it took, so of `publish` the other files.
     """
     told: dict[str, dict[str, Any]] = {
         name: {
@@ -97,7 +97,8 @@ def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         for name, outcome in outcomes.items()
     }
     if "publish" in told:
-        told["publish"]["outputs"].pop("report.html")
+        for path in ("report.html", "model/README.md"):
+            told["publish"]["outputs"].pop(path)
     return told
 
 
