@@ -102,6 +102,8 @@ def _figures_aside(value: Any) -> Any:
             key: "a figure" if key == "num_correct" else _figures_aside(part)
             for key, part in value.items()
         }
+    if isinstance(value, list):
+        return [_figures_aside(part) for part in value]
     return "a figure" if isinstance(value, float) else value
 
 
