@@ -7,7 +7,7 @@ from typing import Any
 def headline(summary: Mapping[str, Any]) -> str:
     """What tells one model from another, in one line."""
     parts = []
-    if held_out := summary["held_out"]:
+    if held_out := summary.get("held_out"):
         hidden, unigram = held_out["by_kind"]["mask"], held_out["unigram"]["mask"]
         parts.append(f"held-out perplexity {held_out['perplexity']:.1f}")
         text = f"accuracy {held_out['accuracy']:.1%}"
@@ -15,7 +15,7 @@ def headline(summary: Mapping[str, Any]) -> str:
             beside = f"{hidden['accuracy']:.1%} at <mask>, unigram {unigram['accuracy']:.1%}"
             text = f"{text} ({beside})"
         parts.append(text)
-    if blimp := summary["blimp"]:
+    if blimp := summary.get("blimp"):
         parts.append(f"BLiMP {blimp['accuracy']:.1%}")
         if too_long := blimp["too_long"]:
             parts.append(f"{too_long:,} {'pair' if too_long == 1 else 'pairs'} too long")
@@ -49,11 +49,11 @@ def is_share(score: Mapping[str, Any]) -> bool:
 def figures(summary: Mapping[str, Any]) -> dict[str, str]:
     """The scores by their labels, as text."""
     found = {}
-    if held_out := summary["held_out"]:
+    if held_out := summary.get("held_out"):
         at_masks = held_out["by_kind"]["mask"]["accuracy"]
         found["held-out perplexity"] = f"{held_out['perplexity']:.1f}"
         found["held-out accuracy at <mask>"] = "–" if at_masks is None else f"{at_masks:.1%}"
-    if blimp := summary["blimp"]:
+    if blimp := summary.get("blimp"):
         found["BLiMP"] = f"{blimp['accuracy']:.1%}"
     found |= {score["task"]: shown(score) for score in leading_scores(summary)}
     return found
