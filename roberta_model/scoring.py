@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from roberta_model.data.batches import masked_batch
 from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.rows import PackedRows
+from roberta_model.held_out_detail import Answers, HeldOutDetail
 from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kinds_of
 from roberta_model.recipe import MaskingRecipe
 
@@ -54,6 +55,8 @@ def masked_loss(
     token_counts: NDArray[np.int64] | None = None,
     max_rows: int | None = None,
     part: tuple[int, int] = (0, 1),
+    draw: int = 0,
+    detail: HeldOutDetail | None = None,
     batch_tokens: int = 16_384,
 ) -> HeldOutScore:
     """Score a model on held-out rows with frozen masks, and a unigram baseline beside it.
@@ -67,6 +70,8 @@ def masked_loss(
         token_counts: How often each id stands in the training rows; None for no baseline.
         max_rows: At most this many rows, spread evenly over the data.
         part: (i, n) scores the i-th of n parts of those rows; the parts' sums add up.
+        draw: Which masks: 0 are the frozen ones, others those of further visits to a row.
+        detail: Is told every answer; its rows are those that are scored, in order.
         batch_tokens: Tokens in one forward pass.
 
     Returns:
@@ -75,14 +80,14 @@ def masked_loss(
     masking = Masking(tables, recipe or MaskingRecipe(), seed=0, purpose=_HELD_OUT)
     num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
     numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
-    numbers = numbers[num_rows * part[0] // part[1] : num_rows * (part[0] + 1) // part[1]]
+    numbers = numbers[part_of(num_rows, part)]
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     unigram = None if token_counts is None else Unigram(token_counts, tables)
     score = HeldOutScore()
     with _scoring(model) as (encoder, device):
         for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
-            batch = masked_batch(rows, chosen, np.zeros_like(chosen), masking).to(device)
+            batch = masked_batch(rows, chosen, np.full_like(chosen, draw), masking).to(device)
             hidden_MD = encoder.encode_at(
                 batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
             )
@@ -96,7 +101,20 @@ def masked_loss(
                     ScoreByKind.of(is_kind_N3, *answered),
                     unigram.score(is_kind_N3, targets_N) if unigram else ScoreByKind(),
                 )
+                if detail is not None:
+                    places_N, width = batch.positions_M[span], batch.input_ids_BT.shape[1]
+                    where = (places_N // width + start, places_N % width, targets_N)
+                    detail.add(_on_cpu(*where, is_kind_N3[:, 0], *answered))
     return score
+
+
+def _on_cpu(*parts: Tensor) -> Answers:
+    return Answers(*(part.cpu().numpy() for part in parts))
+
+
+def part_of(num_rows: int, part: tuple[int, int]) -> slice:
+    """The rows of the i-th of n parts, (i, n)."""
+    return slice(num_rows * part[0] // part[1], num_rows * (part[0] + 1) // part[1])
 
 
 def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,13 @@ class HeldOutConfig(Section):
     """Masked loss on documents that were kept out of training, on frozen masks."""
 
     max_rows: int = Field(2048, ge=1, description="Rows scored at most, spread over the corpus.")
+    draws: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Further draws of masks, as dynamic masking makes them, to be scored beside "
+        "the frozen ones; each costs as much again.",
+    )
 
 
 class BlimpConfig(Section):
