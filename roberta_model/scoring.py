@@ -26,7 +26,7 @@ from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kin
 from roberta_model.recipe import MaskingRecipe
 
 _HELD_OUT = "held-out"
-_HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens
+HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens
 _WINDOW_TOKENS = 1 << 22  # tokens of the masked copies held at once
 
 
@@ -84,7 +84,7 @@ def masked_loss(
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     unigram = None if token_counts is None else Unigram(token_counts, tables)
     score = HeldOutScore()
-    with _scoring(model) as (encoder, device):
+    with scoring(model) as (encoder, device):
         for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
             batch = masked_batch(rows, chosen, np.full_like(chosen, draw), masking).to(device)
@@ -92,8 +92,8 @@ def masked_loss(
                 batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
             )
             seen_M = batch.input_ids_BT.flatten()[batch.positions_M]
-            for start_M in range(0, batch.num_masked, _HEAD_ROWS):
-                span = slice(start_M, start_M + _HEAD_ROWS)
+            for start_M in range(0, batch.num_masked, HEAD_ROWS):
+                span = slice(start_M, start_M + HEAD_ROWS)
                 targets_N = batch.targets_M[span]
                 is_kind_N3 = kinds_of(seen_M[span], targets_N, tables.mask_id)
                 answered = _answered(encoder.head(hidden_MD[span]).float(), targets_N)
@@ -170,7 +170,7 @@ def token_log_probabilities(
     unscored = {*special_ids, mask_id}
     rows = [tuple(ids) for ids in sequences]
     known: dict[tuple[int, ...], list[float]] = {}
-    with _scoring(model) as (encoder, device):
+    with scoring(model) as (encoder, device):
         for window in _windows(list(dict.fromkeys(rows))):
             asked = _Questions(window, mask_id, unscored)
             known.update(zip(window, asked.answer(encoder, device, batch_tokens), strict=True))
@@ -233,7 +233,7 @@ class _Questions:
             by_size.setdefault(len(copy[0]), []).append(copy)
         for size, copies in sorted(by_size.items()):
             num_tokens = size // np.dtype(np.int32).itemsize
-            step = max(1, min(batch_tokens // num_tokens, _HEAD_ROWS))
+            step = max(1, min(batch_tokens // num_tokens, HEAD_ROWS))
             for start in range(0, len(copies), step):
                 yield copies[start : start + step]
 
@@ -253,7 +253,7 @@ def _windows(sequences: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]
 
 
 @contextlib.contextmanager
-def _scoring(model: nn.Module) -> Iterator[tuple[MaskedLM, torch.device]]:
+def scoring(model: nn.Module) -> Iterator[tuple[MaskedLM, torch.device]]:
     """Evaluation mode without gradients; the model's mode is put back afterwards."""
     was_training = model.training
     model.eval()

@@ -78,12 +78,37 @@ class MinimalPairsConfig(TaskBase):
     max_pairs: int | None = Field(None, ge=1, description="Pairs scored in each file at most.")
 
 
-TaskConfig = MinimalPairsConfig
+class ClozeConfig(TaskBase):
+    """Sentences with a mask and what belongs there, such as LAMA's facts; a tie counts as wrong."""
+
+    task: Literal["cloze"] = Field(description="What is asked.")
+    data: Annotated[str, Execution(), LocalPath()] = Field(
+        description="A .jsonl file, or a folder of them, plain or compressed."
+    )
+    sentence_fields: tuple[str, ...] = Field(
+        ("masked_sentence", "masked_sentences"),
+        min_length=1,
+        description="Keys of the sentence, of which the first that is there counts; of a list the "
+        "first one. The mask is written [MASK] or <mask>.",
+    )
+    answer_field: str = Field("obj_label", min_length=1, description="Key of what belongs there.")
+    relation_fields: tuple[str, ...] = Field(
+        ("relation", "pred"),
+        description="Keys of the relation, of which the first that is there counts; else it is the "
+        "file's name. The answers of a relation are its facts' candidates.",
+    )
+    max_answer_tokens: int = Field(
+        8, ge=1, le=64, description="Longer answers are not asked, and are counted apart."
+    )
+    max_facts: int | None = Field(None, ge=1, description="Facts asked in each file at most.")
+
+
+TaskConfig = MinimalPairsConfig | ClozeConfig
 AnyTask = Annotated[TaskConfig, Field(discriminator="task")]
 
 TASK_TYPES: dict[str, type[TaskBase]] = {
     spelling: model
-    for model in (get_args(TaskConfig) or (TaskConfig,))
+    for model in get_args(TaskConfig)
     for spelling in get_args(model.model_fields["task"].annotation)
 }
 """What `task` stands for."""

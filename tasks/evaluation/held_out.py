@@ -6,7 +6,6 @@ frequent the hidden token is in the training text, and by where in the row it st
 by drawing the rows anew; and, with `draws`, the same under other masks.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +29,7 @@ from tasks.config import HeldOutConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.evaluation.intervals import bootstrap_ratio
 from tasks.evaluation.opened import open_model
-from tasks.evaluation.records import write_record
+from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, Score, Subject, Task
 
 ROWS_A_UNIT = 512
@@ -142,7 +141,7 @@ def _draws(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
 
 def _detail(results: Sequence[UnitResult]) -> dict[str, Any]:
     """What the units' files say of hidden tokens: bits per byte, bands, and intervals."""
-    records = [json.loads(result.files[".json"].local().read_text()) for result in results]
+    records = [read_record(result) for result in results]
     rows = {
         measure: np.concatenate([np.array(record["rows"][measure]) for record in records])
         for measure in MEASURES

@@ -8,7 +8,6 @@ sentence without what decides it.
 The accuracy is the unweighted mean over the paradigms, as BabyLM counts it.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from tasks.errors import UserError
 from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
-from tasks.evaluation.records import write_record
+from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import Item, ModelFiles, Score, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
 from tasks.inference.model_folder import MASK
@@ -211,7 +210,7 @@ def pair_items(
     for result in results:
         name = result.summary["name"]
         pairs = read_pairs(files[name].local(), settings, name, settings.max_pairs)
-        scores = json.loads(result.files[".json"].local().read_text(encoding="utf-8"))["scores"]
+        scores = read_record(result)["scores"]
         named = paradigms_of(pairs, name)
         for pair, paradigm, score in zip(pairs, named, scores, strict=True):
             is_right = None if score is None else bool(count_right([tuple(score)])[0])

@@ -10,11 +10,10 @@ A file may tell a pair's paradigm, its field of linguistics and more; see `Minim
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.errors import UserError
-from tasks.evaluation.text_files import format_of, read_lines, read_records
+from tasks.evaluation.text_files import format_of, read_lines, read_records, shown_name
 
 FORMATS = ("jsonl", "tsv", "csv", "two_lines")
 
@@ -88,11 +87,5 @@ def _named(path: Path, form: str, settings: MinimalPairsConfig, told: str) -> It
         good, bad = (record[key] for key in keys)
         if not (isinstance(good, str) and isinstance(bad, str) and good.strip() and bad.strip()):
             raise UserError(f"{told}, line {number}: a sentence is empty or not text.")
-        groups = {key: _label(record[key]) for key in settings.group_fields if key in record}
-        yield MinimalPair(good, bad, _label(record.get(settings.paradigm_field, "")), groups)
-
-
-def _label(value: Any) -> str:
-    """A value of the file as a name: it is shown, so it is short and has no odd characters."""
-    text = str(value)[:100]
-    return text if text.isprintable() else ascii(text)
+        groups = {key: shown_name(record[key]) for key in settings.group_fields if key in record}
+        yield MinimalPair(good, bad, shown_name(record.get(settings.paradigm_field, "")), groups)

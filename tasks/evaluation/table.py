@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.config import EvaluateConfig, Section
 from tasks.config.evaluate import MinimalPairsConfig, TaskBase
+from tasks.evaluation.cloze import CLOZE
 from tasks.evaluation.examples import EXAMPLES, Examples
 from tasks.evaluation.held_out import HELD_OUT
 from tasks.evaluation.minimal_pairs import MINIMAL_PAIRS
@@ -14,6 +15,7 @@ from tasks.evaluation.task import Task
 _ALL: tuple[Task[Any], ...] = (
     HELD_OUT,
     MINIMAL_PAIRS,
+    CLOZE,
     EXAMPLES,
 )
 TASKS: dict[type[Section], Task[Any]] = {task.settings: task for task in _ALL}

@@ -191,3 +191,13 @@ def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[int, li
                 yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as problem:
         raise UserError(f"{told}, line {reader.line_num}: this is no CSV ({problem}).") from problem
+
+
+def shown_name(value: Any) -> str:
+    r"""A value of a file as a name: it is shown, so it is short and has no odd characters.
+
+    >>> shown_name("a\\nb"), shown_name(7)
+    ("'a\\\\nb'", '7')
+    """
+    text = str(value)[:100]
+    return text if text.isprintable() else ascii(text)
