@@ -36,6 +36,15 @@ class BlimpConfig(Section):
     max_pairs: int | None = Field(None, ge=1, description="Pairs scored in each file at most.")
 
 
+class ContaminationConfig(Section):
+    """The scores of `blimp` and `tasks` with and without items that the training text holds."""
+
+    words: int = Field(8, ge=2, le=50, description="Length of the runs of words compared.")
+    share: float = Field(
+        0.7, gt=0, le=1, description="Share of an item's runs from which on it is contained."
+    )
+
+
 class TaskBase(Section):
     """What every entry of `tasks` has."""
 
@@ -136,6 +145,7 @@ class EvaluateConfig(Section):
     tasks: list[AnyTask] = Field(
         default_factory=list, description="What else is scored, as in a suite."
     )
+    contamination: ContaminationConfig | None = ContaminationConfig()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -15,7 +15,7 @@ among the candidates also facts whose relation has no other answer.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from tasks.evaluation.cloze_files import Fact, each_fact, read_facts
 from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import Item, ModelFiles, Score, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
 from tasks.inference.model_folder import MASK
 
@@ -233,18 +233,22 @@ def fact_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
     ]
 
 
-def fact_items(
-    settings: ClozeConfig, files: Mapping[str, StoredFile], results: Sequence[UnitResult]
-) -> list[Item]:
-    """The sentences with their answers; right is what is first among the candidates."""
-    items = []
-    for result in results:
-        name = result.summary["name"]
-        facts, _ = read_facts(files[name].local(), settings, name, name)
-        for fact, rank in zip(facts, read_record(result), strict=True):
-            is_right = None if rank["candidates"] is None else rank["candidates"] == 1
-            items.append(Item(fact.spoken, fact.relation, is_right))
-    return items
+def fact_texts(settings: ClozeConfig, files: Mapping[str, StoredFile]) -> Iterator[str]:
+    """The sentences with their answers."""
+    for name, file in sorted(files.items()):
+        for fact in read_facts(file.local(), settings, name, name)[0]:
+            yield fact.spoken
+
+
+def fact_rights(
+    _settings: ClozeConfig, results: Sequence[UnitResult]
+) -> list[tuple[str, bool | None]]:
+    """The relation of each fact and whether its answer is the first of the candidates."""
+    return [
+        (fact["relation"], None if fact["candidates"] is None else fact["candidates"] == 1)
+        for result in results
+        for fact in read_record(result)
+    ]
 
 
 CLOZE = Task(
@@ -256,5 +260,6 @@ CLOZE = Task(
     scores=fact_scores,
     files=fact_files,
     check=check_facts,
-    items=fact_items,
+    texts=fact_texts,
+    rights=fact_rights,
 )

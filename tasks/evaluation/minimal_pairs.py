@@ -10,7 +10,7 @@ The accuracy is the unweighted mean over the paradigms, as BabyLM counts it.
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import Item, ModelFiles, Score, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
 from tasks.inference.model_folder import MASK
 
@@ -85,7 +85,8 @@ def score_pairs(
     scored = iter(zip(scores[::2], scores[1::2], strict=True))
     every = [next(scored) if fit else None for fit in fits]
     summary = {"name": name, "paradigms": count_paradigms(pairs, every, name)}
-    write_record(work, {**summary, "scores": every})
+    named = paradigms_of(pairs, name)
+    write_record(work, {**summary, "pair_paradigms": named, "scores": every})
     return UnitReport(rows={".json": len(pairs)}, summary=summary)
 
 
@@ -202,20 +203,23 @@ def pair_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
     ]
 
 
-def pair_items(
-    settings: MinimalPairsConfig, files: Mapping[str, StoredFile], results: Sequence[UnitResult]
-) -> list[Item]:
+def pair_texts(settings: MinimalPairsConfig, files: Mapping[str, StoredFile]) -> Iterator[str]:
     """The good sentences: a corpus that holds them has seen the answers."""
-    items = []
+    for name, file in sorted(files.items()):
+        for pair in read_pairs(file.local(), settings, name, settings.max_pairs):
+            yield pair.good
+
+
+def pair_rights(
+    _settings: MinimalPairsConfig, results: Sequence[UnitResult]
+) -> list[tuple[str, bool | None]]:
+    """The paradigm of each pair and whether it is right."""
+    found: list[tuple[str, bool | None]] = []
     for result in results:
-        name = result.summary["name"]
-        pairs = read_pairs(files[name].local(), settings, name, settings.max_pairs)
-        scores = read_record(result)["scores"]
-        named = paradigms_of(pairs, name)
-        for pair, paradigm, score in zip(pairs, named, scores, strict=True):
-            is_right = None if score is None else bool(count_right([tuple(score)])[0])
-            items.append(Item(pair.good, paradigm, is_right))
-    return items
+        record = read_record(result)
+        for paradigm, score in zip(record["pair_paradigms"], record["scores"], strict=True):
+            found.append((paradigm, None if score is None else count_right([score])[0] == 1))
+    return found
 
 
 MINIMAL_PAIRS = Task(
@@ -227,5 +231,6 @@ MINIMAL_PAIRS = Task(
     scores=pair_scores,
     files=pair_files,
     check=check_pairs,
-    items=pair_items,
+    texts=pair_texts,
+    rights=pair_rights,
 )

@@ -8,8 +8,8 @@ Its unit functions compute with one thread, so a score does not depend on how ma
 are or on how many units an earlier run had left.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 
@@ -66,21 +66,6 @@ class Score(TypedDict):
 
 
 @dataclass(frozen=True)
-class Item:
-    """One thing that was asked, for who wants to leave some out.
-
-    Attributes:
-        text: What a text that holds the answer would hold.
-        group: Whose share it counts for.
-        is_right: Whether the model was right; None where it was not asked.
-    """
-
-    text: str
-    group: str
-    is_right: bool | None
-
-
-@dataclass(frozen=True)
 class Task(Generic[S]):
     """One kind of task.
 
@@ -94,7 +79,10 @@ class Task(Generic[S]):
         scores: Name, summary -> its rows of the common table, the most telling one first.
         files: Settings, where they stand -> the outside files it reads, by label.
         check: Settings, where they stand: refuses what could not be scored.
-        items: Outside files, results -> what was asked, for the contamination check.
+        texts: Settings, outside files -> for each item what a text that gives the answer away
+            would hold; None where the task has no such items.
+        rights: Settings, results -> for each item, in the order of the texts, whose share it counts
+            for and whether the model was right (None: not asked).
     """
 
     kind: str
@@ -105,9 +93,8 @@ class Task(Generic[S]):
     scores: Callable[[str, Any], Sequence[Score]] = lambda *_: ()
     files: Callable[[S, str], Mapping[str, StoredFile]] = lambda *_: {}
     check: Callable[[S, str], None] = lambda *_: None
-    items: Callable[[S, Mapping[str, StoredFile], Sequence[UnitResult]], Sequence[Item]] | None = (
-        field(default=None)
-    )
+    texts: Callable[[S, Mapping[str, StoredFile]], Iterator[str]] | None = None
+    rights: Callable[[S, Sequence[UnitResult]], list[tuple[str, bool | None]]] | None = None
 
 
 def gather_folder(work: UnitWork, files: ModelFiles, special_tokens: SpecialTokens) -> Path:

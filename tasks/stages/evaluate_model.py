@@ -9,12 +9,13 @@ Which tasks there are, and how each scores, stands in `tasks/evaluation/table.py
 
 from typing import Any
 
-from tasks.artifacts import PackedText, TrainedTokenizer, model_folder_files
+from tasks.artifacts import CleanText, PackedText, TrainedTokenizer, model_folder_files
 from tasks.config import Config, EvaluateConfig, Section
 from tasks.costs import CorpusSize, Estimate, num_workers
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.evaluation.contamination import check_contamination
 from tasks.evaluation.running import check_asked, outside_files, run_tasks
 from tasks.evaluation.table import asked_by
 from tasks.evaluation.task import SpecialTokens, Subject
@@ -78,7 +79,12 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
         "examples": (found.pop("examples", None) or {}).get("examples", []),
         "tasks": found,
         "scores": [score for each in done for score in each.scores],
+        "contamination": None,
     }
+    if (how := context.config.evaluate.contamination) is not None:
+        scored = [(each.asked, each.files, each.results) for each in done]
+        documents = CleanText.of(context).files("train")
+        summary["contamination"] = check_contamination(scored, documents, how, context.map)
     return StageReport(summary=summary, headline=headline(summary), figures=figures(summary))
 
 
@@ -97,7 +103,7 @@ EVALUATE = Stage(
     name="evaluate",
     number=6,
     version=3,
-    needs=("pretrain", "pack", "tokenizer"),
+    needs=("pretrain", "pack", "tokenizer", "clean"),
     config=evaluate_slice,
     run=evaluate,
     externals=evaluation_files,
