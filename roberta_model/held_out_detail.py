@@ -1,4 +1,4 @@
-"""What a held-out score hides: by row, by how frequent the hidden token is, by where it stands.
+"""What a held-out score hides: by row, by the hidden token's frequency, by place, by confidence.
 
 Only positions that show <mask> are counted: at the others the answer, or a wrong one, stands in
 the input.
@@ -16,6 +16,7 @@ FREQUENCY_EDGES = (1, 10, 100, 1000, 10_000)
 FREQUENCY_NAMES = ("0", "1 to 9", "10 to 99", "100 to 999", "1,000 to 9,999", "10,000 and more")
 POSITION_NAMES = ("first quarter", "second quarter", "third quarter", "last quarter")
 MEASURES = ("tokens", "loss", "right", "bytes")
+CONFIDENCE_BINS = 10
 
 
 class Answers(NamedTuple):
@@ -28,6 +29,7 @@ class Answers(NamedTuple):
         is_hidden_N: Whether <mask> stands there.
         losses_N: Cross-entropy in nats.
         is_right_N: Whether the target alone came first.
+        confidence_N: The probability of what came first.
     """
 
     rows_N: NDArray[np.int64]
@@ -36,6 +38,7 @@ class Answers(NamedTuple):
     is_hidden_N: NDArray[np.bool_]
     losses_N: NDArray[np.float64]
     is_right_N: NDArray[np.bool_]
+    confidence_N: NDArray[np.float64]
 
 
 @dataclass
@@ -58,6 +61,7 @@ class HeldOutDetail:
         self.rows = np.zeros((len(MEASURES), self.num_rows))
         self.frequency = np.zeros((len(MEASURES), len(FREQUENCY_NAMES)))
         self.position = np.zeros((len(MEASURES), len(POSITION_NAMES)))
+        self.calibration = np.zeros((3, CONFIDENCE_BINS))
 
     def add(self, answers: Answers) -> None:
         """Count the answers at hidden positions."""
@@ -80,10 +84,16 @@ class HeldOutDetail:
         ):
             for measure, weights_N in enumerate(values):
                 sums[measure] += np.bincount(groups_N, weights_N, minlength=sums.shape[1])
+        confidence_N = answers.confidence_N[hidden].astype(np.float64)
+        bins_N = np.minimum(CONFIDENCE_BINS - 1, (confidence_N * CONFIDENCE_BINS).astype(np.int64))
+        for measure, weights_N in enumerate((values[0], confidence_N, values[2])):
+            self.calibration[measure] += np.bincount(bins_N, weights_N, minlength=CONFIDENCE_BINS)
 
     def to_json(self) -> dict[str, Any]:
-        """The sums as plain JSON: by measure, a list over rows or bands each."""
-        return {
+        """The sums as plain JSON: by measure, a list over rows, bands or bins each."""
+        parts = ("tokens", "confidence", "right")
+        calibration = dict(zip(parts, self.calibration.tolist(), strict=True))
+        return {"calibration": calibration} | {
             name: dict(zip(MEASURES, sums.tolist(), strict=True))
             for name, sums in (
                 ("rows", self.rows),

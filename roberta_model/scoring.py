@@ -98,7 +98,7 @@ def masked_loss(
                 is_kind_N3 = kinds_of(seen_M[span], targets_N, tables.mask_id)
                 answered = _answered(encoder.head(hidden_MD[span]).float(), targets_N)
                 score += HeldOutScore(
-                    ScoreByKind.of(is_kind_N3, *answered),
+                    ScoreByKind.of(is_kind_N3, *answered[:2]),
                     unigram.score(is_kind_N3, targets_N) if unigram else ScoreByKind(),
                 )
                 if detail is not None:
@@ -117,11 +117,13 @@ def part_of(num_rows: int, part: tuple[int, int]) -> slice:
     return slice(num_rows * part[0] // part[1], num_rows * (part[0] + 1) // part[1])
 
 
-def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss at each position, float64, and whether the target alone came first."""
+def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each position: the loss, float64; whether the target alone came first; how sure it was."""
     own_N1 = logits_NV.gather(1, targets_N[:, None])
-    losses_N = logits_NV.logsumexp(dim=1).double() - own_N1[:, 0].double()
-    return losses_N, (logits_NV >= own_N1).sum(dim=1) == 1
+    norms_N = logits_NV.logsumexp(dim=1)
+    losses_N = norms_N.double() - own_N1[:, 0].double()
+    sure_N = (logits_NV.amax(dim=1) - norms_N).exp()
+    return losses_N, (logits_NV >= own_N1).sum(dim=1) == 1, sure_N
 
 
 def pseudo_log_likelihood(

@@ -112,7 +112,17 @@ class ClozeConfig(TaskBase):
     max_facts: int | None = Field(None, ge=1, description="Facts asked in each file at most.")
 
 
-TaskConfig = MinimalPairsConfig | ClozeConfig
+class NeighboursConfig(TaskBase):
+    """Words and the tokens whose input embeddings are nearest; for people to look at."""
+
+    task: Literal["neighbours"] = Field(description="What is asked.")
+    words: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        (), description="The words; unless given the first ten words of the vocabulary."
+    )
+    top: int = Field(5, ge=1, le=100, description="Neighbours of each.")
+
+
+TaskConfig = MinimalPairsConfig | ClozeConfig | NeighboursConfig
 AnyTask = Annotated[TaskConfig, Field(discriminator="task")]
 
 TASK_TYPES: dict[str, type[TaskBase]] = {

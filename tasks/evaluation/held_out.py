@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from roberta_model.data.masking import MaskingTables
 from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_detail import (
+    CONFIDENCE_BINS,
     FREQUENCY_NAMES,
     MEASURES,
     POSITION_NAMES,
@@ -148,6 +149,7 @@ def _detail(results: Sequence[UnitResult]) -> dict[str, Any]:
     }
     found: dict[str, Any] = dict(_figures({name: sums.sum() for name, sums in rows.items()}))
     found["intervals"] = _intervals(rows)
+    found["calibration"] = _calibration([record["calibration"] for record in records])
     for name, bands in (("frequency", FREQUENCY_NAMES), ("position", POSITION_NAMES)):
         sums = {
             measure: np.sum([record[name][measure] for record in records], axis=0)
@@ -158,6 +160,24 @@ def _detail(results: Sequence[UnitResult]) -> dict[str, Any]:
             for number, band in enumerate(bands)
         }
     return found
+
+
+def _calibration(parts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """How sure the model was beside how often it was right, in bins of its confidence.
+
+    `error` is the expected calibration error (Guo et al. 2017): the mean difference of the two
+    over the bins, by their tokens.
+    """
+    sums = {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+    bins = []
+    for number, tokens in enumerate(sums["tokens"].tolist()):
+        means = {"confidence": sums["confidence"][number], "accuracy": sums["right"][number]}
+        edges = {"low": number / CONFIDENCE_BINS, "high": (number + 1) / CONFIDENCE_BINS}
+        told = {name: float(value / tokens) if tokens else None for name, value in means.items()}
+        bins.append({**edges, "tokens": int(tokens), **told})
+    total = float(sums["tokens"].sum())
+    gaps = np.abs(sums["confidence"] - sums["right"]).sum()
+    return {"error": float(gaps) / total if total else None, "bins": bins}
 
 
 def _figures(sums: Mapping[str, Any]) -> dict[str, Any]:

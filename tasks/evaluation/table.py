@@ -10,12 +10,14 @@ from tasks.evaluation.cloze import CLOZE
 from tasks.evaluation.examples import EXAMPLES, Examples
 from tasks.evaluation.held_out import HELD_OUT
 from tasks.evaluation.minimal_pairs import MINIMAL_PAIRS
+from tasks.evaluation.neighbours import NEIGHBOURS
 from tasks.evaluation.task import Task
 
 _ALL: tuple[Task[Any], ...] = (
     HELD_OUT,
     MINIMAL_PAIRS,
     CLOZE,
+    NEIGHBOURS,
     EXAMPLES,
 )
 TASKS: dict[type[Section], Task[Any]] = {task.settings: task for task in _ALL}

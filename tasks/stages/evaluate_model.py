@@ -102,7 +102,7 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
 EVALUATE = Stage(
     name="evaluate",
     number=6,
-    version=3,
+    version=4,
     needs=("pretrain", "pack", "tokenizer", "clean"),
     config=evaluate_slice,
     run=evaluate,

@@ -26,7 +26,7 @@ from tasks.evaluation.table import asked_of
 from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
 
-NAME, NUMBER, VERSION = "suite", 6, 1
+NAME, NUMBER, VERSION = "suite", 6, 2
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 _MODEL = "<model>/"  # no task is called so
 

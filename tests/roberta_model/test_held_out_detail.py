@@ -14,6 +14,7 @@ from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_detail import (
     FREQUENCY_NAMES,
     POSITION_NAMES,
+    Answers,
     HeldOutDetail,
     bytes_of_tokens,
 )
@@ -37,7 +38,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> PackedRows:
 
 @torch.inference_mode()
 def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Path) -> list[Any]:
-    """(row, frequency band, position band, loss, right, bytes) of each hidden position."""
+    """(row, frequency, position, loss, right, bytes, bin, confidence) of each hidden position."""
     stock = stock_twin(our_model(CONFIG), folder)
     chosen = np.array(numbers)
     masking = Masking(TABLES, MaskingRecipe(), 0, "held-out")
@@ -55,7 +56,9 @@ def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Pat
         band = next((name for name, most in EDGES.items() if count <= most), "10,000 and more")
         quarter = POSITION_NAMES[int(column / ROW_TOKENS * 4)]
         loss = -scores.log_softmax(dim=0)[target].item()
-        found.append((row, band, quarter, loss, scores.argmax().item() == target, BYTES[target]))
+        sure = scores.softmax(dim=0).max().item()
+        is_right = scores.argmax().item() == target
+        found.append((row, band, quarter, loss, is_right, BYTES[target], int(sure * 10), sure))
     return found
 
 
@@ -83,8 +86,23 @@ def test_rows_and_bands_sum_up_the_hidden_positions(
             assert (tokens, right) == (len(its), sum(each[4] for each in its)), name
             assert size == sum(each[5] for each in its)
             assert loss == pytest.approx(sum(each[3] for each in its), rel=1e-5)
+    for number in range(10):
+        its = [each for each in expected if each[6] == number]
+        sums = [len(its), sum(each[7] for each in its), sum(each[4] for each in its)]
+        assert detail.calibration[:, number].tolist() == pytest.approx(sums, rel=1e-5)
     assert sum(detail.frequency[0] > 0) > 3
     assert sum(detail.position[0] > 0) == 4
+
+
+def test_a_sure_answer_is_in_the_last_bin() -> None:
+    """A probability of one, which a float may round up to, has no bin of its own."""
+    detail = HeldOutDetail(1, 4, np.array([1]), np.array([1]))
+    one = np.zeros(3, dtype=np.int64)
+    hidden, right = np.array([True, True, False]), np.array([True, False, True])
+    detail.add(Answers(one, one, one, hidden, one + 0.5, right, np.array([1.0, 0.39, 0.9])))
+    assert detail.calibration.T.tolist() == [
+        *[[0, 0, 0]] * 3, [1, 0.39, 0], *[[0, 0, 0]] * 5, [1, 1.0, 1],
+    ]  # fmt: skip
 
 
 def test_other_draws_ask_other_questions_and_the_frozen_one_stays(rows: PackedRows) -> None:

@@ -82,10 +82,10 @@ def pairs_file(path: Path, good: list[str]) -> Path:
     return path
 
 
-def evaluated(folder: Path, pairs: Path, texts: list[str]) -> dict[str, Any]:
+def evaluated(folder: Path, sets: list[Path], texts: list[str]) -> dict[str, Any]:
     """The evaluation's summary of a tiny model trained on these texts."""
     corpus = [{"type": "files", "paths": str(write_texts(folder / "texts", texts))}]
-    tasks = [{"task": "minimal_pairs", "name": "ours", "data": str(pairs)}]
+    tasks = [{"task": "minimal_pairs", "name": path.stem, "data": str(path)} for path in sets]
     config = write_config(
         folder,
         corpus=corpus,
@@ -97,25 +97,24 @@ def evaluated(folder: Path, pairs: Path, texts: list[str]) -> dict[str, Any]:
     return dict(run_all(load_config(str(config)), until="evaluate")["evaluate"].artifact.summary)
 
 
-def test_a_model_trained_on_the_set_is_flagged_and_scored_without_it(tmp_path: Path) -> None:
-    """Twelve of the set's sentences stand in the training text, in other clothes."""
+def test_a_model_trained_on_a_set_is_flagged_and_scored_without_it(tmp_path: Path) -> None:
+    """Twelve of its sentences stand in the training text, in other clothes; of another none."""
     seen, unseen = sentences(12, 6, 8, seed=5), sentences(20, 6, 8, seed=6)
-    pairs = pairs_file(tmp_path / "pairs.jsonl", [*unseen, *seen, "w1 w2"])
+    sets = [
+        pairs_file(tmp_path / "leaked.jsonl", [*unseen, *seen, "w1 w2"]),
+        pairs_file(tmp_path / "kept.jsonl", [*unseen, "w1 w2"]),
+    ]
     noise = [f"some filler of {n} words and {n * n}" for n in range(400)]
-    leaked = [f"Well, {text.upper()}! says line {number}" for number, text in enumerate(seen)]
-    for name, texts in (("clean", noise), ("leaky", noise + leaked * 3)):
-        summary = evaluated(tmp_path / name, pairs, texts)
-        told = summary["contamination"]["tasks"]["ours"]
-        assert told["too_short"] == 1
-        assert told["items"] == 33
-        expected = 12 if name == "leaky" else 0
-        assert told["contained"] == expected
-        assert summary["contamination"]["flagged"] == (["ours"] if expected else [])
-        whole = summary["tasks"]["ours"]
+    copies = [f"Well, {text.upper()}! says line {number}" for number, text in enumerate(seen)]
+    summary = evaluated(tmp_path, sets, noise + copies * 3)
+    assert summary["contamination"]["flagged"] == ["leaked"]
+    for name, items, contained in (("leaked", 33, 12), ("kept", 21, 0)):
+        told = summary["contamination"]["tasks"][name]
+        whole = summary["tasks"][name]
+        assert (told["items"], told["contained"], told["too_short"]) == (items, contained, 1)
         assert told["with"]["value"] == pytest.approx(whole["accuracy"])
-        assert told["with"]["n"] == 33
-        assert told["without"]["n"] == 33 - expected
-        assert (told["contained_only"] or {"n": 0})["n"] == expected
+        assert told["with"]["n"] == items
+        assert told["without"]["n"] == items - contained
+        assert (told["contained_only"] or {"n": 0})["n"] == contained
         parts = [part for part in (told["without"], told["contained_only"]) if part]
-        right = sum(round(part["value"] * part["n"]) for part in parts)
-        assert right == whole["right"]
+        assert sum(round(part["value"] * part["n"]) for part in parts) == whole["right"]

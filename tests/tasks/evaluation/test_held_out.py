@@ -29,6 +29,11 @@ def result(
     kinds = {"mask": mask, "random": NOTHING, "kept": NOTHING}
     one_band = {name: [value, 0, 0, 0, 0, 0] for name, value in totals.items()}
     record = {"rows": columns, "frequency": one_band, "position": one_band}
+    record["calibration"] = {
+        "tokens": [0, 20, *[0] * 7, 20],
+        "confidence": [0, 3, *[0] * 7, 19],
+        "right": [0, 5, *[0] * 7, 15],
+    }
     path = folder / f"{number}-{draw}.json"
     path.write_text(json.dumps(record))
     file = StoredFile(str(path), "0", path.stat().st_size)
@@ -58,6 +63,13 @@ def test_figures_at_masks_are_ratios_of_the_sums(tmp_path: Path) -> None:
         **dict.fromkeys(("loss", "perplexity", "accuracy", "bits_per_byte")),
     }
     assert found["draws"] == []
+    calibration = hidden["calibration"]
+    assert calibration["error"] == pytest.approx((2 + 4) / 40)
+    assert calibration["bins"][1] == {
+        **{"low": 0.1, "high": 0.2, "tokens": 40},
+        **{"confidence": pytest.approx(0.15), "accuracy": 0.25},
+    }
+    assert calibration["bins"][0]["accuracy"] is None
 
 
 def test_further_draws_stand_beside_the_frozen_one_and_never_in_it(tmp_path: Path) -> None:
