@@ -30,6 +30,7 @@ COMMANDS = {
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
     "finetune": ("finetune", "Teach a model folder a task from labelled data."),
     "predict": ("finetune", "Answer each row of a file with a fine-tuned folder."),
+    "evaluate": ("evaluate", "Score a model folder on a suite of tasks."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "push": ("push", "Copy a model folder to a folder, a store or the hub, whole."),
     "report": ("inspect", "Show or open a run's report."),

@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "a tied pair is right",
-        "tasks/evaluation/blimp.py",
+        "tasks/evaluation/minimal_pairs.py",
         "right = sum(good > bad for good, bad in scores)",
         "right = sum(good >= bad for good, bad in scores)",
         ("tests/tasks/inference/test_inference.py",),

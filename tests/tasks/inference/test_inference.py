@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import run_all, write_config
 
+from tasks.config.evaluate import MinimalPairsConfig
 from tasks.config.load import load_config
 from tasks.engine.identity import file_digest
-from tasks.engine.units import StoredFile, UnitWork
+from tasks.engine.units import StoredFile, UnitResult, UnitWork
 from tasks.errors import UserError
-from tasks.evaluation.blimp import count_right
+from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_pairs
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder
 from tasks.inference.score_lines import score_file, score_lines
-from tasks.stages.evaluate_model import score_blimp
 
 TEXTS = [
     "Return the <mask> of the list.",
@@ -128,10 +128,12 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     }
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
-    report = score_blimp(
-        work, model=files, data=known, name="agreement", max_pairs=None, special_tokens="bos_eos"
+    read = MinimalPairsConfig(task="minimal_pairs", name="blimp", data="agreement.jsonl")
+    report = score_pairs(
+        work, model=files, data=known, name="agreement", read=read, special_tokens="bos_eos"
     )
-    return dict(report.summary)
+    result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
+    return summarise_pairs("blimp", [result])
 
 
 def test_a_model_that_knows_nothing_gets_no_minimal_pair_right(
@@ -185,7 +187,9 @@ def test_pairs_that_the_model_cannot_read_are_counted_apart(
 
     assert alone["too_long"] == 0
     assert alone["pairs"] == 4
-    assert found == {**alone, "too_long": 3}
+    assert found["too_long"] == 3
+    counts = ("pairs", "right", "ties", "accuracy", "interval")
+    assert [found[name] for name in counts] == [alone[name] for name in counts]
     assert found["accuracy"] > 0
     scores = json.loads((tmp_path / "unit/blimp/agreement.json").read_text())["scores"]
     assert [pair is None for pair in scores] == [True, *[False] * 3, True, True, False]
