@@ -28,6 +28,7 @@ COMMANDS = {
     "ledger": ("inspect", "Show the text's way through every stage, adding up."),
     "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
+    "embed": ("use", "Write a vector for each text of a file."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "report": ("inspect", "Show or open a run's report."),
     "serve": ("serve", "Serve the UI, schedules and a worker."),

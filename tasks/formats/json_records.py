@@ -47,11 +47,11 @@ def json_records(
 ) -> Iterator[str | None]:
     """The text of each object in a list, or of objects that follow one another."""
     limit = options.max_document_bytes * _RECORD_TO_DOCUMENT
-    for record, value in enumerate(_json_values(pieces, limit, where)):
+    for record, value in enumerate(json_values(pieces, limit, where)):
         yield text_of(value, options.text_field, f"{where}, record {record:,}")
 
 
-def _json_values(pieces: Iterable[str], limit: int, where: str) -> Iterator[Any]:
+def json_values(pieces: Iterable[str], limit: int, where: str) -> Iterator[Any]:
     """JSON values one at a time; the outermost list, if there is one, is taken apart."""
     stream, decoder = iter(pieces), json.JSONDecoder()
     buffer = next(stream, "").lstrip()

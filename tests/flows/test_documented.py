@@ -33,6 +33,7 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "ledger": [config],
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
+        "embed": [model, "two.txt", "--out", "two.parquet"],
         "export": [model, "--to", "documented"],
         "report": [config],
         "lineage": ["tiny", "--store", "store"],
