@@ -150,12 +150,12 @@ def _of_text(
     text = head.decode(encoding or "utf-8", "replace").removeprefix("\ufeff")
     if not is_whole:
         text = text[: text.rfind("\n") + 1] or text
-    if form == "text":
-        return Glimpse(form, encoding, text=text, member=member)
     if form in ("jsonl", "json"):
         return Glimpse(form, encoding, _keys(_objects(form, text)), member=member)
-    form, fields = _table(form, text)
-    return Glimpse(form, encoding, fields, member=member)
+    if form in ("csv", "tsv", "tsv_unquoted"):
+        form, fields = _table(form, text)
+        return Glimpse(form, encoding, fields, member=member)
+    return Glimpse(form, encoding, text=text, member=member)
 
 
 def _objects(form: str, text: str) -> Iterator[Any]:
