@@ -19,6 +19,7 @@ from tasks.errors import StageError, UserError
 
 # Command, where it lives, and its line in `roberta --help`.
 COMMANDS = {
+    "init": ("init", "Write a config for the text in a folder."),
     "run": ("run", "Run the whole pipeline, or go on where it stopped."),
     "plan": ("inspect", "Show what would run, why, and what it will cost."),
     "explain": ("inspect", "Show what differs from a stage's newest artifact."),

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from tasks.formats.table import format_by_name
 
 _HEAD_BYTES = 1 << 20
 _MOST_RECORDS = 200
+_MOST_MEMBERS = 5000
 _NAMES = ("text", "content", "body", "document", "article", "sentence", "review", "story")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,:/eE\s-]*\s*")
 # A column of codes or labels is no text: so much longer must one's values be on the mean.
@@ -105,6 +107,27 @@ def likely_text(fields: Mapping[str, Sequence[str]]) -> str | None:
     return order[0]
 
 
+def unread_members(file: SourceFile) -> list[str]:
+    """Globs for the members of an archive that no reader claims, from the first few thousand.
+
+    Raises:
+        UserError: it is damaged.
+        OSError: it cannot be read.
+    """
+    found: set[str] = set()
+    try:
+        with ExitStack() as opened:
+            stream = opened.enter_context(file.file.local().open("rb"))
+            for name, _ in itertools.islice(_members(file, stream, opened), _MOST_MEMBERS):
+                try:
+                    format_by_name(name, name)
+                except UserError:
+                    found.add(f"*{PurePosixPath(name).suffix}")
+    except Exception as problem:
+        raise explained(problem, file.name, 0) from problem
+    return sorted(found)
+
+
 def _is_worded(values: Sequence[str]) -> bool:
     return any(not _NUMBER.fullmatch(value) for value in values)
 
@@ -119,13 +142,7 @@ def _first_member(
     """The file itself, or the first member of an archive that is text by its name."""
     if file.container == "plain":
         return file.name, decompressed(stream)
-    options = file.options
-    if file.container == "zip":
-        members = archives.zip_members(stream, options.include, options.exclude, file.name)
-    else:
-        members = archives.tar_members(stream, options.include, options.exclude)
-    opened.callback(members.close)  # type: ignore[attr-defined]
-    for name, content in members:
+    for name, content in _members(file, stream, opened):
         try:
             format_by_name(name, name)
         except UserError:
@@ -135,6 +152,19 @@ def _first_member(
         f"{file.name}: there is no member in this archive that can be read. Leave it out, or "
         "convert what is in it to text, JSON Lines or CSV."
     )
+
+
+def _members(
+    file: SourceFile, stream: io.BufferedReader, opened: ExitStack
+) -> Iterator[tuple[str, io.BufferedReader]]:
+    """The members of an archive, which are closed with what `opened` holds."""
+    options = file.options
+    if file.container == "zip":
+        members = archives.zip_members(stream, options.include, options.exclude, file.name)
+    else:
+        members = archives.tar_members(stream, options.include, options.exclude)
+    opened.callback(members.close)  # type: ignore[attr-defined]
+    return members
 
 
 def _of_text(
@@ -195,8 +225,11 @@ def _table(form: str, text: str) -> tuple[str, dict[str, list[str]]]:
     if form == "csv" or '"' not in text:
         return form, _by_column(quoted)
     plain = _cells(text, "\t", csv.QUOTE_NONE)
-    is_plain = form == "tsv_unquoted" or _num_ragged(plain) < _num_ragged(quoted)
-    return ("tsv_unquoted", _by_column(plain)) if is_plain else (form, _by_column(quoted))
+    # A quote that never closes takes whole rows for one cell.
+    is_regular = _num_ragged(plain) == 0 and len(plain) > len(quoted)
+    if form == "tsv_unquoted" or is_regular or _num_ragged(plain) < _num_ragged(quoted):
+        return "tsv_unquoted", _by_column(plain)
+    return form, _by_column(quoted)
 
 
 def _cells(text: str, separators: str, quoting: Any) -> list[list[str]]:

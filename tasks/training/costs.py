@@ -106,7 +106,7 @@ def cost_of_training(config: Config, size: CorpusSize) -> Estimate:
     recipe = config.pretrain
     steps = recipe.num_steps(rows)
     tokens = (steps or 0) * recipe.batch_rows * row_tokens
-    seconds = 6 * parameters * tokens / (_matmul_flops(recipe.precision) * _TRAINING_SHARE)
+    seconds = 6 * parameters * tokens / (matmul_flops(recipe.precision) * _TRAINING_SHARE)
     if recipe.minutes is not None:
         seconds = recipe.minutes * 60
     return {
@@ -119,18 +119,20 @@ def cost_of_training(config: Config, size: CorpusSize) -> Estimate:
     }
 
 
-def _matmul_flops(precision: str) -> float:
-    """Floating-point operations a second of this machine's matrix products, in half a second."""
+def matmul_flops(precision: str, device: str = "cpu") -> float:
+    """Floating-point operations a second of a device's matrix products, in half a second."""
     import torch
 
     from roberta_model.training.precision import compute_type
 
-    size, runs = 1024, 0
+    place = torch.device(device)
+    size, runs = (1024 if device == "cpu" else 8192), 0
     # In the type that training will use: where bf16 is emulated it is 200 times slower.
-    left, right = torch.randn(2, size, size).to(compute_type(precision, torch.device("cpu")))
-    left @ right
+    kind = compute_type(precision, place)
+    left, right = torch.randn(2, size, size, device=place).to(kind)
+    float((left @ right)[0, 0])  # waits for it
     start = time.perf_counter()
     while time.perf_counter() - start < 0.3:
-        left @ right
+        float((left @ right)[0, 0])
         runs += 1
     return 2 * size**3 * runs / (time.perf_counter() - start)

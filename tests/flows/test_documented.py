@@ -25,6 +25,7 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
     (roberta.folder / "two.txt").write_text("Return the list.\nlist the Return.\n")
     model, config = first_run["model"], "tiny.yaml"
     words = {
+        "init": ["two.txt", "--out", "two.yaml"],
         "plan": [config],
         "explain": [config, "pretrain", "--set", "pretrain.seed=3"],
         "status": ["--store", "store"],
