@@ -19,7 +19,7 @@ Text = str | tuple[str, str]
 """A text, or two that belong together."""
 
 # Tokens in one forward pass, padding included.
-_CPU_TOKENS = 4096
+_CPU_TOKENS = 2048
 _GPU_TOKENS = 1 << 16
 
 
