@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from roberta_model.inference.likelihood import LineScore
     from roberta_model.inference.loaded import LoadedModel
 
+# Texts at once: enough to find others of their length, and few enough to see how far it is. A
+# text is scored by a row for each of its tokens.
+_AT_ONCE = {"embed": 1024, "fill-mask": 1024, "score": 256}
+_MORE_ON_A_GPU = 8
+
 _GUESS = pa.struct([("token", pa.string()), ("id", pa.int32()), ("score", pa.float64())])
 FILLED = pa.schema([("text", pa.string()), ("masks", pa.list_(pa.list_(_GUESS)))])
 SCORED = pa.schema(
@@ -74,7 +79,7 @@ def embed_file(
     kinds = [("text", pa.string()), ("tokens", pa.int32()), ("cut", pa.bool_()), ("vector", vector)]
     schema = pa.schema(kinds)
     with whole_results(out, schema) as results:
-        for window in _counted(texts, "embed", account, progress):
+        for window in _counted(model, texts, "embed", account, progress):
             with _naming(texts):
                 found = model.embed_with_lengths(window.words, window.first)
             account.tokens += int(found.tokens_N.sum())
@@ -95,7 +100,7 @@ def score_windows(
     Raises:
         UserError: a text is longer than the model reads, or cannot be read; names it.
     """
-    for window in _counted(texts, "score", account, progress):
+    for window in _counted(model, texts, "score", account, progress):
         with _naming(texts):
             scores = model.score(window.words, window.first)
         account.tokens += sum(score["tokens"] for score in scores)
@@ -114,7 +119,7 @@ def fill_windows(
     Raises:
         UserError: a text with a mask is longer than the model reads, or cannot be read.
     """
-    for window in _counted(texts, "fill-mask", account, progress):
+    for window in _counted(model, texts, "fill-mask", account, progress):
         with _naming(texts):
             found = model.fill_masks(window.words, top, window.first)
         account.tokens += sum(map(len, found))
@@ -131,23 +136,25 @@ def write_windows(windows: Iterator[list[Any]], out: Path, schema: pa.Schema) ->
 
 
 def _counted(
-    texts: TextFile, use: str, account: Account, progress: Progress | None
+    model: "LoadedModel", texts: TextFile, use: str, account: Account, progress: Progress | None
 ) -> Iterator[Window]:
     """The windows of a file, counted, and shown as far as they are done with."""
+    most = _AT_ONCE[use] * (1 if model.device.type == "cpu" else _MORE_ON_A_GPU)
     begun = time.perf_counter()
     counting = (progress or Progress()).counting(use, max(1, texts.bytes) / 1e3, "kB")
     with counting as counter:
-        for window in texts.windows():
+        for window in texts.windows(most):
             yield window
             account.texts += len(window.texts)
             account.empty += sum(not text for text in window.texts)
             account.seconds = time.perf_counter() - begun
-            _show(counter, window, account)
+            _show(counter, window.read_bytes, account)
+        _show(counter, texts.bytes, account)
 
 
-def _show(counter: Counter, window: Window, account: Account) -> None:
+def _show(counter: Counter, read_bytes: int, account: Account) -> None:
     speed = account.texts / max(account.seconds, 1e-9)
-    counter.show(window.read_bytes / 1e3, {"texts/s": speed})
+    counter.show(read_bytes / 1e3, {"texts/s": speed})
 
 
 @contextmanager

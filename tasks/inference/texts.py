@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.damage import explained
+from tasks.formats.encodings import BLOCK_BYTES
 from tasks.formats.glimpse import glimpse, likely_text
 from tasks.formats.members import MemberReader
 from tasks.formats.source_files import SourceFile, unkept
 
-_MOST_TEXTS = 4096
 _MOST_CHARACTERS = 4 << 20
 
 # What the readers say of a config's source, as the command line has it.
@@ -81,13 +81,15 @@ class TextFile:
         """Its size on the disk."""
         return self.source.file.bytes
 
-    def windows(self) -> Iterator[Window]:
+    def windows(self, most_texts: int) -> Iterator[Window]:
         """All its texts, in order; of a plain text file the lines, empty ones too.
+
+        A window has so many at most, and fewer where they are long.
 
         Raises:
             UserError: a record cannot be read; names it and what to do.
         """
-        number = 0
+        number = consumed = 0
         with tempfile.TemporaryDirectory() as scratch, _as_options(self.path):
             reader = MemberReader(self.source, Path(scratch), Counter())
             texts: list[str | None] = []
@@ -97,9 +99,10 @@ class TextFile:
                     for text in records:
                         _check_encodable(text, number + 1)
                         texts.append(text)
-                        number, size = number + 1, size + len(text or "")
-                        if len(texts) >= _MOST_TEXTS or size >= _MOST_CHARACTERS:
-                            read = int(reader.read_share * self.bytes)
+                        number, size = number + 1, size + len(text or "") + 1
+                        if len(texts) >= most_texts or size >= _MOST_CHARACTERS:
+                            consumed += size
+                            read = _position(consumed, int(reader.read_share * self.bytes))
                             yield Window(number - len(texts) + 1, texts, read)
                             texts, size = [], 0
             except GeneratorExit:
@@ -156,6 +159,11 @@ def open_texts(
     is_guessed = found != "text"
     kept = SourceFile(source.name, source.file, source.container, changed)
     return TextFile(path, kept, found, is_guessed)
+
+
+def _position(consumed: int, read_bytes: int) -> int:
+    """About how far the texts reach, of which readers are up to a block ahead."""
+    return min(max(consumed, read_bytes - BLOCK_BYTES), read_bytes)
 
 
 def _check_encodable(text: str | None, number: int) -> None:

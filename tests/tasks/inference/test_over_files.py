@@ -16,7 +16,7 @@ from stock_folders import SENTENCES, stock_folder
 from roberta_model.inference.loaded import LoadedModel
 from tasks.engine.progress import Count, Progress, Sink
 from tasks.errors import UserError
-from tasks.inference import over_files, results, texts
+from tasks.inference import over_files, results
 from tasks.inference.model_folder import load_for_use
 from tasks.inference.texts import open_texts
 
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several windows for a few texts."""
-    monkeypatch.setattr(texts, "_MOST_TEXTS", 4)
+    monkeypatch.setattr(over_files, "_AT_ONCE", dict.fromkeys(over_files._AT_ONCE, 4))
 
 
 def rows() -> list[dict[str, str]]:
@@ -124,8 +124,9 @@ def test_scores_and_guesses_are_those_of_the_texts(model: LoadedModel, tmp_path:
     assert [score["text"] for score in scores] == kept
     assert [s["score"] for s in scores] == pytest.approx([s["score"] for s in expected], abs=1e-4)
     assert shown.percents == sorted(shown.percents)
+    assert len(shown.percents) == 3
+    assert shown.percents[0] < 50
     assert shown.percents[-1] == 100
-    assert len(shown.percents) == 2
 
     account = over_files.Account()
     filled = over_files.fill_windows(model, open_texts(file), 3, account)
@@ -141,10 +142,10 @@ def test_a_file_is_read_a_window_at_a_time(tmp_path: Path) -> None:
     """The next window is read when this one is done with, by number and by length."""
     file = tmp_path / "lines.txt"
     file.write_text("a line of text\n" * 300_000)
-    windows = open_texts(file).windows()
+    windows = open_texts(file).windows(4)
     first = next(windows)
     assert (first.first, len(first.texts)) == (1, 4)
-    assert first.read_bytes < file.stat().st_size / 2
+    assert 4 * 14 < first.read_bytes < file.stat().st_size / 2
     assert next(windows).first == 5
 
 
@@ -188,7 +189,7 @@ def test_the_column_is_told_from_the_file_or_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be told: 'first', 'second'. Name it by --column"):
         open_texts(table)
     with pytest.raises(UserError, match=r"no 'thrid'.*Set --column to the one that holds"):
-        list(open_texts(table, "thrid").windows())
+        list(open_texts(table, "thrid").windows(4))
     lines = tmp_path / "l.txt"
     lines.write_text("a\n")
     with pytest.raises(UserError, match="plain text, which has no columns"):
@@ -198,7 +199,7 @@ def test_the_column_is_told_from_the_file_or_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--format cvs: Input should be"):
         open_texts(lines, form="cvs")
     lines.write_bytes("Größe\n".encode("cp1252"))
-    assert [w.texts for w in open_texts(lines, encoding="cp1252").windows()] == [["Größe"]]
+    assert [w.texts for w in open_texts(lines, encoding="cp1252").windows(4)] == [["Größe"]]
 
 
 def test_a_place_for_results_is_looked_at_before_anything_is_computed(tmp_path: Path) -> None:
