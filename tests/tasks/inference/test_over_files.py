@@ -125,7 +125,7 @@ def test_scores_and_guesses_are_those_of_the_texts(model: LoadedModel, tmp_path:
     assert [s["score"] for s in scores] == pytest.approx([s["score"] for s in expected], abs=1e-4)
     assert shown.percents == sorted(shown.percents)
     assert len(shown.percents) == 3
-    assert shown.percents[0] < 50
+    assert shown.percents[0] < 70  # what follows the first four is half as long
     assert shown.percents[-1] == 100
 
     account = over_files.Account()
