@@ -30,6 +30,8 @@ COMMANDS = {
     "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
     "embed": ("use", "Write a vector for each text of a file."),
+    "finetune": ("finetune", "Teach a model folder a task from labelled data."),
+    "predict": ("finetune", "Answer each row of a file with a fine-tuned folder."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "report": ("inspect", "Show or open a run's report."),
     "serve": ("serve", "Serve the UI, schedules and a worker."),

@@ -13,9 +13,9 @@ from prefect import flow
 from flows.running import recorded
 from tasks.config import Config
 from tasks.errors import UserError
-from tasks.stages import STAGE_NAMES, stage_names
+from tasks.stages import FINE_TUNING, KNOWN_STAGES, stage_names
 
-StageName = Literal[STAGE_NAMES]  # type: ignore[valid-type]
+StageName = Literal[KNOWN_STAGES]  # type: ignore[valid-type]
 
 
 @flow(name="pretrain", flow_run_name="{config.name}", validate_parameters=True, log_prints=False)
@@ -41,7 +41,7 @@ def pipeline(
         UserError, StageError: the first stage that cannot finish ends the run. The record is
             saved first, so `status` shows how far it got.
     """
-    names = stage_names(until)
+    names = stage_names(config, until)
     for word, name in (("force", force), ("from", from_stage)):
         if name is not None and name not in names:
             raise UserError(f"{word}: the run ends with {until}, before {name}.")
@@ -51,7 +51,9 @@ def pipeline(
         return name == force or later
 
     with recorded(config, until) as run:
-        run.stages(names, is_forced=is_forced)
+        run.stages([name for name in names if name != FINE_TUNING], is_forced=is_forced)
         if "publish" in run.made:
             run.publish()
+        if FINE_TUNING in names:
+            run.fine_tune(is_forced=is_forced)
     return run.record

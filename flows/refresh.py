@@ -48,8 +48,9 @@ def refresh(config: Config) -> Any:
 
 
 def _first(run: Run) -> Any:
-    run.stages(stage_names())
+    run.stages(stage_names(run.config, "publish"))
     run.publish()
+    run.fine_tune()
     tell("publish", run.config.name, "the first model is published", run.record)
     return Completed(message="published the first model", data=run.record)
 
@@ -63,7 +64,7 @@ def _again(run: Run, published: Artifact) -> Any:
 
 
 def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], config: Config) -> Any:
-    after = run.stages(stage_names("evaluate")[1:], config=config)
+    after = run.stages(stage_names(config, "evaluate")[1:], config=config)
     # The published weights on today's held-out text, which has grown with the corpus.
     known = {**run.made, "pretrain": before["pretrain"]}
     found = compare(run.beside("evaluate", known, config), after, config.operations.refresh.margin)
@@ -77,6 +78,7 @@ def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], con
         message = "not published: another run has meanwhile; the next refresh begins from that"
         return Completed(name="Not published", message=message, data=run.record)
     run.publish()
+    run.fine_tune(config)
     tell("publish", config.name, f"published: {found.told()}", run.record)
     return Completed(message=f"published: {found.told()}", data=run.record)
 

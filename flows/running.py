@@ -29,7 +29,7 @@ from tasks.errors import RobertaError, UserError
 from tasks.inspection.runs import read_runs, state_of, write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
-from tasks.stages import check_outside
+from tasks.stages import FINE_TUNING, check_outside
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,16 @@ class Run:
             self.made[name] = self._stage(name, config or self.config, self.made, is_forced(name))
             self._show(name)
         return self.made[names[-1]]
+
+    def fine_tune(
+        self, config: Config | None = None, is_forced: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Teach the encoder what the config's `downstream` asks for, if it does.
+
+        What is published before stays so, whatever becomes of this.
+        """
+        if self.config.downstream:
+            self.stages([FINE_TUNING], config=config, is_forced=is_forced)
 
     def beside(self, name: str, inputs: Mapping[str, Artifact], config: Config) -> Artifact:
         """Run a stage on other inputs, of which whoever watches the run sees the task alone."""

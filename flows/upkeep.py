@@ -29,7 +29,7 @@ def evaluate(config: Config) -> dict[str, Any]:
         config: What is scored, and on what.
     """
     with recorded(config, "evaluate") as run:
-        run.stages(stage_names("evaluate"))
+        run.stages(stage_names(config, "evaluate"))
     return run.record
 
 

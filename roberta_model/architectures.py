@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from roberta_model.heads import Head, RobertaWithHead, SequenceClassificationHead
+from roberta_model.heads import (
+    Head,
+    QuestionAnsweringHead,
+    RobertaWithHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+)
 from roberta_model.huggingface import load_with_head, read_config
 from roberta_model.masked_lm import MaskedLMHead
 
@@ -11,6 +17,8 @@ HEADS: dict[str, type[Head]] = {
     for head in (
         MaskedLMHead,
         SequenceClassificationHead,
+        TokenClassificationHead,
+        QuestionAnsweringHead,
     )
 }
 

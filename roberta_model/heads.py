@@ -11,13 +11,14 @@ Shape letters: B rows, T tokens in a row, D width, C classes.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig, fraction
 from roberta_model.encoder import Encoder
+from roberta_model.recipe import Problem
 
 
 class Head(nn.Module):
@@ -101,6 +102,7 @@ class SequenceClassificationHead(Head):
         config: The encoder's shape.
         labels: The names of the classes, in the order of the logits.
         dropout: Before both products; None is the encoder's.
+        problem: What the logits mean: one class of all, any number of them, or values.
     """
 
     architecture = "RobertaForSequenceClassification"
@@ -111,11 +113,72 @@ class SequenceClassificationHead(Head):
     }
 
     def __init__(
+        self,
+        config: ModelConfig,
+        labels: tuple[str, ...],
+        dropout: float | None = None,
+        problem: Problem = "single_label_classification",
+    ) -> None:
+        super().__init__()
+        self.labels, self.problem = labels, problem
+        self.dense = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, len(labels))
+        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
+
+    @classmethod
+    def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
+        """The classes are those of `id2label`; without it there are two, as in stock.
+
+        Raises:
+            ValueError: `id2label` does not number the classes from 0 on, or `problem_type` is
+                none that we know.
+        """
+        labels = labels_of(values)
+        problem: Any = values.get("problem_type")
+        if problem is None:  # as stock decides where labels are given
+            problem = "regression" if len(labels) == 1 else "single_label_classification"
+        if problem not in get_args(Problem):
+            raise ValueError(
+                f"problem_type must be one of {', '.join(get_args(Problem))}, not {problem!r}"
+            )
+        return cls(config, labels, fraction(values, "classifier_dropout", None), problem)
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """The names of the classes, what they mean, and the dropout."""
+        return {
+            **super().to_huggingface(),
+            **names_of(self.labels),
+            "problem_type": self.problem,
+            "classifier_dropout": self.dropout.p,
+        }
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        """The classes' logits, BC."""
+        pooled_BD = torch.tanh(self.dense(self.dropout(hidden_BTD[:, 0])))
+        logits_BC: Tensor = self.out(self.dropout(pooled_BD))
+        return logits_BC
+
+
+class TokenClassificationHead(Head):
+    """One of some classes for each token, as stock's RobertaForTokenClassification.
+
+    forward(hidden_BTD) -> logits_BTC
+
+    Args:
+        config: The encoder's shape.
+        labels: The names of the classes, in the order of the logits.
+        dropout: Before the product; None is the encoder's.
+    """
+
+    architecture = "RobertaForTokenClassification"
+    name = "classifier"
+    stock_names: ClassVar[Mapping[str, str]] = {"out.": "classifier."}
+
+    def __init__(
         self, config: ModelConfig, labels: tuple[str, ...], dropout: float | None = None
     ) -> None:
         super().__init__()
         self.labels = labels
-        self.dense = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, len(labels))
         self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
 
@@ -126,23 +189,62 @@ class SequenceClassificationHead(Head):
         Raises:
             ValueError: `id2label` does not number the classes from 0 on.
         """
-        names = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
-            raise ValueError(f"id2label must number the classes from 0 on, not {names!r}")
-        labels = tuple(str(names[str(number)]) for number in range(len(names)))
-        return cls(config, labels, fraction(values, "classifier_dropout", None))
+        return cls(config, labels_of(values), fraction(values, "classifier_dropout", None))
 
     def to_huggingface(self) -> dict[str, Any]:
         """The names of the classes, and the dropout."""
         return {
             **super().to_huggingface(),
-            "id2label": {str(number): label for number, label in enumerate(self.labels)},
-            "label2id": {label: number for number, label in enumerate(self.labels)},
+            **names_of(self.labels),
             "classifier_dropout": self.dropout.p,
         }
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
-        """The classes' logits, BC."""
-        pooled_BD = torch.tanh(self.dense(self.dropout(hidden_BTD[:, 0])))
-        logits_BC: Tensor = self.out(self.dropout(pooled_BD))
-        return logits_BC
+        """The classes' logits of each token, BTC."""
+        logits_BTC: Tensor = self.out(self.dropout(hidden_BTD))
+        return logits_BTC
+
+
+class QuestionAnsweringHead(Head):
+    """Where an answer begins and ends, as stock's RobertaForQuestionAnswering.
+
+    forward(hidden_BTD) -> logits_BT2, of the start and of the end
+    """
+
+    architecture = "RobertaForQuestionAnswering"
+    name = "qa_outputs"
+    stock_names: ClassVar[Mapping[str, str]] = {"out.": "qa_outputs."}
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.out = nn.Linear(config.width, 2)
+
+    @classmethod
+    def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
+        """There is nothing to choose."""
+        return cls(config)
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        """The logits of start and end at each token, BT2."""
+        logits_BT2: Tensor = self.out(hidden_BTD)
+        return logits_BT2
+
+
+def labels_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes that a `config.json` names in `id2label`, in order; two where it names none.
+
+    Raises:
+        ValueError: They are not numbered from 0 on.
+    """
+    names = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
+        raise ValueError(f"id2label must number the classes from 0 on, not {names!r}")
+    return tuple(str(names[str(number)]) for number in range(len(names)))
+
+
+def names_of(labels: tuple[str, ...]) -> dict[str, Any]:
+    """Both tables of a `config.json` that name classes."""
+    return {
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }

@@ -20,6 +20,8 @@ ScheduleType = Literal["linear", "constant", "wsd"]
 Candidates = Literal["vocabulary", "batch"]
 Precision = Literal["auto", "bf16", "fp32"]
 StartKind = Literal["plain", "local"]
+HeadName = Literal["sequence", "tokens", "span"]
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 MUON_LEARNING_RATE = 0.01
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stages import STAGE_NAMES, get_stage, stage_folder
+from tasks.stages import KNOWN_STAGES, get_stage, stage_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("roberta_model", "tasks", "flows")
@@ -107,6 +107,6 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 def test_a_stage_keeps_the_number_that_its_artifacts_lie_under() -> None:
     """The table and the stage say the same, and no two stages share a number."""
-    folders = {name: stage_folder(name) for name in STAGE_NAMES}
-    assert folders == {name: get_stage(name).folder for name in STAGE_NAMES}
+    folders = {name: stage_folder(name) for name in KNOWN_STAGES}
+    assert folders == {name: get_stage(name).folder for name in KNOWN_STAGES}
     assert len({folder.split("-")[0] for folder in folders.values()}) == len(folders)

@@ -29,9 +29,9 @@ def folders(context: Context, parameter: Parameter, incomplete: str) -> list[Com
 
 def stages(context: Context, parameter: Parameter, incomplete: str) -> list[CompletionItem]:
     """The stages, in the order of the pipeline."""
-    from tasks.stages import STAGE_NAMES
+    from tasks.stages import KNOWN_STAGES
 
-    return _beginning(STAGE_NAMES, incomplete, "a stage")
+    return _beginning(KNOWN_STAGES, incomplete, "a stage")
 
 
 def runs(context: Context, parameter: Parameter, incomplete: str) -> list[CompletionItem]:

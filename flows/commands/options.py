@@ -12,7 +12,7 @@ from tasks.config.load import load_config
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
-from tasks.stages import STAGE_NAMES
+from tasks.stages import KNOWN_STAGES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,11 +50,11 @@ def check_stages(**named: str | None) -> None:
         UserError: the message names the nearest right stage.
     """
     for where, name in named.items():
-        if name is not None and name not in STAGE_NAMES:
-            close = difflib.get_close_matches(name, STAGE_NAMES, n=1)
+        if name is not None and name not in KNOWN_STAGES:
+            close = difflib.get_close_matches(name, KNOWN_STAGES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise UserError(
-                f"{where}: there is no stage {name!r}.{hint} Stages: {', '.join(STAGE_NAMES)}."
+                f"{where}: there is no stage {name!r}.{hint} Stages: {', '.join(KNOWN_STAGES)}."
             )
 
 

@@ -11,7 +11,7 @@ from flows.terminal import say
 from tasks.config import Config
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
-from tasks.stages import STAGE_NAMES
+from tasks.stages import KNOWN_STAGES
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def run(
     """
     check_stages(until=until, force=force, **{"from": from_stage})
     for word, stage in (("force", force), ("from", from_stage)):
-        if until and stage and STAGE_NAMES.index(stage) > STAGE_NAMES.index(until):
+        if until and stage and KNOWN_STAGES.index(stage) > KNOWN_STAGES.index(until):
             raise UserError(f"{word}: the run ends with {until}, before {stage}.")
     if dry_run:
         if force or from_stage:

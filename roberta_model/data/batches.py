@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.rows import PackedRows
 
 Span = tuple[int, int, int]  # step, start, stop
+T = TypeVar("T")
 
 _TRIM_MULTIPLE = 8  # matrix units like widths that are multiples of this
 _POLL_SECONDS = 0.1
@@ -106,7 +108,7 @@ class MaskedBatches:
             spans: What to prepare, in order.
             ahead: How many batches may wait.
         """
-        return _prepared(self.batch, spans, ahead)
+        return prepared(self.batch, spans, ahead)
 
 
 def masked_batch(
@@ -145,16 +147,16 @@ def masked_batch(
     )
 
 
-def _prepared(
-    make: Callable[[int, int, int], MaskedBatch], spans: Iterable[Span], ahead: int
-) -> Generator[MaskedBatch]:
+def prepared(
+    make: Callable[..., T], spans: Iterable[tuple[int, ...]], ahead: int = 4
+) -> Generator[T]:
     """Yield make(*span) for each span, made in a thread that stays at most `ahead` in front."""
     if ahead < 1:
         raise ValueError(f"at least one batch must be prepared ahead, not {ahead}")
-    ready: queue.Queue[MaskedBatch | BaseException | None] = queue.Queue(maxsize=ahead)
+    ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(maxsize=ahead)
     stopped = threading.Event()
 
-    def put(item: MaskedBatch | BaseException | None) -> None:
+    def put(item: tuple[T] | BaseException | None) -> None:
         waiting = True
         while waiting and not stopped.is_set():
             with contextlib.suppress(queue.Full):
@@ -166,19 +168,19 @@ def _prepared(
             for span in spans:
                 if stopped.is_set():
                     return
-                put(make(*span))
+                put((make(*span),))
         except BaseException as error:  # raised again in the thread that asks for the batch
             put(error)
         else:
             put(None)
 
-    thread = threading.Thread(target=work, name="masked-batches", daemon=True)
+    thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item[0]
     finally:
         stopped.set()
         thread.join()

@@ -20,18 +20,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from roberta_model.data.batches import MaskedBatch
 from roberta_model.training.checkpoint import read_checkpoint, write_checkpoint
+from roberta_model.training.fine_tuning import FineTuningObjective
 from roberta_model.training.flat import FlatWeights
-from roberta_model.training.objective import MaskedLMObjective
+from roberta_model.training.objective import MaskedLMObjective, Objective
 from roberta_model.training.optimizer import Optimizer
 from roberta_model.training.precision import Precision
-from roberta_model.training.spec import TrainingSpec
+from roberta_model.training.spec import FineTuningSpec, TrainingSpec
 from roberta_model.training.step_sums import StepMeans, StepSums
 
+AnySpec = TrainingSpec | FineTuningSpec
+
 _ADVICE = (
-    "The last checkpoint is sound; lower pretrain.optimizer.learning_rate, set clip_norm, or use "
-    "precision fp32"
+    "The last checkpoint is sound; lower the learning rate, set clip_norm, or use precision fp32"
 )
 
 
@@ -53,7 +54,7 @@ class StepResult:
         return json.dumps(values) + "\n"
 
 
-def check_same_training(record: dict[str, Any], spec: TrainingSpec) -> None:
+def check_same_training(record: dict[str, Any], spec: AnySpec) -> None:
     """Refuse to go on from a checkpoint of another training.
 
     Raises:
@@ -68,6 +69,13 @@ def check_same_training(record: dict[str, Any], spec: TrainingSpec) -> None:
                 f"{spec.resume}: this checkpoint is of another training: its {name} is "
                 f"{record.get(name)!r}, not {value!r}"
             )
+
+
+def _objective(spec: AnySpec, steps: int, accelerator: Accelerator) -> Objective[Any]:
+    """What a spec's training learns from."""
+    if isinstance(spec, FineTuningSpec):
+        return FineTuningObjective(spec, accelerator)
+    return MaskedLMObjective(spec, steps, accelerator)
 
 
 class Training:
@@ -86,11 +94,11 @@ class Training:
             resume from is damaged or of another training.
     """
 
-    def __init__(self, spec: TrainingSpec, accelerator: Accelerator) -> None:
+    def __init__(self, spec: AnySpec, accelerator: Accelerator) -> None:
         if spec.steps is None:
             raise ValueError("a training needs its number of steps; measure it first")
         self.spec, self.step, self.steps = spec, 0, spec.steps
-        self.objective = MaskedLMObjective(spec, self.steps, accelerator)
+        self.objective = _objective(spec, self.steps, accelerator)
         self.model = self.objective.model
         before = None if spec.resume is None else read_checkpoint(Path(spec.resume))
         asked = spec.precision
@@ -117,7 +125,7 @@ class Training:
                 if result.must_stop:
                     return
 
-    def _train_step(self, micro: list[MaskedBatch], stop: bool) -> StepResult:
+    def _train_step(self, micro: list[Any], stop: bool) -> StepResult:
         self.sums.begin()
         loss_sum, num_tokens = self.objective.backward(self.step, micro, self.sums.collect)
         means = self.sums.average(loss_sum, num_tokens, stop)

@@ -3,7 +3,7 @@
     rows ──▶ order ──▶ masks ──▶ micro-batches of this process ──▶ summed loss ──▶ gradients
 
 The loop knows none of it: it asks for the micro-batches of each step, and has them turned into
-gradients. Another objective would have a model and the same public methods.
+gradients. Another objective, such as `fine_tuning`, has a model and the same public methods.
 
 Shape letters: B rows, T tokens in a row, M masked positions, V vocabulary, C candidates.
 """
@@ -11,6 +11,7 @@ Shape letters: B rows, T tokens in a row, M masked positions, V vocabulary, C ca
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -21,15 +22,47 @@ from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.data.randomness import random_bits
 from roberta_model.data.rows import PackedRows
-from roberta_model.encoder import SelfAttention
+from roberta_model.encoder import Encoder, SelfAttention
+from roberta_model.heads import RobertaWithHead
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.training.compiling import can_compile, compile_layers
 from roberta_model.training.loss import masked_lm_loss_sum
-from roberta_model.training.spec import TrainingSpec
+from roberta_model.training.spec import RunSpec, TrainingSpec
 from roberta_model.training.start import initialise
 
-_CPU_MICRO_TOKENS = 4096
-_GPU_MICRO_TOKENS = 65_536
+CPU_MICRO_TOKENS = 4096
+GPU_MICRO_TOKENS = 65_536
+
+
+BatchT = TypeVar("BatchT")
+
+
+class Objective(Protocol[BatchT]):
+    """What the loop asks of an objective."""
+
+    @property
+    def model(self) -> RobertaWithHead:
+        """The model with its first weights, on the device, in training mode."""
+        ...
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a step over all processes."""
+        ...
+
+    def epoch(self, step: int) -> int:
+        """The epoch in which a step (from 0) begins."""
+        ...
+
+    def micro_batches(self, first: int, last: int) -> Generator[list[BatchT]]:
+        """This process's micro-batches of each step (from 0, last excluded), prepared ahead."""
+        ...
+
+    def backward(
+        self, step: int, micro: list[BatchT], collect: Callable[[], None]
+    ) -> tuple[Tensor, int]:
+        """Compute a step's gradients; the summed loss, and how many items it is of."""
+        ...
 
 
 def my_share(batch_rows: int, rank: int, num_processes: int) -> tuple[int, int]:
@@ -46,7 +79,6 @@ class MaskedLMObjective:
         accelerator: The processes that train together.
 
     Attributes:
-        model: With its first weights, on the device, in training mode.
         batches: Of the whole training.
 
     Raises:
@@ -59,12 +91,14 @@ class MaskedLMObjective:
         if not rows.num_rows:
             raise ValueError("there are no rows to train on")
         tables = MaskingTables.load(spec.tables)
-        self.model = _first_model(spec, rows.row_tokens, tables).to(self.device).train()
+        self.model: RobertaMaskedLM = (
+            _first_model(spec, rows.row_tokens, tables).to(self.device).train()
+        )
         if can_compile(self.device):
             compile_layers(self.model)
         order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
         self.batches = MaskedBatches(rows, order, Masking(tables, spec.masking, spec.seed), steps)
-        most = _CPU_MICRO_TOKENS if self.device.type == "cpu" else _GPU_MICRO_TOKENS
+        most = CPU_MICRO_TOKENS if self.device.type == "cpu" else GPU_MICRO_TOKENS
         self.micro_rows = spec.micro_batch_rows or max(1, most // rows.row_tokens)
 
     @property
@@ -108,7 +142,7 @@ class MaskedLMObjective:
         loss_sum = torch.zeros((), device=self.device)
         candidates_C = self._candidates(micro)
         for number, batch in enumerate(micro):
-            self._seed_dropout(step, number)
+            seed_dropout(self.spec, step, self.accelerator.process_index, number)
             on_device = batch.to(self.device)
             hidden_MD = self.model.encode_at(
                 on_device.input_ids_BT,
@@ -133,12 +167,21 @@ class MaskedLMObjective:
             torch.distributed.all_reduce(seen_V)
         return seen_V.nonzero().flatten()
 
-    def _seed_dropout(self, step: int, number: int) -> None:
-        """Dropout depends on where in the training we are, never on how we came here."""
-        if self.spec.dropout > 0:
-            rank = self.accelerator.process_index
-            (bits,) = random_bits(self.spec.seed, "dropout", step, rank, number)
-            torch.manual_seed(int(bits) & (2**63 - 1))
+
+def seed_dropout(spec: RunSpec, step: int, *which: int) -> None:
+    """Dropout depends on where in the training we are, never on how we came here."""
+    if spec.dropout > 0:
+        (bits,) = random_bits(spec.seed, "dropout", step, *which)
+        torch.manual_seed(int(bits) & (2**63 - 1))
+
+
+def set_dropout(model: Encoder, share: float) -> None:
+    """Drop this share everywhere in a model."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        elif isinstance(module, SelfAttention):
+            module.attention_dropout = share
 
 
 def _first_model(spec: TrainingSpec, row_tokens: int, tables: MaskingTables) -> RobertaMaskedLM:
@@ -155,9 +198,5 @@ def _first_model(spec: TrainingSpec, row_tokens: int, tables: MaskingTables) -> 
             f"the model takes rows of at most {config.max_row_tokens} tokens from a vocabulary "
             f"of {config.vocab_size}; the packed rows have {row_tokens} from {tables.vocab_size}"
         )
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = spec.dropout
-        elif isinstance(module, SelfAttention):
-            module.attention_dropout = spec.dropout
+    set_dropout(model, spec.dropout)
     return model

@@ -7,7 +7,7 @@ from dataclasses import replace
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from roberta_model.training.loop import Training
+from roberta_model.training.loop import AnySpec, Training
 from roberta_model.training.spec import TrainingSpec
 
 _EVENT_SECONDS = 1.0
@@ -52,7 +52,7 @@ class Clock:
 
 
 def measure_steps(
-    spec: TrainingSpec, accelerator: Accelerator, must_stop: Callable[[], bool]
+    spec: AnySpec, accelerator: Accelerator, must_stop: Callable[[], bool]
 ) -> int | None:
     """How many steps fit into the minutes of a spec, the same on every process; None: stop.
 
@@ -75,14 +75,16 @@ def measure_steps(
     return steps[0]
 
 
-def probe_of(spec: TrainingSpec, accelerator: Accelerator) -> Training:
+def probe_of(spec: AnySpec, accelerator: Accelerator) -> Training:
     """This training, to be measured and thrown away.
 
     It hides tokens at the mean rate of the whole training: the head's share of a step, and with
     it the step's time, grows with the rate.
     """
-    masking = replace(spec.masking, rate=spec.masking.mean_rate, rate_end=None)
-    probe = replace(spec, steps=_PROBE_STEPS, minutes=None, masking=masking)
+    probe = replace(spec, steps=_PROBE_STEPS, minutes=None)
+    if isinstance(probe, TrainingSpec):
+        masking = replace(probe.masking, rate=probe.masking.mean_rate, rate_end=None)
+        probe = replace(probe, masking=masking)
     return Training(probe, accelerator)
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from roberta_model.training.loop import StepResult, Training
+from roberta_model.training.loop import AnySpec, StepResult, Training
 from roberta_model.training.pace import Clock, measure_steps
-from roberta_model.training.spec import TrainingSpec
+from roberta_model.training.spec import read_spec
 
 GRACE_SECONDS = 25.0
 NO_GPU = (
@@ -74,7 +74,7 @@ class Storyteller:
                 print(json.dumps({"event": event, **facts}), flush=True)
 
 
-def prepare(spec: TrainingSpec) -> Accelerator:
+def prepare(spec: AnySpec) -> Accelerator:
     """Threads, determinism and the processes that train together."""
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)  # tiny gradients cost hundreds of cycles each and tell nothing
@@ -90,7 +90,7 @@ def prepare(spec: TrainingSpec) -> Accelerator:
     return Accelerator(cpu=is_on_cpu)
 
 
-def train(spec: TrainingSpec) -> None:
+def train(spec: AnySpec) -> None:
     """Train to the end of the spec, with checkpoints on the way."""
     stop = StopRequest(spec.supervised)
     accelerator = prepare(spec)
@@ -148,7 +148,7 @@ def _save(
 def main(arguments: list[str]) -> int:
     """Run one spec; the exit code. Errors are one paragraph on stderr."""
     try:
-        train(TrainingSpec.read(Path(arguments[0])))
+        train(read_spec(Path(arguments[0])))
     except (ValueError, OSError) as problem:
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
         return 1

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from tasks.config.base import Execution, LocalPath, Section
 from tasks.config.clean import CleanConfig
 from tasks.config.corpus import Source
+from tasks.config.downstream import FineTuningConfig
 from tasks.config.engine import EngineConfig
 from tasks.config.evaluate import EvaluateConfig, PublishConfig
 from tasks.config.model import ModelSection
@@ -36,6 +37,9 @@ class Config(Section):
     pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig = PublishConfig()
+    downstream: tuple[FineTuningConfig, ...] = Field(
+        (), description="What the encoder is fine-tuned for, in the same run."
+    )
     engine: Annotated[EngineConfig, Execution()] = EngineConfig()
     operations: Annotated[OperationsConfig, Execution()] = OperationsConfig()
 

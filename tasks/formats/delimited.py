@@ -23,6 +23,7 @@ _TSV_SEPARATORS = ("\t",)
 _ROW_TO_DOCUMENT = 8
 # The parser's own limit is one for the whole process, and far below a long document.
 _NO_LIMIT = (1 << 31) - 1
+_ROW_CHARACTERS = 64 << 20
 _Quoting = Literal[0, 3]  # QUOTE_MINIMAL, QUOTE_NONE
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
@@ -42,6 +43,39 @@ def unquoted_tsv_records(
 ) -> Iterator[str | None]:
     """The text column of a table parted by tabs in which quotes are plain characters."""
     return _records(pieces, options, where, _TSV_SEPARATORS, csv.QUOTE_NONE)
+
+
+def table_rows(
+    pieces: Iterable[str],
+    where: str,
+    *,
+    is_quoted: bool = True,
+    is_tabbed: bool = False,
+    max_row_characters: int = _ROW_CHARACTERS,
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(where, cells by their columns) of each row of a table in text.
+
+    Raises:
+        UserError: a row is not like its header, or two columns have one name.
+    """
+    csv.field_size_limit(_NO_LIMIT)
+    lines = _RowLines(pieces, max_row_characters, where)
+    candidates = _TSV_SEPARATORS if is_tabbed else _CSV_SEPARATORS
+    first = lines.peek()
+    separator = max(candidates, key=first.count)
+    quoting: _Quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+    rows = _rows(lines, separator, quoting, where)
+    _, header = next(rows, (1, []))
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise UserError(
+            f"{where}: {header.count(twice)} columns are called {twice!r}. Rename all but one."
+        )
+    for start, row in rows:
+        if len(row) == len(header):
+            yield f"{where}, line {start:,}", dict(zip(header, row, strict=True))
+        elif any(cell.strip() for cell in row):
+            raise _ragged(len(row), len(header), f"{where}, line {start:,}")
 
 
 def _records(

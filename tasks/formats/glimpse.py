@@ -192,7 +192,7 @@ def _objects(form: str, text: str) -> Iterator[Any]:
     """The first values; where they end in something else, those before it."""
     try:
         if form == "json":
-            yield from itertools.islice(json_values([text], len(text), ""), _MOST_RECORDS)
+            yield from itertools.islice(json_values([text], ""), _MOST_RECORDS)
         else:
             for line in itertools.islice(text.split("\n"), _MOST_RECORDS):
                 if line.strip():

@@ -18,6 +18,7 @@ _GAP = re.compile(r"[\s,]*")
 _NEAR_END = 64
 # A record may hold more than its text: so much longer than a document may it be.
 _RECORD_TO_DOCUMENT = 8
+_RECORD_CHARACTERS = 512 << 20
 
 
 def jsonl_records(
@@ -25,6 +26,18 @@ def jsonl_records(
 ) -> Iterator[str | None]:
     """The text of one JSON object a line; blank lines are no records."""
     limit = options.max_document_bytes * _RECORD_TO_DOCUMENT
+    for place, value in json_lines(pieces, where, limit):
+        yield text_of(value, options.text_field, place)
+
+
+def json_lines(
+    pieces: Iterable[str], where: str, limit: int = _RECORD_CHARACTERS
+) -> Iterator[tuple[str, Any]]:
+    """(where, value) of each line that is not blank.
+
+    Raises:
+        UserError: a line is not JSON, or longer than `limit`.
+    """
     try:
         lines = split_text(pieces, JSON_LINE, limit)
         for number, line in enumerate(lines, start=1):
@@ -37,7 +50,7 @@ def jsonl_records(
                     f"{where}, line {number:,}: this is not JSON ({problem}). Each line must hold "
                     "one object; mend or remove the line, or set the source's `format`."
                 ) from None
-            yield text_of(value, options.text_field, f"{where}, line {number:,}")
+            yield f"{where}, line {number:,}", value
     except TooLong as problem:
         raise too_long(where, problem.args[0], limit) from None
 
@@ -47,12 +60,18 @@ def json_records(
 ) -> Iterator[str | None]:
     """The text of each object in a list, or of objects that follow one another."""
     limit = options.max_document_bytes * _RECORD_TO_DOCUMENT
-    for record, value in enumerate(json_values(pieces, limit, where)):
+    for record, value in enumerate(json_values(pieces, where, limit)):
         yield text_of(value, options.text_field, f"{where}, record {record:,}")
 
 
-def json_values(pieces: Iterable[str], limit: int, where: str) -> Iterator[Any]:
-    """JSON values one at a time; the outermost list, if there is one, is taken apart."""
+def json_values(
+    pieces: Iterable[str], where: str, limit: int = _RECORD_CHARACTERS
+) -> Iterator[Any]:
+    """JSON values one at a time; the outermost list, if there is one, is taken apart.
+
+    Raises:
+        UserError: a value is not JSON, or longer than `limit`.
+    """
     stream, decoder = iter(pieces), json.JSONDecoder()
     buffer = next(stream, "").lstrip()
     is_list = buffer.startswith("[")

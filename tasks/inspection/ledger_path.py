@@ -17,7 +17,7 @@ from tasks.stages import all_stages
 def finished_artifacts(config: Config, store: Store) -> dict[str, Artifact]:
     """The artifacts a config leads to, as far as they are finished, in the stages' order."""
     made: dict[str, Artifact] = {}
-    for stage in all_stages():
+    for stage in all_stages(config):
         if not _can_identify(stage, config, made):
             continue
         identity = identify(stage, config, made)
@@ -38,7 +38,7 @@ def known_keys(config: Config, store: Store) -> dict[str, str]:
     """
     made: dict[str, Artifact] = {}
     keys: dict[str, str] = {}
-    for stage in all_stages():
+    for stage in all_stages(config):
         if _can_identify(stage, config, made):
             keys[stage.name] = identify(stage, config, made).key
             artifact = read_manifest(store, f"{stage.folder}/{keys[stage.name]}")

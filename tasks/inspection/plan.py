@@ -13,7 +13,7 @@ from tasks.engine.store import Store
 from tasks.engine.unit_records import UNITS, count_units
 from tasks.inspection.drift import describe, drift, drift_from
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import all_stages, check_outside
+from tasks.stages import all_stages, check_outside, get_stage
 
 
 @dataclass
@@ -40,7 +40,7 @@ def make_plan(config: Config, store: Store, until: str | None = None) -> list[St
     check_outside(config, until)
     made: dict[str, Artifact] = {}
     plans = []
-    for stage in all_stages(until):
+    for stage in all_stages(config, until):
         pending = [name for name in stage.needs if name not in made]
         if pending and not _stands_ready(stage, config, store):
             plans.append(_plan_pending(stage, config, store, made, pending))
@@ -113,7 +113,7 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
     """
     plans = {plan.name: plan for plan in make_plan(config, store, until=stage_name)}
     plan = plans[stage_name]
-    stage = all_stages(stage_name)[-1]
+    stage = get_stage(stage_name)
     newest = newest_artifact(store, stage_name, config.name)
     differences: list[dict[str, Any]] = []
     if newest is not None:
@@ -138,4 +138,4 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
 
 
 def _folder(name: str) -> str:
-    return all_stages(name)[-1].folder
+    return get_stage(name).folder

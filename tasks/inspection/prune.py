@@ -25,7 +25,7 @@ from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.leftovers import sweep
 from tasks.inspection.references import Place, find_references
 from tasks.inspection.runs import read_runs, state_of
-from tasks.stages import STAGE_NAMES, stage_folder
+from tasks.stages import KNOWN_STAGES, stage_folder
 
 PARTIAL_DAYS = 7.0
 _DAY_SECONDS = 86_400
@@ -120,7 +120,7 @@ def _under_way(store: Store) -> set[str]:
 
 
 def _places(store: Store) -> Iterator[Place]:
-    for stage in STAGE_NAMES:
+    for stage in KNOWN_STAGES:
         for key in store.names(stage_folder(stage)):
             if not key.startswith("."):
                 yield stage, key

@@ -13,7 +13,7 @@ from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.runs import read_runs, state_of
 from tasks.publishing.latest import published_folders
-from tasks.stages import STAGE_NAMES, stage_folder
+from tasks.stages import KNOWN_STAGES, stage_folder
 
 Place = tuple[str, str]
 Run = Mapping[str, Any]
@@ -66,7 +66,7 @@ def kept_runs(runs: Sequence[Run], num_runs: int) -> Iterator[tuple[Run, str]]:
 def _published(store: Store) -> Iterator[tuple[Place, str]]:
     """The artifacts that `latest` and its like point to, and those that they were made from."""
     for name, folder in published_folders(store):
-        for stage in STAGE_NAMES:
+        for stage in KNOWN_STAGES:
             if folder.startswith(f"{stage_folder(stage)}/"):
                 yield (stage, folder.rsplit("/", 1)[-1]), f"{name} points to it"
         artifact = read_manifest(store, folder)

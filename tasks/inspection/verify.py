@@ -21,7 +21,7 @@ from tasks.errors import UserError
 from tasks.inspection.drift import describe, drift_from
 from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.runs import config_of, read_runs
-from tasks.stages import STAGE_NAMES, get_stage, stage_folder
+from tasks.stages import KNOWN_STAGES, get_stage, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def find_in_work(store: Store, keys: Mapping[str, str] | None = None) -> list[di
 
 
 def _artifacts(store: Store, keys: Mapping[str, str] | None) -> Iterator[Place]:
-    for stage in STAGE_NAMES:
+    for stage in KNOWN_STAGES:
         for key in store.names(stage_folder(stage)):
             if keys is None or keys.get(stage) == key:
                 yield stage, key

@@ -1,6 +1,8 @@
 """The stages, in the order the data passes through them.
 
-download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish
+download ──▶ clean ──▶ tokenizer ──▶ pack ──▶ pretrain ──▶ evaluate ──▶ publish ──▶ finetune
+
+The last one is there only where a config has something in `downstream`.
 """
 
 from importlib import import_module
@@ -20,14 +22,20 @@ _PLACES = {
     "pretrain": (5, "pretrain_model", "PRETRAIN"),
     "evaluate": (6, "evaluate_model", "EVALUATE"),
     "publish": (7, "publish_model", "PUBLISH"),
+    "finetune": (8, "finetune_model", "FINETUNE"),
 }
 
-STAGE_NAMES = tuple(_PLACES)
+FINE_TUNING = "finetune"
+"""The last stage, which not every config asks for."""
+
+KNOWN_STAGES = tuple(_PLACES)
+STAGE_NAMES = tuple(name for name in KNOWN_STAGES if name != FINE_TUNING)
+"""The stages of every config."""
 
 
 def _check(name: str) -> None:
     if name not in _PLACES:
-        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(STAGE_NAMES)}.")
+        raise UserError(f"{name}: there is no such stage. Stages: {', '.join(KNOWN_STAGES)}.")
 
 
 def get_stage(name: str) -> Stage[Any]:
@@ -43,16 +51,19 @@ def get_stage(name: str) -> Stage[Any]:
     return stage
 
 
-def stage_names(until: str | None = None) -> tuple[str, ...]:
-    """The stages' names in order, up to and with `until`.
+def stage_names(config: Config, until: str | None = None) -> tuple[str, ...]:
+    """The names of the stages that a config asks for, in order, up to and with `until`.
 
     Raises:
-        UserError: there is no such stage.
+        UserError: there is no such stage, or the config does not ask for it.
     """
+    names = KNOWN_STAGES if config.downstream else STAGE_NAMES
     if until is None:
-        return STAGE_NAMES
+        return names
     _check(until)
-    return STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
+    if until not in names:
+        raise UserError(f"{until}: this config has nothing in `downstream`, so there is none.")
+    return names[: names.index(until) + 1]
 
 
 def stage_folder(name: str) -> str:
@@ -74,12 +85,12 @@ def check_outside(config: Config, until: str | None = None) -> None:
         UserError: something that the config names is missing or cannot be read, or what it asks
             of a stage cannot be done.
     """
-    for stage in all_stages(until):
+    for stage in all_stages(config, until):
         stage.check(config)
         if stage.needs:
             stage.externals(stage.config(config))
 
 
-def all_stages(until: str | None = None) -> list[Stage[Any]]:
-    """The stages in order, up to and with `until`."""
-    return [get_stage(name) for name in stage_names(until)]
+def all_stages(config: Config, until: str | None = None) -> list[Stage[Any]]:
+    """The stages that a config asks for, in order, up to and with `until`."""
+    return [get_stage(name) for name in stage_names(config, until)]

@@ -10,39 +10,23 @@ training can be continued, and the one before it, from which a damaged last one 
 """
 
 import json
-import logging
 import shutil
-import time
-import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tasks.artifacts import LOSSES, MODEL, PackedText
 from tasks.config import Config, ModelSection, PretrainConfig, Section
 from tasks.engine.identity import digest_of
-from tasks.engine.outside import check_unchanged
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
-from tasks.errors import StageError
 from tasks.training.checkpoint_units import LOSSES_FILE, Checkpoints, step_number
-from tasks.training.config_to_spec import initial_files, make_spec, training_identity, write_spec
+from tasks.training.config_to_spec import initial_files, make_spec, training_identity
 from tasks.training.costs import check_training, cost_of_training
-from tasks.training.launch import Trainer, launch_arguments, threads_per_process
-from tasks.training.resolved import Resolved
+from tasks.training.running import adopt, train_to
 from tasks.training.start_files import Start, prepare_start
 
-log = logging.getLogger(__name__)
-
 Context = StageContext["PretrainSlice"]
-
-TRAINING_MODULE = "roberta_model.training.process"
-MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
-EMULATED = (
-    "pretrain: this training computes in bf16, as it began or as pretrain.precision says, and this "
-    "machine only emulates bf16: expect it to be many times slower than where it is native"
-)
 
 
 class PretrainSlice(Section):
@@ -107,115 +91,35 @@ def _train(context: Context, start: Start, checkpoints: Checkpoints, goal: int |
 
     Without a goal nothing of the training exists: the trainer finds out how long it is.
     """
-    lasting = context.lasting_scratch()
-    newest = None if goal is None else checkpoints.adopt_left(goal)
-    for leftover in lasting.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True)
-    if newest is not None and step_number(newest) == goal:
-        return
-    folder = lasting / f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
-    spec = make_spec(
-        context,
-        start,
-        checkpoints.training,
-        checkpoints.resolved,
-        folder=folder,
-        resume=_resume_folder(context, newest),
-        stop_step=goal,
-    )
-    write_spec(folder / "spec.json", spec)
-    launch = context.engine.launch
-    arguments = launch_arguments(launch, TRAINING_MODULE, [str(folder / "spec.json")])
-    with Trainer(arguments, threads_per_process(launch)) as trainer:
-        try:
-            _follow(context, trainer, checkpoints, folder, newest)
-        except BaseException:
-            # The interruption can come between a commit and its return.
-            for _ in trainer.stop():
-                pass
-            if (known := checkpoints.recall()) is not None:
-                checkpoints.adopt_left(goal or known.steps)
-            raise
-        trainer.check_end()
-    shutil.rmtree(folder, ignore_errors=True)
 
+    def spec(folder: Path, resume: Path | None) -> dict[str, Any]:
+        return make_spec(
+            context,
+            start,
+            checkpoints.training,
+            checkpoints.resolved,
+            folder=folder,
+            resume=resume,
+            stop_step=goal,
+        )
 
-def _follow(
-    context: Context,
-    trainer: Trainer,
-    checkpoints: Checkpoints,
-    folder: Path,
-    newest: UnitResult | None,
-) -> None:
-    """Take down what the trainer tells, until it ends.
+    def take(event: Mapping[str, Any], before: UnitResult | None) -> UnitResult:
+        return _take(context, checkpoints, event, before)
 
-    Raises:
-        StageError: somebody else has told it to stop, or it hangs.
-    """
-    with ExitStack() as shown:
-        counter = None
-        for event in trainer.events(context.engine.launch.stall_minutes):
-            if event["event"] == "start":
-                check_unchanged(context.externals)  # the model to start from has been read
-                (folder / "started").touch()
-                checkpoints.resolve(Resolved.of(event))
-                if event["is_emulated"]:
-                    log.warning("%s", EMULATED)
-                told = _told_start(context, event)
-                log.info("%-10s %-8s %11s  %s", "pretrain", "training", "", told)
-                counter = shown.enter_context(
-                    context.progress.counting(
-                        "pretrain", event["steps"], "steps", done=event["step"]
-                    )
-                )
-            elif event["event"] == "step" and counter is not None:
-                figures = {"loss": event["loss"], "tokens/s": event["tokens_per_second"]}
-                counter.show(event["step"], figures)
-            elif event["event"] == "checkpoint":
-                newest = _take(context, checkpoints, event, newest)
-            elif event["event"] == "stopped":
-                raise StageError(
-                    f"the training process was told to stop, after step {event['step']}. Its last "
-                    "checkpoint is kept; the same command goes on from it."
-                )
-
-
-def _told_start(context: Context, event: Mapping[str, Any]) -> str:
-    """What is trained on, and where it begins."""
-    launch = context.engine.launch
-    place = f"on the {'CPU' if event['device'] == 'cpu' else 'GPU'} in {event['precision']}"
-    if event["device"] == "cpu" and launch.device == "auto":
-        place += " (torch finds no GPU)"
-    if event["step"]:
-        what = f"going on from step {event['step']:,} of {event['steps']:,}"
-    else:
-        what = f"{event['steps']:,} steps"
-    return f"{what}, {place}"
+    train_to(context, checkpoints, goal, spec, take, told="pretrain")
 
 
 def _take(
-    context: Context, checkpoints: Checkpoints, event: dict[str, Any], before: UnitResult | None
+    context: Context, checkpoints: Checkpoints, event: Mapping[str, Any], before: UnitResult | None
 ) -> UnitResult:
     """Commit the checkpoint an event tells of, then let go of what it makes superfluous."""
-    measured = {name: event[name] for name in MEASURED if name in event}
-    newest = checkpoints.adopt(Path(event["path"]), before, measured)
+    newest = adopt(checkpoints, event, before)
     checkpoints.let_go_before(
         step_number(newest),
         context.config.pretrain.keep_checkpoints,
         keep=_goals(context, checkpoints),
     )
     return newest
-
-
-def _resume_folder(context: Context, newest: UnitResult | None) -> Path | None:
-    """A checkpoint unit as the folder that the trainer reads."""
-    if newest is None:
-        return None
-    folder = context.scratch()
-    for suffix, file in newest.files.items():
-        (folder / suffix.removeprefix("/")).symlink_to(file.local().resolve())
-    return folder
 
 
 def _summary(context: Context, last: UnitResult, steps: int) -> dict[str, Any]:

@@ -38,16 +38,20 @@ class Checkpoints:
     Attributes:
         context: The stage at work.
         training: The digest of all that decides the weights, as the config has it.
+        prefix: What its units' labels begin with, where a stage has several trainings.
         resolved: What of it was found out; None until then.
     """
 
     context: StageContext[Any]
     training: str
+    prefix: str = ""
     resolved: Resolved | None = None
 
     def unit(self, step: int) -> Unit:
         """The unit of the checkpoint after `step` steps."""
-        return Unit(f"checkpoint/{step:08d}", {"training": self.training, "step": step})
+        return Unit(
+            f"{self.prefix}checkpoint/{step:08d}", {"training": self.training, "step": step}
+        )
 
     def find(self, step: int) -> UnitResult | None:
         """The committed, sound checkpoint of a step, or None."""
@@ -58,7 +62,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints committed in this artifact, sound or not."""
-        labels = self.context.labels("checkpoint/")
+        labels = self.context.labels(f"{self.prefix}checkpoint/")
         return sorted({int(label.rsplit("/", 1)[-1]) for label in labels})
 
     def newest(self, steps: Iterable[int]) -> UnitResult | None:
@@ -72,7 +76,7 @@ class Checkpoints:
     def recall(self) -> Resolved | None:
         """What this training's length and precision are, from whatever of it exists."""
         if self.resolved is None:
-            found = read_resolved(self.context, self.training)
+            found = read_resolved(self.context, self.training, self.prefix)
             if found is None and (kept := self.newest(self.steps())) is not None:
                 found = Resolved.of(kept.summary)
             if found is None:
@@ -83,8 +87,8 @@ class Checkpoints:
 
     def resolve(self, found: Resolved) -> None:
         """Fix length and precision for good."""
-        if read_resolved(self.context, self.training) is None:
-            write_resolved(self.context, self.training, found)
+        if read_resolved(self.context, self.training, self.prefix) is None:
+            write_resolved(self.context, self.training, found, self.prefix)
         self.resolved = found
 
     def adopt(

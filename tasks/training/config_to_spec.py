@@ -4,7 +4,6 @@ The identity of a training leaves out where it runs and how it is cut into piece
 both.
 """
 
-import json
 import os
 import time
 from dataclasses import asdict
@@ -130,8 +129,3 @@ def _initial_folder(context: StageContext[Any], folder: Path) -> str | None:
     for name, file in context.externals.items():
         (linked / name).symlink_to(file.local().resolve())
     return str(linked)
-
-
-def write_spec(path: Path, spec: dict[str, Any]) -> None:
-    """Write the instructions where the training process reads them."""
-    path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from roberta_model.config import ModelConfig
 
 _BYTES_PER_TOKEN = 4.2
-_TRAINING_SHARE = 0.5  # of the measured speed of matrix products that a training step reaches
+TRAINING_SHARE = 0.5  # of the measured speed of matrix products that a training step reaches
 
 
 def planned_model(config: Config) -> "ModelConfig":
@@ -106,7 +106,7 @@ def cost_of_training(config: Config, size: CorpusSize) -> Estimate:
     recipe = config.pretrain
     steps = recipe.num_steps(rows)
     tokens = (steps or 0) * recipe.batch_rows * row_tokens
-    seconds = 6 * parameters * tokens / (matmul_flops(recipe.precision) * _TRAINING_SHARE)
+    seconds = 6 * parameters * tokens / (matmul_flops(recipe.precision) * TRAINING_SHARE)
     if recipe.minutes is not None:
         seconds = recipe.minutes * 60
     return {

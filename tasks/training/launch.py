@@ -18,6 +18,7 @@ from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError, describe_code
 
 GRACE_SECONDS = 25.0
+_MOST_FOR_SMALL_STEPS = 8
 
 
 def launch_arguments(launch: LaunchConfig, module: str, arguments: Sequence[str]) -> list[str]:
@@ -39,6 +40,23 @@ def launch_arguments(launch: LaunchConfig, module: str, arguments: Sequence[str]
 def threads_per_process(launch: LaunchConfig) -> int:
     """Compute threads for each training process on this machine."""
     return launch.threads or max(1, default_workers() // launch.processes)
+
+
+def for_small_steps(launch: LaunchConfig) -> LaunchConfig:
+    """The same for a training whose steps are small: on CPUs a process a core, of one thread each.
+
+    Threads of one process wait for each other many times in a small step, and where other work
+    runs beside them for very long. Whoever has said how many there are to be is left alone.
+    """
+    import torch
+
+    said = launch.processes > 1 or launch.threads is not None
+    if said or launch.accelerate_config is not None:
+        return launch
+    if launch.device != "cpu" and torch.cuda.is_available():
+        return launch
+    processes = min(default_workers(), _MOST_FOR_SMALL_STEPS)
+    return launch.model_copy(update={"processes": processes, "threads": 1})
 
 
 class Trainer(Child):

@@ -32,19 +32,22 @@ def resolve(work: UnitWork, *, training: str) -> UnitReport:
     raise AssertionError("length and precision come from the training process")
 
 
-def read_resolved(context: StageContext[Any], training: str) -> Resolved | None:
+def read_resolved(context: StageContext[Any], training: str, prefix: str = "") -> Resolved | None:
     """What was committed for this training, or None."""
-    done = context.committed(resolve, _unit(training))
+    done = context.committed(resolve, _unit(training, prefix))
     return None if done is None else Resolved.of(done.summary)
 
 
-def write_resolved(context: StageContext[Any], training: str, resolved: Resolved) -> None:
+def write_resolved(
+    context: StageContext[Any], training: str, resolved: Resolved, prefix: str = ""
+) -> None:
     """Commit it; the same values again give the same bytes."""
-    work = UnitWork(LABEL, context.scratch())
+    unit = _unit(training, prefix)
+    work = UnitWork(unit.label, context.scratch())
     values = resolved._asdict()
     work.path(".json").write_text(json.dumps(values, sort_keys=True) + "\n", encoding="utf-8")
-    context.commit(resolve, _unit(training), work, UnitReport(summary=values), outputs=False)
+    context.commit(resolve, unit, work, UnitReport(summary=values), outputs=False)
 
 
-def _unit(training: str) -> Unit:
-    return Unit(LABEL, {"training": training})
+def _unit(training: str, prefix: str) -> Unit:
+    return Unit(f"{prefix}{LABEL}", {"training": training})

@@ -25,7 +25,7 @@ from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from tasks.engine.runner import run_stage
 from tasks.engine.stores import open_store
-from tasks.stages import all_stages
+from tasks.stages import get_stage
 
 VARIANTS = {
     "datasets": "datasets + ftfy + exact hashes",
@@ -78,7 +78,7 @@ def measure(name: str, found: Material, folder: Path, threads: int) -> Figures:
 
 def our_stage(found: Material, folder: Path, near: bool) -> float:
     """The stage in a store of its own."""
-    (stage,) = (stage for stage in all_stages("clean") if stage.name == "clean")
+    stage = get_stage("clean")
     config = found.config
     if not near:
         dedup = config.clean.dedup.model_copy(update={"near": None})

@@ -66,7 +66,7 @@ class Corpus:
         store = open_store(str(self.folder / f"store{self._rounds}"))
         made: dict[str, Artifact] = {}
         seconds = {}
-        for stage in all_stages("pack"):
+        for stage in all_stages(config, "pack"):
             if stage.name == "tokenizer" and self._tokenizer is not None:
                 made[stage.name] = self._tokenizer
                 continue

@@ -21,7 +21,7 @@ from paired import Comparison, Figures, parser, passed_on, run_worker
 
 from tasks.engine.runner import run_stage
 from tasks.engine.stores import open_store
-from tasks.stages import all_stages
+from tasks.stages import get_stage
 
 VARIANTS = {"datasets": "datasets.map + group_texts", "ours": "ours, the pack stage"}
 
@@ -65,7 +65,7 @@ def _figures(found: Material, tokens: int, seconds: float) -> Figures:
 
 def our_stage(found: Material, folder: Path, threads: int) -> Figures:
     """The stage in a store of its own."""
-    (stage,) = (stage for stage in all_stages("pack") if stage.name == "pack")
+    stage = get_stage("pack")
     start = time.perf_counter()
     outcome = run_stage(stage, found.config, open_store(str(folder)), found.artifacts)
     seconds = time.perf_counter() - start

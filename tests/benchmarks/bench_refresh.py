@@ -63,7 +63,7 @@ class Corpus:
         made: dict[str, Artifact] = {}
         began = time.monotonic()
         with Workforce(self.config.engine) as workforce:
-            for stage in all_stages("pack"):
+            for stage in all_stages(self.config, "pack"):
                 outcome = run_stage(stage, self.config, store, made, workforce=workforce)
                 made[stage.name] = outcome.artifact
         seconds = time.monotonic() - began

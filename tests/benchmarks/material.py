@@ -117,6 +117,6 @@ def material(
     )
     store = open_store(config.store)
     made: dict[str, Artifact] = {}
-    for stage in all_stages("pack"):
+    for stage in all_stages(config, "pack"):
         made[stage.name] = run_stage(stage, config, store, made).artifact
     return Material(config, store, made)

@@ -9,7 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from flows.cli import roberta
-from tasks.stages import STAGE_NAMES
+from tasks.stages import KNOWN_STAGES
 
 
 def offered(*words: str, incomplete: str = "") -> dict[str, str | None]:
@@ -53,7 +53,7 @@ def test_a_config_is_a_preset_or_a_file(command: str) -> None:
 )
 def test_a_stage_is_one_of_the_pipelines(words: tuple[str, ...]) -> None:
     """All of them in their order, or those that begin so."""
-    assert list(offered(*words)) == list(STAGE_NAMES)
+    assert list(offered(*words)) == list(KNOWN_STAGES)
     assert list(offered(*words, incomplete="p")) == ["pack", "pretrain", "publish"]
 
 

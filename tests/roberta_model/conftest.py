@@ -85,7 +85,9 @@ class Packed:
             "device": "cpu",
             **changes,
         }
-        return TrainingSpec(self.rows, self.tables, str(folder), model, **values)
+        return TrainingSpec(
+            rows=self.rows, tables=self.tables, folder=str(folder), model=model, **values
+        )
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def run_all(config: Config, until: str | None = None) -> dict[str, Outcome]:
     store = open_store(config.store)
     made: dict[str, Artifact] = {}
     outcomes = {}
-    for stage in all_stages(until):
+    for stage in all_stages(config, until):
         outcomes[stage.name] = run_stage(stage, config, store, made)
         made[stage.name] = outcomes[stage.name].artifact
     return outcomes

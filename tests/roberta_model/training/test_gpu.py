@@ -63,10 +63,10 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(f"Ġw{n}" for n in range(V - 5))]
     MaskingTables.from_vocabulary(words).save(folder / "tables.npz")
     return TrainingSpec(
-        [str(folder / "rows.arrow")],
-        str(folder / "tables.npz"),
-        str(folder),
-        ModelConfig(V, 3, 128, 2, 256, max_row_tokens=T),
+        rows=[str(folder / "rows.arrow")],
+        tables=str(folder / "tables.npz"),
+        folder=str(folder),
+        model=ModelConfig(V, 3, 128, 2, 256, max_row_tokens=T),
         steps=STEPS,
         batch_rows=32,
         optimizer=OptimizerRecipe(learning_rate=1e-3),

@@ -193,10 +193,10 @@ def test_a_local_start_leaves_the_plateau_where_a_plain_one_does_not(tmp_path: P
     ends = {}
     for kind in ("plain", "local"):
         spec = TrainingSpec(
-            [str(tmp_path / "rows.arrow")],
-            str(tmp_path / "tables.npz"),
-            str(tmp_path / kind),
-            small_config(tables.vocab_size, initializer_range=0.05),
+            rows=[str(tmp_path / "rows.arrow")],
+            tables=str(tmp_path / "tables.npz"),
+            folder=str(tmp_path / kind),
+            model=small_config(tables.vocab_size, initializer_range=0.05),
             steps=200,
             batch_rows=32,
             precision="fp32",

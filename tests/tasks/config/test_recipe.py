@@ -207,4 +207,4 @@ def test_reading_a_config_imports_neither_torch_nor_numpy() -> None:
 def test_a_training_spec_has_one_length(length: dict[str, Any]) -> None:
     """Steps, or minutes to measure them in; never both, never neither."""
     with pytest.raises(ValueError, match="either steps or minutes"):
-        TrainingSpec([], "", "", None, **length)
+        TrainingSpec(rows=[], tables="", folder="", model=None, **length)

@@ -16,8 +16,7 @@ from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
-from tasks.stages import pretrain_model
-from tasks.training import launch
+from tasks.training import launch, running
 from tasks.training.checkpoint_units import Checkpoints
 from tasks.training.costs import planned_model, training_disk_bytes
 from tasks.training.resolved import Resolved
@@ -335,7 +334,7 @@ def test_precision_auto_stays_what_it_was_on_the_machine_where_it_began(
     support = Path(elsewhere_training.__file__).parent
     monkeypatch.setenv("PYTHONPATH", f"{support.parents[1]}{os.pathsep}{support}")
     monkeypatch.setenv("TEST_NATIVE_BF16", "1" if native else "0")
-    monkeypatch.setattr(pretrain_model, "TRAINING_MODULE", "elsewhere_training")
+    monkeypatch.setattr(running, "TRAINING_MODULE", "elsewhere_training")
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(StoppedError):

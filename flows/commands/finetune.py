@@ -1,0 +1,211 @@
+"""Commands that teach a model folder a task, and use what it has learnt: finetune, predict."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from flows.cli import print_json
+from flows.commands.options import json_option
+from flows.terminal import printable, say
+from tasks.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TASKS = ("classify", "pair", "regress", "tag", "qa")
+_FORMATS = ("auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow")
+_METRICS = ("accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match")
+_file = click.Path(path_type=Path)
+
+
+def _chosen(
+    name: str, words: Sequence[str], metavar: str, told: str, **more: Any
+) -> Callable[[F], F]:
+    """An option that takes one of some words, which its help lists."""
+    told = f"{told} {', '.join(words)}."
+    return click.option(name, type=click.Choice(words), metavar=metavar, help=told, **more)
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--task", required=True, type=click.Choice(_TASKS), metavar="TASK", help="What to learn."
+)
+@click.option("--train", required=True, metavar="F", help="Labelled data to learn from.")
+@click.option("--dev", required=True, metavar="F", help="Labelled data that choose the model.")
+@click.option("--test", metavar="F", help="Labelled data that choose nothing, scored at the end.")
+@click.option("--out", required=True, type=_file, metavar="DIR", help="A new or empty folder.")
+@click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
+@click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
+@click.option("--label", metavar="COLUMN", help="What is to be learnt; in qa the answers.")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help="Of the files.",
+)
+@click.option("--separator", metavar="S", help="What parts several classes in one cell.")
+@click.option(
+    "--metric",
+    type=click.Choice(_METRICS),
+    metavar="METRIC",
+    help="What decides; each task has its own.",
+)
+@click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="At most.")
+@click.option(
+    "--patience",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Epochs without a better score that end a training.",
+)
+@click.option(
+    "--learning-rate",
+    "learning_rates",
+    multiple=True,
+    type=float,
+    metavar="X",
+    help="Repeat it to try several; default: the paper's grid.",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=int,
+    metavar="N",
+    help="Repeat it to try several; default: the paper's grid.",
+)
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Of the best.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The first.")
+@click.option("--balance", is_flag=True, help="Have all classes count alike.")
+@click.option(
+    "--max-tokens", default=512, show_default=True, type=click.IntRange(8), help="Of a row."
+)
+@json_option
+def finetune(model: str, out: Path, as_json: bool, **given: Any) -> None:
+    """Teach MODEL, any Hugging Face RoBERTa folder, a task; DIR becomes a folder that stock loads.
+
+    Every learning rate is tried with every batch size; what scores best on --dev is kept. Whatever
+    ends it, the same command goes on.
+    """
+    from pydantic import ValidationError
+
+    from tasks.config.downstream import ColumnsConfig, FineTuningConfig
+    from tasks.engine.progress import default_progress
+    from tasks.finetuning.alone import fine_tune_folder, unfinished
+    from tasks.stages.finetune_model import AloneConfig
+
+    columns = {part: given.pop(part) for part in ("text", "second", "label")}
+    values = {name: value for name, value in given.items() if value not in (None, ())}
+    try:
+        settings = FineTuningConfig(name=_name_of(out), columns=ColumnsConfig(**columns), **values)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        option = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
+        raise UserError(f"--{option.rstrip('s')}: {first['msg']}.") from problem
+    try:
+        found = fine_tune_folder(
+            AloneConfig(model=model, settings=settings), out, default_progress()
+        )
+    except KeyboardInterrupt as problem:
+        hint = f"What is finished is kept in {unfinished(out)}; the same command goes on."
+        raise KeyboardInterrupt(hint) from problem
+    if as_json:
+        print_json(found)
+        return
+    _tell(found, out)
+
+
+def _name_of(out: Path) -> str:
+    """The folder's name, as far as a task may be called so."""
+    kept = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "-" for c in out.name)
+    return kept.strip("._-")[:60] or "finetuned"
+
+
+def _tell(found: dict[str, Any], out: Path) -> None:
+    """How well it does, beside what; and what to do with it."""
+    from flows.console import command_name
+
+    metric = found["metric"]
+    say(f"\nread: {found['columns']}, {found['rows']['train']:,} examples to learn from")
+    if found["cut"]:
+        say(f"{found['cut']:,} texts were longer than a row and were cut")
+    best = found["tried"][found["chosen"]]
+    say(
+        f"best of {len(found['tried'])}: learning rate {best['learning_rate']:g}, batch "
+        f"{best['batch_size']}, seed {best['seed']}, epoch {best['epoch']}"
+    )
+    for part, scored in found["scores"].items():
+        for name, score in scored["metrics"].items():
+            mark = "*" if name == metric else " "
+            low, high = score["low"], score["high"]
+            say(
+                f"{mark} {part:<5} {name:<12} {score['value']:8.4f}   {low:.4f} to {high:.4f} "
+                f"(95 % of {scored['n']:,})"
+            )
+    for name, baseline in found["baselines"].items():
+        say(f"  dev   {metric:<12} {baseline[metric]:8.4f}   baseline: {name}")
+    say(f"\nmodel   {out}\nnext    {command_name()} predict {out} FILE")
+
+
+@click.command()
+@click.argument("model", metavar="DIR")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=_file, metavar="F", help="jsonl, csv, tsv or parquet, by its ending.")
+@click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
+@click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help="Of FILE.",
+)
+@json_option
+def predict(
+    model: str,
+    file: Path,
+    out: Path | None,
+    text: str | None,
+    second: str | None,
+    format: str,
+    as_json: bool,
+) -> None:
+    """Answer each row of FILE with DIR, a fine-tuned folder; without --out as JSON lines.
+
+    A row keeps its columns; those that the answer brings begin with `predicted_`.
+    """
+    from tasks.config.downstream import ColumnsConfig
+    from tasks.finetuning.predictor import Predictor
+    from tasks.finetuning.writing import predictions, writer_for
+
+    write = None if out is None else writer_for(out)
+    rows = predictions(
+        Predictor(Path(model)),
+        file,
+        ColumnsConfig(text=text, second=second),
+        format,  # type: ignore[arg-type]
+    )
+    if out is None or write is None:
+        if as_json:
+            print_json({"rows": list(rows)})
+        else:
+            for row in rows:
+                click.echo(printable(json.dumps(row, ensure_ascii=False, default=str)))
+        return
+    # Beside its place, so that it appears when it is whole.
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        part = Path(folder, out.name)
+        count = write(rows, part)
+        part.replace(out)
+    if as_json:
+        print_json({"path": str(out), "rows": count})
+    else:
+        print(f"{count:,} rows: {printable(str(out))}", file=sys.stderr)

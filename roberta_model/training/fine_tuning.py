@@ -1,0 +1,210 @@
+"""What fine-tuning learns from: labelled examples, under a head that starts anew.
+
+    examples ──▶ order ──▶ micro-batches by length ──▶ encoder, head ──▶ summed loss ──▶ gradients
+
+The same loop drives it as pretraining, so its checkpoints, restarts and processes are the same.
+The loss of a step is the mean over its items, whatever micro-batches and processes they fell to:
+an item is an example, or a labelled token.
+
+Shape letters: B examples, T tokens, D width, C classes, K targets of an example.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+
+from roberta_model.config import ModelConfig
+from roberta_model.data.batches import prepared
+from roberta_model.data.examples import ExampleBatch, Examples, cut_by_length
+from roberta_model.data.ordering import SampleOrder
+from roberta_model.heads import (
+    Head,
+    QuestionAnsweringHead,
+    RobertaWithHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+)
+from roberta_model.huggingface import load_config, load_under_head
+from roberta_model.training.objective import (
+    CPU_MICRO_TOKENS,
+    GPU_MICRO_TOKENS,
+    seed_dropout,
+    set_dropout,
+)
+from roberta_model.training.spec import FineTuningSpec
+from roberta_model.training.start import draw_weights
+
+# What a pass costs beside its tokens, in tokens: on a GPU few large passes are best.
+_CPU_PASS_TOKENS = 32
+_GPU_PASS_TOKENS = 1024
+
+
+Numbered = tuple[int, ExampleBatch]
+"""A micro-batch, and which of its step it is: its dropout depends on that, not on the process."""
+
+
+class FineTuningObjective:
+    """Learning labelled examples.
+
+    Args:
+        spec: What to train, on what.
+        accelerator: The processes that train together.
+
+    Raises:
+        ValueError: There are no examples, or one is longer than the model reads.
+    """
+
+    def __init__(self, spec: FineTuningSpec, accelerator: Accelerator) -> None:
+        self.spec, self.accelerator, self.device = spec, accelerator, accelerator.device
+        self.examples = Examples(Path(spec.examples))
+        if not len(self.examples):
+            raise ValueError("there are no examples to learn from")
+        self.model: RobertaWithHead = _first_model(spec).to(self.device).train()
+        longest, limit = int(self.examples.lengths.max()), self.model.config.max_row_tokens
+        if longest > limit:
+            raise ValueError(f"an example has {longest} tokens; the model reads at most {limit}")
+        self.order = SampleOrder(spec.seed, len(self.examples), spec.batch_rows)
+        is_on_cpu = self.device.type == "cpu"
+        self._pass_tokens = _CPU_PASS_TOKENS if is_on_cpu else _GPU_PASS_TOKENS
+        self._most_tokens = CPU_MICRO_TOKENS if is_on_cpu else GPU_MICRO_TOKENS
+        if spec.micro_batch_rows is not None:
+            self._most_tokens = spec.micro_batch_rows * longest
+        weights = None if spec.weights is None else torch.tensor(spec.weights, device=self.device)
+        self._loss_sum = _LOSSES[spec.head](self.model, spec, weights)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a step over all processes, on average."""
+        return round(float(self.examples.lengths.mean()) * self.spec.batch_rows)
+
+    def epoch(self, step: int) -> int:
+        """The epoch in which a step (from 0) begins."""
+        epochs, _ = self.order.rows_of(step, 0, 1)
+        return int(epochs[0])
+
+    def micro_batches(self, first: int, last: int) -> Generator[list[Numbered]]:
+        """This process's micro-batches of each step (from 0, last excluded), prepared ahead."""
+        return prepared(self._batches, ((step,) for step in range(first, last)))
+
+    def _batches(self, step: int) -> list[Numbered]:
+        """Cut the whole step, whatever the processes; then take this one's part of the cuts."""
+        _, numbers = self.order.rows_of(step)
+        lengths = self.examples.lengths[numbers]
+        groups = cut_by_length(lengths, self._pass_tokens, self._most_tokens)
+        costs = [len(group) * int(lengths[group].max()) + self._pass_tokens for group in groups]
+        mine = shared_out(costs, self.accelerator.num_processes)[self.accelerator.process_index]
+        pad_id = self.model.config.pad_id
+        return [(each, self.examples.batch(numbers[groups[each]], pad_id)) for each in mine]
+
+    def backward(
+        self, step: int, micro: list[Numbered], collect: Callable[[], None]
+    ) -> tuple[Tensor, int]:
+        """Compute the gradients of a step's micro-batches, having each collected.
+
+        Returns:
+            The summed loss, not yet on the host, and of how many items it is.
+        """
+        loss_sum, items = torch.zeros((), device=self.device), 0
+        for number, batch in micro:
+            seed_dropout(self.spec, step, number)
+            loss, count = self._loss_sum(batch.to(self.device))
+            loss.backward()  # type: ignore[no-untyped-call]
+            collect()
+            loss_sum += loss.detach()
+            items += count
+        return loss_sum, items
+
+
+def shared_out(costs: Sequence[int], num_processes: int) -> list[list[int]]:
+    """Which pieces each process takes, so that all have about as much; the dearest go first."""
+    taken: list[list[int]] = [[] for _ in range(num_processes)]
+    sums = [0] * num_processes
+    for piece in sorted(range(len(costs)), key=lambda n: (-costs[n], n)):
+        least = sums.index(min(sums))
+        taken[least].append(piece)
+        sums[least] += costs[piece]
+    return taken
+
+
+LossSum = Callable[[ExampleBatch], tuple[Tensor, int]]
+
+
+def _sequence_loss(
+    model: RobertaWithHead, spec: FineTuningSpec, weights_C: Tensor | None
+) -> LossSum:
+    """The loss of a sequence classifier, whose last layer is computed at <s> alone."""
+
+    def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
+        B, T = batch.input_ids_BT.shape
+        firsts_B = torch.arange(B, device=batch.input_ids_BT.device) * T
+        hidden_BD = model.encode_at(batch.input_ids_BT, firsts_B, batch.lengths_B, most_in_row=1)
+        logits_BC = model.head(hidden_BD[:, None]).float()
+        targets_BK = batch.targets_BK
+        if spec.problem == "regression":
+            return F.mse_loss(logits_BC, targets_BK, reduction="sum") / logits_BC.shape[1], B
+        if spec.problem == "multi_label_classification":
+            total = F.binary_cross_entropy_with_logits(
+                logits_BC, targets_BK, weights_C, reduction="sum"
+            )
+            return total / logits_BC.shape[1], B
+        classes_B = targets_BK[:, 0].long()
+        return F.cross_entropy(logits_BC, classes_B, weights_C, reduction="sum"), B
+
+    return loss_sum
+
+
+def _token_loss(model: RobertaWithHead, _: FineTuningSpec, weights_C: Tensor | None) -> LossSum:
+    """The loss of a token classifier over the tokens that have a class."""
+
+    def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
+        hidden_BTD = model.encode(batch.input_ids_BT, batch.lengths_B)
+        is_asked_BT = batch.targets_BK >= 0
+        logits_MC = model.head(hidden_BTD[is_asked_BT]).float()
+        classes_M = batch.targets_BK[is_asked_BT].long()
+        return F.cross_entropy(logits_MC, classes_M, weights_C, reduction="sum"), len(classes_M)
+
+    return loss_sum
+
+
+def _span_loss(model: RobertaWithHead, _: FineTuningSpec, __: Tensor | None) -> LossSum:
+    """The mean of the losses of start and end, each a choice among the tokens of the row."""
+
+    def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
+        hidden_BTD = model.encode(batch.input_ids_BT, batch.lengths_B)
+        logits_B2T = model.head(hidden_BTD).float().transpose(1, 2)
+        if batch.lengths_B is not None:
+            T = logits_B2T.shape[2]
+            places_T = torch.arange(T, device=logits_B2T.device)
+            is_padding_BT = places_T >= batch.lengths_B[:, None]
+            logits_B2T = logits_B2T.masked_fill(is_padding_BT[:, None], float("-inf"))
+        targets_B2 = batch.targets_BK.long()
+        loss = F.cross_entropy(logits_B2T.flatten(0, 1), targets_B2.flatten(), reduction="sum")
+        return loss / 2, len(targets_B2)
+
+    return loss_sum
+
+
+_LOSSES = {"sequence": _sequence_loss, "tokens": _token_loss, "span": _span_loss}
+
+
+def new_head(spec: FineTuningSpec, config: ModelConfig) -> Head:
+    """The head that a fine-tuning gives an encoder of this shape."""
+    if spec.head == "span":
+        return QuestionAnsweringHead(config)
+    if spec.head == "tokens":
+        return TokenClassificationHead(config, spec.labels, spec.dropout)
+    return SequenceClassificationHead(config, spec.labels, spec.dropout, spec.problem)
+
+
+def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
+    """The given encoder under a new head, whose weights depend on the seed alone."""
+    folder = Path(str(spec.initial))
+    head = new_head(spec, config := load_config(folder))
+    draw_weights(head, config.initializer_range, spec.seed)
+    model = load_under_head(folder, head).requires_grad_(True)
+    set_dropout(model, spec.dropout)
+    return model

@@ -1,0 +1,111 @@
+"""`downstream:` what the encoder is fine-tuned for, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from tasks.config.base import Execution, LocalPath, Section
+
+TaskName = Literal["classify", "pair", "regress", "tag", "qa"]
+Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match"]
+
+
+class ColumnsConfig(Section):
+    """The columns of the data; what is left out is guessed from their names, and said."""
+
+    text: str | None = Field(None, description="The text; in question answering the question.")
+    second: str | None = Field(
+        None, description="The second text of a pair; in question answering the context."
+    )
+    label: str | None = Field(
+        None, description="What is to be learnt: a class, a list of classes, a number, or answers."
+    )
+
+
+class FineTuningConfig(Section):
+    """One fine-tuning: what to learn from which files, and the trainings that are tried.
+
+    Every learning rate is tried with every batch size; the best on `dev` is kept, and trained
+    with as many seeds as `seeds` says.
+    """
+
+    name: str = Field(
+        "finetuned",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=60,
+        description="What its folder and its scores are called.",
+    )
+    task: TaskName = Field(
+        description="classify a text, classify or rate a pair of texts, regress (rate a text with "
+        "a number), tag each word, or qa (find the answer in a context)."
+    )
+    train: Annotated[str, Execution(), LocalPath()] = Field(
+        description="Labelled data to learn from: csv, tsv, jsonl, json, parquet, arrow or SQuAD."
+    )
+    dev: Annotated[str, Execution(), LocalPath()] = Field(
+        description="Labelled data that choose the epoch, the learning rate and the seed."
+    )
+    test: Annotated[str | None, Execution(), LocalPath()] = Field(
+        None, description="Labelled data that choose nothing: scored once, with the model chosen."
+    )
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow"] = (
+        Field("auto", description="How these files are read; auto goes by their endings.")
+    )
+    columns: ColumnsConfig = ColumnsConfig()
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        description="What parts several classes in one cell, such as `|`; lists need none.",
+    )
+    metric: Metric | None = Field(
+        None,
+        description="What decides. Default: accuracy; mcc or macro_f1 are for skewed classes; f1 "
+        "with several classes a text, tags and answers; spearman for numbers.",
+    )
+    epochs: int = Field(10, ge=1, le=1000, description="Times through the data at most.")
+    patience: int = Field(
+        3, ge=1, description="End a training after so many epochs without a better score on dev."
+    )
+    learning_rates: tuple[float, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Peak rates that are tried. Default: the paper's 1e-5, 2e-5 and 3e-5; for "
+        "encoders narrower than 768 1e-4, 2e-4 and 4e-4.",
+    )
+    batch_sizes: tuple[int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Examples of a step that are tried. Default: the paper's 16 and 32; for "
+        "encoders narrower than 768 32.",
+    )
+    seeds: int = Field(1, ge=1, le=100, description="Seeds that the best choice is trained with.")
+    seed: int = Field(0, ge=0, description="The first of them.")
+    balance: bool = Field(
+        False, description="Weigh each class in the loss so that all count alike."
+    )
+    max_tokens: int = Field(
+        512, ge=8, description="Longer texts are cut, contexts read in windows of this many tokens."
+    )
+    stride: int = Field(
+        128, ge=1, description="Tokens that neighbouring windows of a context share."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="While fine-tuning.")
+    weight_decay: float = Field(0.1, ge=0, description="As in the paper.")
+    warmup_share: float = Field(0.06, ge=0, lt=1, description="As in the paper.")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="auto: fp32 for encoders narrower than 512, else bf16 where the processor has "
+        "it.",
+    )
+    predict: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
+        (), description="Files without labels for which the finished model's answers are written."
+    )
+
+    @field_validator("learning_rates", "batch_sizes")
+    @classmethod
+    def _sensible(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and any(value <= 0 for value in values):
+            raise ValueError("each must be above 0")
+        if values is not None and len(set(values)) < len(values):
+            raise ValueError("one stands there twice")
+        return values

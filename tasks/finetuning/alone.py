@@ -1,0 +1,69 @@
+"""One fine-tuning of a folder, without a pipeline: `roberta finetune`.
+
+DIR.unfinished/   what is done so far, as a store of the engine: the same command goes on
+DIR/              the finished folder; it appears when it is whole
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+from tasks.config import Config
+from tasks.engine.files import give_usual_mode
+from tasks.engine.progress import Progress
+from tasks.engine.records import Artifact
+from tasks.engine.runner import run_stage
+from tasks.engine.stores import open_store
+from tasks.errors import UserError
+from tasks.stages.finetune_model import AloneConfig, alone, check_columns, model_files
+
+_BESIDE = {"model.scores.json": "scores.json", "model.dev.jsonl": "predictions_dev.jsonl"} | {
+    "model.test.jsonl": "predictions_test.jsonl"
+}
+
+
+def unfinished(out: Path) -> Path:
+    """Where a fine-tuning that is not done lies."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
+def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict[str, Any]:
+    """Fine-tune a folder into a new one.
+
+    Returns:
+        What the stage found, and `path`.
+
+    Raises:
+        UserError: something is at `out` already, or the data are not what the task needs.
+        StageError: a training failed; what is done is kept.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: something is there already. Give a new or empty folder as --out.")
+    model_files(Path(config.model))
+    check_columns(config.settings, "--")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    store = open_store(str(unfinished(out).absolute()))
+    store.check_writable()
+    # Only its engine is read, beside what the stage itself takes out of it.
+    made = run_stage(alone(config), cast(Config, config), store, progress=progress).artifact
+    _hand_over(made, out)
+    shutil.rmtree(unfinished(out), ignore_errors=True)
+    return {"path": str(out), **made.summary}
+
+
+def _hand_over(made: Artifact, out: Path) -> None:
+    """Copy the folder and what lies beside it; it gets its name when all is there."""
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        for file in made.files("model/"):
+            shutil.copyfile(file.local(), staging / file.url.rsplit("/", 1)[-1])
+        for name, file in made.outputs:
+            if name in _BESIDE:
+                shutil.copyfile(file.local(), staging / _BESIDE[name])
+        give_usual_mode(staging, is_folder=True)
+        if out.exists():
+            out.rmdir()
+        staging.rename(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

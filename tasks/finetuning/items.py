@@ -1,0 +1,257 @@
+"""Labelled rows as items of a task: which columns they stand in, and what is wrong with them.
+
+A column that is not named is guessed from the names that public data sets use, and said.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tasks.config.downstream import ColumnsConfig, TaskName
+from tasks.errors import UserError
+from tasks.formats.rows import Row, RowFormat, read_rows
+
+T = TypeVar("T")
+
+_ITEMS_AT_ONCE = 1024
+_TEXTS = ("text", "sentence", "review", "content", "document", "comment", "body", "title")
+_PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("question", "sentence"),
+    ("query", "passage"),
+)
+_LABELS = ("label", "labels", "class", "category", "sentiment", "target", "gold", "tag", "topic")
+_NUMBERS = ("score", "label", "rating", "stars", "value", "target")
+_WORDS = ("tokens", "words", "text", "sentence")
+_TAGS = ("tags", "ner_tags", "pos_tags", "labels", "label")
+
+
+class Columns(NamedTuple):
+    """Where the parts of an item stand; `second` and `label` may have no column."""
+
+    text: str
+    second: str | None
+    label: str | None
+
+    def told(self) -> str:
+        """As one says it."""
+        texts = f"{self.text} and {self.second}" if self.second else self.text
+        return f"{texts} -> {self.label}" if self.label else texts
+
+
+class Item(NamedTuple):
+    """One row of a task.
+
+    Attributes:
+        where: The file and the line or record.
+        text: The text, or the question; the words of a row to tag.
+        second: The second text, or the context.
+        label: As it stands there; None where there is none.
+    """
+
+    where: str
+    text: Any
+    second: str | None
+    label: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A right answer, and its first character in the context; -1 where that is not told."""
+
+    text: str
+    start: int
+
+
+def find_columns(
+    task: TaskName, row: Mapping[str, Any], given: ColumnsConfig, where: str, *, labelled: bool
+) -> Columns:
+    """The columns of a task, as given or guessed from a first row.
+
+    Raises:
+        UserError: one is not there, or none can be guessed.
+    """
+    for part in ("text", "second", "label"):
+        name = getattr(given, part)
+        if name is not None and name not in row and (part != "label" or labelled):
+            raise UserError(
+                f"{where}: there is no column {name!r} (columns.{part}). It has {_shown(row)}."
+            )
+    text, second = given.text, given.second
+    if task == "qa":
+        text = text or _guess(row, ("question",), "text", where)
+        second = second or _guess(row, ("context", "passage", "paragraph"), "second", where)
+    elif task == "pair":
+        if text is None or second is None:
+            known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
+            if known is None and not (text and second):
+                raise UserError(
+                    f"{where}: which columns hold the two texts? It has {_shown(row)}. Name them "
+                    "with columns.text and columns.second (--text and --second)."
+                )
+            text, second = text or known[0], second or known[1]  # type: ignore[index]
+    elif task == "regress":
+        known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
+        if text is None and known is not None:
+            text, second = known
+        text = text or _guess(row, _TEXTS, "text", where)
+    else:
+        text = text or _guess(row, _WORDS if task == "tag" else _TEXTS, "text", where)
+    label = given.label
+    if label is None and labelled:
+        likely = {"qa": ("answers", "answer"), "tag": _TAGS, "regress": _NUMBERS}
+        names = [n for n in likely.get(task, _LABELS) if n not in (text, second)]
+        label = _guess(row, names, "label", where)
+    return Columns(text, second, label if labelled else None)
+
+
+def _guess(row: Mapping[str, Any], names: Sequence[str], part: str, where: str) -> str:
+    by_small = {name.lower(): name for name in row}
+    for name in names:
+        if name in by_small:
+            return by_small[name]
+    what = {"text": "the text", "second": "the context", "label": "the label"}[part]
+    raise UserError(
+        f"{where}: which column holds {what}? It has {_shown(row)}. Name it with columns.{part} "
+        f"(--{part})."
+    )
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return ", ".join(repr(name) for name in list(row)[:20]) or "no columns"
+
+
+def read_items(
+    path: Path,
+    task: TaskName,
+    columns: Columns,
+    form: RowFormat = "auto",
+    name: str | None = None,
+) -> Iterator[Item]:
+    """The items of a file; with labels where the columns have one.
+
+    Args:
+        path: The file.
+        task: What they are for.
+        columns: Where their parts stand.
+        form: How the file is read.
+        name: What to call it, where that is not its path.
+
+    Raises:
+        UserError: a row cannot be read, or lacks what it must have.
+    """
+    for where, row in read_rows(path, form, name):
+        yield item_of(row, task, columns, where)
+
+
+def item_of(row: Mapping[str, Any], task: TaskName, columns: Columns, where: str) -> Item:
+    """One row as an item.
+
+    Raises:
+        UserError: it lacks what it must have.
+    """
+    value = _value(row, columns.text, where)
+    text: Any = (_words if task == "tag" else _text)(value, columns.text, where)
+    second = label = None
+    if columns.second is not None:
+        second = _text(_value(row, columns.second, where), columns.second, where)
+    if columns.label is not None:
+        label = _value(row, columns.label, where)
+        _check_label(task, label, text, columns.label, where)
+    return Item(where, text, second, label)
+
+
+def first_row(path: Path, form: RowFormat, name: str | None = None) -> Row:
+    """The first row of a file.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = next(read_rows(path, form, name), None)
+    if found is None:
+        raise UserError(f"{name or path} holds no rows. Give a file that does.")
+    return found
+
+
+def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
+    if column not in row:
+        raise UserError(f"{where}: there is no {column!r}. It has {_shown(row)}. Mend the record.")
+    return row[column]
+
+
+def _text(value: Any, column: str, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise UserError(f"{where}: {column!r} holds {_kind(value)}, not text. Mend the record.")
+
+
+def _words(value: Any, column: str, where: str) -> list[str]:
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise UserError(
+            f"{where}: {column!r} holds {_kind(value)}, not a list of words or words with spaces "
+            "between them. Mend the record."
+        )
+    return words
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"{str(value)[:40]!r}"
+
+
+def _check_label(task: TaskName, label: Any, text: Any, column: str, where: str) -> None:
+    if label is None or label == "":
+        raise UserError(
+            f"{where}: there is no label in {column!r}. Every row to learn from or to score needs "
+            "one; label it or remove the row."
+        )
+    if task == "tag":
+        tags = label.split() if isinstance(label, str) else label
+        if not isinstance(tags, list) or len(tags) != len(text):
+            count = len(tags) if isinstance(tags, list) else "no list of"
+            raise UserError(
+                f"{where}: there are {len(text)} words and {count} tags in {column!r}. Each word "
+                "needs one; mend the record."
+            )
+
+
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Some items at a time, so that memory does not grow with a file."""
+    every = iter(items)
+    while part := list(islice(every, _ITEMS_AT_ONCE)):
+        yield part
+
+
+def answers_of(item: Item) -> list[Answer]:
+    """The right answers of a question; none where the context has none.
+
+    SQuAD's list of objects, one object of lists (as Hugging Face stores it), or plain text.
+
+    Raises:
+        UserError: they are of no such form.
+    """
+    label = item.label
+    if isinstance(label, Mapping):
+        texts, starts = label.get("text", []), label.get("answer_start", [])
+        pairs = list(zip(texts, starts, strict=False)) if isinstance(texts, list) else []
+    elif isinstance(label, str):
+        pairs = [(label, -1)]
+    elif isinstance(label, list):
+        pairs = [
+            (a.get("text"), a.get("answer_start", -1)) if isinstance(a, Mapping) else (a, -1)
+            for a in label
+        ]
+    else:
+        pairs = [(None, None)]
+    if not all(isinstance(text, str) and isinstance(start, int) for text, start in pairs):
+        raise UserError(
+            f"{item.where}: the answers are {_kind(label)}; each must have 'text' and "
+            "'answer_start'. Mend the record."
+        )
+    return [Answer(text, start) for text, start in pairs]

@@ -1,0 +1,130 @@
+"""One fine-tuning, whole: the data checked, the choices tried, the best one published.
+
+    prepare ──▶ a training for each choice ──▶ scores on dev after each epoch ──▶ the best epoch
+                        │ the best choice, with further seeds
+                        ▼
+                   model/ checked against stock, predictions, scores with intervals
+
+Every part is a unit of the stage at work, so whatever ends a run, the next one goes on. A choice
+of less worth keeps its scores and lets its weights go.
+"""
+
+from typing import Any, NamedTuple
+
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.stage import StageContext
+from tasks.engine.units import Unit, UnitResult
+from tasks.finetuning.plan import Choice, Found, Job, Tried
+from tasks.finetuning.preparing import prepare
+from tasks.finetuning.publishing import predict_file, publish
+from tasks.finetuning.scoring import is_better
+from tasks.finetuning.trying import try_choice
+
+PAPER_WIDTH = 768
+_PAPER = ((1e-5, 2e-5, 3e-5), (16, 32))
+_NARROW = ((1e-4, 2e-4, 4e-4), (32,))
+
+
+def choices_of(settings: FineTuningConfig, width: int) -> list[Choice]:
+    """Every learning rate with every batch size, with the first seed."""
+    rates, sizes = _PAPER if width >= PAPER_WIDTH else _NARROW
+    return [
+        Choice(rate, size, settings.seed)
+        for rate in settings.learning_rates or rates
+        for size in settings.batch_sizes or sizes
+    ]
+
+
+def fine_tune(context: StageContext[Any], job: Job) -> dict[str, Any]:
+    """Do all of a job; its summary.
+
+    Raises:
+        UserError: the data are not what the task needs.
+        StageError: a training failed; its last checkpoint is kept.
+    """
+    found = _prepare(context, job)
+    best = _best_of(context, job, found)
+    (made,) = context.map(publish, [Unit(f"{job.prefix}model", _to_publish(job, found, best))])
+    labels = [name for name in job.files if name.startswith("predict/")]
+    context.map(predict_file, [_to_predict(job, made, label) for label in labels], workers=1)
+    return dict(made.summary)
+
+
+def _prepare(context: StageContext[Any], job: Job) -> Found:
+    """Look through the data, and encode what is learnt from."""
+    parts = {name: job.files[name] for name in ("train", "dev", "test") if name in job.files}
+    payload = {
+        "settings": job.settings,
+        "files": parts,
+        "names": {name: job.names[name] for name in parts},
+        "model": {**job.tokenizer, "config.json": job.encoder["config.json"]},
+    }
+    unit = Unit(f"{job.prefix}examples", payload)
+    (prepared,) = context.map(prepare, [unit], outputs=False, workers=1)
+    return Found.of(prepared, job.settings)
+
+
+class _Best(NamedTuple):
+    """The best choice of all that were tried, and its weights."""
+
+    tried: list[Tried]
+    chosen: Tried
+    weights: UnitResult
+
+
+def _best_of(context: StageContext[Any], job: Job, found: Found) -> _Best:
+    """Try every choice, then the best with further seeds; the first among equals is the best."""
+    tried: list[Tried] = []
+    best: tuple[Tried, UnitResult] | None = None
+
+    def look_at(choice: Choice) -> None:
+        nonlocal best
+        before = None if best is None else best[0].value
+        one, weights = try_choice(context, job, found, choice, before)
+        tried.append(one)
+        if weights is None:
+            return
+        if is_better(found.metric, one.value, before):
+            if best is not None:
+                context.discard(best[1])
+            best = one, weights
+        else:
+            context.discard(weights)
+
+    for choice in choices_of(job.settings, job.width):
+        look_at(choice)
+    assert best is not None
+    chosen = best[0].choice
+    for number in range(1, job.settings.seeds):
+        look_at(chosen._replace(seed=job.settings.seed + number))
+    return _Best(tried, *best)
+
+
+def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
+    names = ("config.json", "model.safetensors")
+    return {
+        "settings": job.settings,
+        "found": found.to_json(),
+        "examples": found.examples,
+        "tuned": {name: best.weights.files[f"/{name}"] for name in names},
+        "model": {**job.tokenizer, **job.encoder},
+        "files": {name: job.files[name] for name in ("dev", "test") if name in job.files},
+        "names": {name: job.names[name] for name in ("train", "dev", "test") if name in job.names},
+        "tried": [each.to_json() for each in best.tried],
+        "chosen": best.tried.index(best.chosen),
+    }
+
+
+def _to_predict(job: Job, made: UnitResult, label: str) -> Unit:
+    files = {
+        suffix.removeprefix("/"): file
+        for suffix, file in made.files.items()
+        if suffix.startswith("/") and "/" not in suffix[1:]
+    }
+    payload = {
+        "model": files,
+        "file": job.files[label],
+        "name": job.names[label],
+        "settings": job.settings,
+    }
+    return Unit(f"{job.prefix}{label}", payload)

@@ -1,0 +1,241 @@
+"""How well a task was done: the metric that each benchmark uses, each with an interval.
+
+    counts and values of each item ──▶ metric ──▶ 95 % interval, by drawing items anew
+
+The intervals are percentiles of 1,000 bootstrap samples, drawn by a seed of their own: of a
+set of items like this one so much may be chance.
+"""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roberta_model.data.randomness import random_bits
+
+NUM_SAMPLES = 1000
+
+Int64s = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Measure = Callable[[Int64s], float]
+"""A metric of the items of these numbers."""
+
+
+class Score(NamedTuple):
+    """A metric, and the interval that holds it in 95 of 100 sets like this one."""
+
+    value: float
+    low: float
+    high: float
+
+
+def with_intervals(measures: Mapping[str, Measure], num_items: int) -> dict[str, Score]:
+    """Each metric over all items, with its interval."""
+    every = np.arange(num_items)
+    found = {}
+    for name, measure in measures.items():
+        drawn = [measure(_sample(number, num_items)) for number in range(NUM_SAMPLES)]
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        found[name] = Score(measure(every), float(low), float(high))
+    return found
+
+
+def _sample(number: int, num_items: int) -> Int64s:
+    bits = random_bits(0, "bootstrap", number, np.arange(num_items))
+    drawn: Int64s = (bits % np.uint64(num_items)).astype(np.int64)
+    return drawn
+
+
+def class_measures(
+    gold: Sequence[int], found: Sequence[int], num_classes: int
+) -> dict[str, Measure]:
+    """Metrics of one class a text; f1 is that of the second of two classes."""
+    cells = np.asarray(gold, dtype=np.int64) * num_classes + np.asarray(found, dtype=np.int64)
+
+    def confusion(numbers: Int64s) -> Floats:
+        counts = np.bincount(cells[numbers], minlength=num_classes**2)
+        return counts.reshape(num_classes, num_classes).astype(np.float64)
+
+    measures: dict[str, Measure] = {
+        "accuracy": lambda n: accuracy_of(confusion(n)),
+        "macro_f1": lambda n: macro_f1_of(confusion(n)),
+        "mcc": lambda n: mcc_of(confusion(n)),
+    }
+    if num_classes == 2:
+        measures["f1"] = lambda n: float(f1s_of(confusion(n))[1])
+    return measures
+
+
+def confusion_of(gold: Sequence[int], found: Sequence[int], num_classes: int) -> list[list[int]]:
+    """How often each class (a row) was taken for each (a column)."""
+    cells = np.asarray(gold, dtype=np.int64) * num_classes + np.asarray(found, dtype=np.int64)
+    counts: list[list[int]] = (
+        np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes).tolist()
+    )
+    return counts
+
+
+def accuracy_of(confusion_CC: Floats) -> float:
+    """Share of items that were given their class."""
+    return float(np.trace(confusion_CC) / max(1.0, confusion_CC.sum()))
+
+
+def f1s_of(confusion_CC: Floats) -> Floats:
+    """F1 of each class; 0 where it neither occurs nor was given."""
+    both = confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1)
+    f1s: Floats = 2 * np.diag(confusion_CC) / np.where(both == 0, 1, both)
+    return f1s
+
+
+def macro_f1_of(confusion_CC: Floats) -> float:
+    """Mean F1 of the classes that occur or were given, as scikit-learn takes it."""
+    seen = (confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1)) > 0
+    return float(f1s_of(confusion_CC)[seen].mean()) if seen.any() else 0.0
+
+
+def mcc_of(confusion_CC: Floats) -> float:
+    """Matthews's correlation for any number of classes (Gorodkin 2004); 0 for a constant."""
+    total = confusion_CC.sum()
+    given, real = confusion_CC.sum(axis=0), confusion_CC.sum(axis=1)
+    covariance = np.trace(confusion_CC) * total - given @ real
+    spread = np.sqrt((total**2 - given @ given) * (total**2 - real @ real))
+    return float(covariance / spread) if spread > 0 else 0.0
+
+
+def multi_label_measures(gold_NC: NDArray[Any], found_NC: NDArray[Any]) -> dict[str, Measure]:
+    """Metrics of any number of classes a text: micro F1, macro F1, and all right at once."""
+    gold, found = np.asarray(gold_NC, dtype=bool), np.asarray(found_NC, dtype=bool)
+
+    def counts(numbers: Int64s) -> tuple[Floats, Floats]:
+        right = (gold[numbers] & found[numbers]).sum(axis=0).astype(np.float64)
+        both = gold[numbers].sum(axis=0) + found[numbers].sum(axis=0)
+        return right, both.astype(np.float64)
+
+    def micro(numbers: Int64s) -> float:
+        right, both = counts(numbers)
+        return float(2 * right.sum() / max(1.0, both.sum()))
+
+    def macro(numbers: Int64s) -> float:
+        right, both = counts(numbers)
+        return float((2 * right / np.where(both == 0, 1, both)).mean())
+
+    same_N = (gold == found).all(axis=1).astype(np.float64)
+    return {"f1": micro, "macro_f1": macro, "accuracy": lambda n: float(same_N[n].mean())}
+
+
+def number_measures(gold: Sequence[float], found: Sequence[float]) -> dict[str, Measure]:
+    """Metrics of numbers: both correlations, and the mean squared error."""
+    wanted, given = np.asarray(gold, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    return {
+        "spearman": lambda n: correlation(ranks(wanted[n]), ranks(given[n])),
+        "pearson": lambda n: correlation(wanted[n], given[n]),
+        "mse": lambda n: float(((wanted[n] - given[n]) ** 2).mean()),
+    }
+
+
+def correlation(first: Floats, second: Floats) -> float:
+    """Pearson's; 0 where one of the two is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    spread = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / spread) if spread > 0 else 0.0
+
+
+def ranks(values: Floats) -> Floats:
+    """The rank of each value; those alike share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    shared: Floats = (last - (counts - 1) / 2)[which]
+    return shared
+
+
+def tag_measures(
+    gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]
+) -> dict[str, Measure]:
+    """Metrics of tags: accuracy by word, and F1 by entity where the tags are of the BIO kind."""
+    words = np.array([len(tags) for tags in gold], dtype=np.float64)
+    pairs = list(zip(gold, found, strict=True))
+    right = np.array([sum(a == b for a, b in zip(*pair, strict=True)) for pair in pairs], float)
+    measures: dict[str, Measure] = {
+        "accuracy": lambda n: float(right[n].sum() / max(1.0, words[n].sum()))
+    }
+    if is_bio({tag for tags in gold for tag in tags}):
+        spans = [(entities(a), entities(b)) for a, b in pairs]
+        same = np.array([len(a & b) for a, b in spans], dtype=np.float64)
+        both = np.array([len(a) + len(b) for a, b in spans], dtype=np.float64)
+        measures["f1"] = lambda n: float(2 * same[n].sum() / max(1.0, both[n].sum()))
+    return measures
+
+
+def is_bio(tags: set[str]) -> bool:
+    """Whether tags tell where entities begin and go on: O, B-x and I-x."""
+    return bool(tags - {"O"}) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """(kind, first word, word behind the last) of each entity, as conlleval reads BIO tags."""
+    found, kind, start = set(), "", 0
+    for number, tag in enumerate([*tags, "O"]):
+        goes_on = tag.startswith("I-") and tag[2:] == kind
+        if kind and not goes_on:
+            found.add((kind, start, number))
+            kind = ""
+        if tag != "O" and not goes_on:
+            kind, start = tag[2:], number
+    return found
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = set(string.punctuation)
+
+
+def normalised_answer(text: str) -> str:
+    """An answer as SQuAD 1.1's script compares it: small letters, no articles, no punctuation."""
+    small = "".join(c for c in text.lower() if c not in _PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", small).split())
+
+
+def answer_words(text: str) -> list[str]:
+    """The words that an answer's F1 counts; letters of scripts without spaces count as words.
+
+    The official script has only the first part: for such scripts it would compare whole answers.
+    """
+    words: list[str] = []
+    for word in normalised_answer(text).split():
+        if any(unicodedata.name(c, "").startswith(_NO_SPACES) for c in word):
+            words += word
+        else:
+            words.append(word)
+    return words
+
+
+_NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI")
+
+
+def exact_match(found: str, answers: Sequence[str]) -> float:
+    """1 where an answer is one of the right ones; without any, only no answer is right."""
+    return float(any(normalised_answer(found) == normalised_answer(a) for a in answers or [""]))
+
+
+def answer_f1(found: str, answers: Sequence[str]) -> float:
+    """The best F1 of an answer's words with one of the right ones."""
+    return max(_words_f1(answer_words(found), answer_words(a)) for a in answers or [""])
+
+
+def _words_f1(found: list[str], wanted: list[str]) -> float:
+    if not found or not wanted:
+        return float(found == wanted)
+    same = (Counter(found) & Counter(wanted)).total()
+    return 2 * same / (len(found) + len(wanted))
+
+
+def answer_measures(found: Sequence[str], answers: Sequence[Sequence[str]]) -> dict[str, Measure]:
+    """Metrics of answers: their F1 by words, and exact match."""
+    pairs = list(zip(found, answers, strict=True))
+    f1s = np.array([answer_f1(*pair) for pair in pairs])
+    exact = np.array([exact_match(*pair) for pair in pairs])
+    return {"f1": lambda n: float(f1s[n].mean()), "exact_match": lambda n: float(exact[n].mean())}

@@ -1,0 +1,144 @@
+"""What a fine-tuning is made of: the job, what was found in its data, and what was tried."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tasks.config.downstream import FineTuningConfig, Metric
+from tasks.engine.units import StoredFile, UnitResult
+from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
+from tasks.finetuning.items import Columns
+from tasks.finetuning.labels import Labels
+from tasks.finetuning.predictor import Reading
+from tasks.finetuning.scoring import main_metric
+
+Files = Mapping[str, StoredFile]
+
+
+class Choice(NamedTuple):
+    """What is tried."""
+
+    learning_rate: float
+    batch_size: int
+    seed: int
+
+    def told(self) -> str:
+        """As one says it, and as its units are called."""
+        return f"{self.learning_rate:g}-{self.batch_size}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fine-tuning that a stage is to do.
+
+    Attributes:
+        settings: What to learn, and how.
+        files: train, dev, test and what is to be predicted (`predict/0`, ...), by these names.
+        names: What to call each of them.
+        model: The files of the pretrained folder.
+        prefix: What labels begin with; empty where a stage has one job alone.
+    """
+
+    settings: FineTuningConfig
+    files: Files
+    names: Mapping[str, str]
+    model: Files
+    prefix: str = ""
+
+    @property
+    def encoder(self) -> Files:
+        """Weights and shape of the pretrained encoder."""
+        return {name: file for name, file in self.model.items() if is_of_encoder(name)}
+
+    @property
+    def width(self) -> int:
+        """Of the encoder."""
+        config = json.loads(self.encoder["config.json"].local().read_text(encoding="utf-8"))
+        return int(config["hidden_size"])
+
+    @property
+    def tokenizer(self) -> Files:
+        """How it reads text."""
+        return {name: file for name, file in self.model.items() if is_of_tokenizer(name)}
+
+
+class Tried(NamedTuple):
+    """A finished training.
+
+    Attributes:
+        choice: What was tried.
+        value: The best value of the deciding metric on dev.
+        epochs: The metrics on dev after each epoch.
+        best: Which of them is the best, from 0.
+    """
+
+    choice: Choice
+    value: float
+    epochs: list[dict[str, float]]
+    best: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON for the summary."""
+        return {
+            **self.choice._asdict(),
+            "dev": self.epochs[self.best],
+            "epoch": self.best + 1,
+            "epochs": len(self.epochs),
+        }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in the data of a job.
+
+    Attributes:
+        examples: What is learnt from, encoded.
+        reading: What the model reads.
+        labels: What it answers.
+        metric: What decides.
+        rows: Of each file.
+        cut: Texts to learn from that were too long, and were cut.
+        baselines: The metrics on dev of what needs no encoder.
+    """
+
+    examples: StoredFile
+    reading: Reading
+    labels: Labels
+    metric: Metric
+    rows: Mapping[str, int]
+    cut: int
+    baselines: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, prepared: UnitResult, settings: FineTuningConfig) -> "Found":
+        """From the unit that looked through the data."""
+        return cls.from_json(prepared.summary, prepared.files[".arrow"], settings)
+
+    @classmethod
+    def from_json(
+        cls, summary: Mapping[str, Any], examples: StoredFile, settings: FineTuningConfig
+    ) -> "Found":
+        """From plain JSON, and the file that it is of."""
+        columns = Columns(**summary["reading"]["columns"])
+        known = summary["labels"]
+        labels = Labels(**{**known, "names": tuple(known["names"])})
+        return cls(
+            examples,
+            Reading(**{**summary["reading"], "columns": columns}),
+            labels,
+            main_metric(settings, labels),
+            summary["rows"],
+            summary["cut"],
+            summary["baselines"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As it was found, without the file."""
+        return {
+            "reading": {**vars(self.reading), "columns": self.reading.columns._asdict()},
+            "labels": vars(self.labels),
+            "rows": self.rows,
+            "cut": self.cut,
+            "baselines": self.baselines,
+        }

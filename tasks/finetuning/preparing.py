@@ -1,0 +1,194 @@
+"""The data of a fine-tuning, looked through before anything is trained, and encoded to learn from.
+
+train ──▶ columns, labels ──▶ examples.arrow, baselines
+dev, test, predict ──▶ checked: the same columns, no label that training does not know
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from roberta_model.data.examples import IGNORED, SCHEMA
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.errors import UserError
+from tasks.finetuning.baselines import baselines
+from tasks.finetuning.encoding import ItemEncoder, Window
+from tasks.finetuning.folders import linked_folder
+from tasks.finetuning.items import (
+    Columns,
+    Item,
+    answers_of,
+    chunks,
+    find_columns,
+    first_row,
+    read_items,
+)
+from tasks.finetuning.labels import Labels, find_labels, number_of
+from tasks.inference.model_folder import load_tokenizer
+
+Files = Mapping[str, StoredFile]
+
+
+def prepare(
+    work: UnitWork,
+    *,
+    settings: FineTuningConfig,
+    files: Files,
+    names: Mapping[str, str],
+    model: Files,
+) -> UnitReport:
+    """Write the examples to learn from; the summary tells all that was found.
+
+    Args:
+        work: Gets `.arrow`.
+        settings: The task.
+        files: train, dev, and test where there is one.
+        names: What to call each of them.
+        model: The files of the model folder: its tokenizer, and how much it reads.
+
+    Raises:
+        UserError: a row is broken, has no label, or one that is not known; a file is empty.
+    """
+    from roberta_model.huggingface import load_config
+
+    folder = linked_folder(work, model)
+    limit = load_config(folder).max_row_tokens
+    most = min(settings.max_tokens, limit)
+    encoder = ItemEncoder(load_tokenizer(folder), most, min(settings.stride, most // 2))
+    where, row = first_row(files["train"].local(), settings.format, names["train"])
+    columns = find_columns(settings.task, row, settings.columns, where, labelled=True)
+    train = _Reader(settings, columns, files, names)
+    labels = find_labels(settings.task, train("train"), settings.separator, names["train"])
+    has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in train("train"))
+    counts = {"train": _write(work.path(".arrow"), train("train"), settings, labels, encoder)}
+    cut = encoder.num_cut
+    for part in ("dev", "test"):
+        if part in files:
+            counts[part] = sum(1 for item in train(part) if _is_known(item, settings, labels))
+            if not counts[part]:
+                raise UserError(f"{names[part]} holds no rows. Give a file that does.")
+    summary = {
+        "reading": {
+            "task": settings.task,
+            "columns": columns._asdict(),
+            "max_tokens": most,
+            "stride": min(settings.stride, most // 2),
+            "may_have_no_answer": has_unanswered,
+        },
+        "labels": vars(labels),
+        "rows": counts,
+        "cut": cut,
+        "baselines": baselines(settings, labels, encoder, train("train"), list(train("dev"))),
+    }
+    return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
+
+
+def _write(
+    path: Path,
+    train: Iterable[Item],
+    settings: FineTuningConfig,
+    labels: Labels,
+    encoder: ItemEncoder,
+) -> int:
+    """Write what is learnt from, some items in memory at a time; how many items."""
+    count = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as out:
+        for items in chunks(train):
+            count += len(items)
+            examples = list(_examples(items, settings, labels, encoder))
+            columns = {
+                "ids": [ids for ids, _ in examples],
+                "targets": [targets for _, targets in examples],
+            }
+            out.write_batch(pa.record_batch(columns, schema=SCHEMA))
+    return count
+
+
+class _Reader:
+    """Reads the items of one of the files, as often as it is asked."""
+
+    def __init__(
+        self, settings: FineTuningConfig, columns: Columns, files: Files, names: Mapping[str, str]
+    ) -> None:
+        self._settings, self._columns = settings, columns
+        self._files, self._names = files, names
+
+    def __call__(self, part: str) -> Iterator[Item]:
+        settings = self._settings
+        return read_items(
+            self._files[part].local(),
+            settings.task,
+            self._columns,
+            settings.format,
+            self._names[part],
+        )
+
+
+def _num_rows(path: Path) -> int:
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+        return sum(reader.get_batch(n).num_rows for n in range(reader.num_record_batches))
+
+
+def _is_known(item: Item, settings: FineTuningConfig, labels: Labels) -> bool:
+    """Whether a row can be scored; whatever is wrong with it raises."""
+    if settings.task == "qa":
+        answers_of(item)
+    elif settings.task == "regress":
+        number_of(item)
+    else:
+        labels.numbers(item, tags=settings.task == "tag")
+    return True
+
+
+def _examples(
+    items: Iterable[Item], settings: FineTuningConfig, labels: Labels, encoder: ItemEncoder
+) -> Iterator[tuple[list[int], list[float]]]:
+    """(token ids, targets) of some items; one with many words or a long context gives several."""
+    items = list(items)
+    if settings.task == "qa":
+        for item in items:
+            for window in encoder.windows(item):
+                yield window.ids, _span_of(item, window)
+    elif settings.task == "tag":
+        for item in items:
+            numbers = labels.numbers(item, tags=True)
+            for row in encoder.word_rows(item):
+                targets = [IGNORED] * len(row.ids)
+                for word, place in zip(row.words, row.places, strict=True):
+                    targets[place] = float(numbers[word])
+                yield row.ids, targets
+    else:
+        for item, ids in zip(items, encoder.sequences(items), strict=True):
+            yield ids, _targets_of(item, labels)
+
+
+def _targets_of(item: Item, labels: Labels) -> list[float]:
+    if labels.problem == "regression":
+        return [number_of(item)]
+    numbers = labels.numbers(item)
+    if labels.problem == "multi_label_classification":
+        return [float(number in numbers) for number in range(len(labels.names))]
+    return [float(numbers[0])]
+
+
+def _span_of(item: Item, window: Window) -> list[float]:
+    """Where the first right answer begins and ends; at <s> where it is not in the window.
+
+    Raises:
+        UserError: the answer does not stand in the context where it is said to.
+    """
+    answers = answers_of(item)
+    if not answers:
+        return [0.0, 0.0]
+    assert item.second is not None
+    answer = answers[0]
+    start = item.second.find(answer.text) if answer.start < 0 else answer.start
+    if not answer.text or item.second[start : start + len(answer.text)] != answer.text or start < 0:
+        raise UserError(
+            f"{item.where}: the answer {answer.text[:40]!r} does not stand in its context at "
+            f"character {answer.start:,}. Mend or remove the record."
+        )
+    place = window.place(start, start + len(answer.text))
+    return [0.0, 0.0] if place is None else [float(place[0]), float(place[1])]

@@ -1,0 +1,115 @@
+"""The best model as a folder that stock loads, with its scores; and its answers for files.
+
+weights, tokenizer ──▶ folder ──▶ scores with intervals ──▶ card ──▶ held against stock
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from roberta_model.threads import one_thread
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
+from tasks.finetuning.card import card_of, confusion_picture
+from tasks.finetuning.folders import is_of_tokenizer, linked_folder, write_folder
+from tasks.finetuning.items import Item, read_items
+from tasks.finetuning.plan import Files, Found
+from tasks.finetuning.predictor import Predictor
+from tasks.finetuning.scoring import score_answers
+from tasks.finetuning.writing import predictions, write_jsonl
+from tasks.publishing.stock_check import check_against_stock
+
+_MOST_CHECKED = 8
+
+
+@shown_as("scoring and checking the model")
+def publish(
+    work: UnitWork,
+    *,
+    settings: FineTuningConfig,
+    found: Mapping[str, Any],
+    examples: StoredFile,
+    tuned: Files,
+    model: Files,
+    files: Files,
+    names: Mapping[str, str],
+    tried: Sequence[Mapping[str, Any]],
+    chosen: int,
+) -> UnitReport:
+    """Write the model folder, its scores, and its answers for what it was scored on.
+
+    Raises:
+        StageError: stock does not agree with us on the folder; nothing is published.
+    """
+    known = Found.from_json(found, examples, settings)
+    pretrained = linked_folder(work, model, "pretrained")
+    folder = work.folder.with_name(f"{work.folder.name}-folder")
+    folder.mkdir()
+    tokenizer = {name: file for name, file in model.items() if is_of_tokenizer(name)}
+    write_folder(folder, tuned, tokenizer, pretrained)
+    known.reading.write(folder)
+    scores: dict[str, Any] = {}
+    checked: list[str] = []
+    rows = {}
+    with one_thread():
+        predictor = Predictor(folder)
+        for part, file in files.items():
+            items = _items(file, settings, known, names[part])
+            answers = predictor(items)
+            scores[part] = score_answers(settings, known.labels, items, answers)
+            rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
+            checked += [_text_of(item) for item in items[:_MOST_CHECKED]]
+        difference = check_against_stock(folder, checked)
+    summary = {
+        "task": settings.task,
+        "metric": known.metric,
+        "labels": list(known.labels.names),
+        "rows": dict(known.rows),
+        "cut": known.cut,
+        "columns": known.reading.columns.told(),
+        "baselines": known.baselines,
+        "scores": scores,
+        "chosen": chosen,
+        "tried": list(tried),
+        "largest_difference": round(difference, 9),
+    }
+    if (confusion := scores["dev"].get("confusion")) is not None:
+        picture = confusion_picture(known.labels.names, confusion)
+        (folder / "confusion.svg").write_text(picture, encoding="utf-8")
+    (folder / "README.md").write_text(card_of(settings, summary, names), encoding="utf-8")
+    for path in sorted(folder.iterdir()):
+        shutil.copyfile(path, work.path(f"/{path.name}"))
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    work.path(".scores.json").write_text(text, encoding="utf-8")
+    return UnitReport(rows=rows, summary=summary)
+
+
+def _items(file: StoredFile, settings: FineTuningConfig, found: Found, name: str) -> list[Item]:
+    columns = found.reading.columns
+    return list(read_items(file.local(), settings.task, columns, settings.format, name))
+
+
+def _text_of(item: Item) -> str:
+    return " ".join(item.text) if isinstance(item.text, list) else str(item.text)
+
+
+def _told(items: Sequence[Item], answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each item with its label and the model's answer."""
+    return [
+        {"text": item.text, "second": item.second, "label": item.label, **answer}
+        for item, answer in zip(items, answers, strict=True)
+    ]
+
+
+@shown_as("predicting")
+def predict_file(
+    work: UnitWork, *, model: Files, file: StoredFile, name: str, settings: FineTuningConfig
+) -> UnitReport:
+    """Write the model's answer for each row of a file into `.jsonl`."""
+    with one_thread():
+        predictor = Predictor(linked_folder(work, model))
+        rows = predictions(predictor, file.local(), settings.columns, settings.format, name)
+        count = write_jsonl(rows, work.path(".jsonl"))
+    return UnitReport(rows={".jsonl": count}, summary={"file": Path(name).name, "rows": count})

@@ -1,0 +1,300 @@
+"""One choice, tried: trained and scored on dev epoch by epoch, ended when it gets no better.
+
+Each epoch's scores, and in the end the best epoch's weights, are units keyed by the training: so
+whoever goes on knows what was found, though the checkpoints are let go but the best and the last.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from roberta_model.threads import one_thread
+from roberta_model.training.spec import FineTuningSpec
+from tasks.config import LaunchConfig
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.identity import digest_of
+from tasks.engine.stage import StageContext
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
+from tasks.finetuning.folders import linked_folder
+from tasks.finetuning.items import read_items
+from tasks.finetuning.labels import Labels
+from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
+from tasks.finetuning.predictor import Predictor, Reading
+from tasks.finetuning.scoring import is_better, quick_score
+from tasks.training.checkpoint_units import Checkpoints, step_number
+from tasks.training.launch import for_small_steps, threads_per_process
+from tasks.training.running import adopt, train_to
+
+_HEADS = {
+    "classify": "sequence",
+    "pair": "sequence",
+    "regress": "sequence",
+    "tag": "tokens",
+    "qa": "span",
+}
+_BF16_WIDTH = 512  # on narrower encoders and a few short texts bf16 saves no time
+_WEIGHTS = ("config.json", "model.safetensors")
+
+
+def try_choice(
+    context: StageContext[Any], job: Job, found: Found, choice: Choice, before: float | None
+) -> tuple[Tried, UnitResult | None]:
+    """Train with a choice; its scores, and its best weights.
+
+    The weights are None where the scores are known from an earlier run and are no better than
+    what was found before: then nobody needs them.
+    """
+    spec = spec_of(job.settings, found, choice, job.width)
+    training = digest_of(
+        {"recipe": spec.identity(), "examples": found.examples, "initial": job.encoder}
+    )
+    return _Trial(context, job, found, choice, spec, training).run(before)
+
+
+def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int) -> FineTuningSpec:
+    """The training of a choice, but for where it runs."""
+    precision = settings.precision
+    if precision == "auto" and width < _BF16_WIDTH:
+        precision = "fp32"
+    rows, labels = int(found.examples.rows or 0), found.labels
+    is_weighed = settings.balance and labels.problem == "single_label_classification"
+    return FineTuningSpec.from_json(
+        {
+            "examples": "",
+            "folder": "",
+            "initial": "-",
+            "head": _HEADS[settings.task],
+            "labels": labels.names,
+            "problem": labels.problem,
+            "weights": labels.weights() if is_weighed and labels.names else None,
+            "steps": -(-rows * settings.epochs // choice.batch_size),
+            "checkpoint_steps": -(-rows // choice.batch_size),
+            "batch_rows": choice.batch_size,
+            "seed": choice.seed,
+            "dropout": settings.dropout,
+            "precision": precision,
+            "optimizer": {
+                "learning_rate": choice.learning_rate,
+                "weight_decay": settings.weight_decay,
+            },
+            "schedule": {"warmup_share": settings.warmup_share},
+        }
+    )
+
+
+@dataclass
+class _Trial:
+    """A training and what is known of its epochs."""
+
+    context: StageContext[Any]
+    job: Job
+    found: Found
+    choice: Choice
+    spec: FineTuningSpec
+    training: str
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.prefix = f"{self.job.prefix}{self.choice.told()}/"
+        self.checkpoints = Checkpoints(self.context, self.training, self.prefix)
+        assert self.spec.steps is not None
+        every, self.last = self.spec.checkpoint_steps, self.spec.steps
+        self.ends = [*range(every, self.last, every), self.last]
+
+    def run(self, before: float | None) -> tuple[Tried, UnitResult | None]:
+        """Find out, or remember."""
+        judged = {
+            "training": self.training,
+            "dev": self.job.files["dev"],
+            "metric": self.found.metric,
+            "patience": self.job.settings.patience,
+        }
+        kept = self.context.committed(take_weights, Unit(f"{self.prefix}weights", judged))
+        self._recall()
+        if self._is_enough() and kept is None:
+            tried = self._tried()
+            is_worse = not is_better(self.found.metric, tried.value, before)
+            if is_worse and not self.checkpoints.steps():
+                return tried, None
+        if kept is None:
+            self._train()
+            kept = self._keep_weights(Unit(f"{self.prefix}weights", judged))
+        self.checkpoints.let_go(self.checkpoints.steps())
+        return self._tried(), kept
+
+    def _tried(self) -> Tried:
+        epochs = [self.epochs[step] for step in self.ends if step in self.epochs]
+        best = self._best()
+        assert best is not None
+        return Tried(self.choice, self.epochs[best][self.found.metric], epochs, _rank(self, best))
+
+    def _best(self) -> int | None:
+        """The step of the best epoch so far; of those alike the first."""
+        best: int | None = None
+        for step in sorted(self.epochs):
+            value = self.epochs[step][self.found.metric]
+            before = None if best is None else self.epochs[best][self.found.metric]
+            if is_better(self.found.metric, value, before):
+                best = step
+        return best
+
+    def _is_enough(self) -> bool:
+        """Whether the training is at its end, or its scores have been no better for long."""
+        best = self._best()
+        if best is None:
+            return False
+        waited = sum(1 for step in self.epochs if step > best)
+        return self.last in self.epochs or waited >= self.job.settings.patience
+
+    def _recall(self) -> None:
+        """Take up the scores of epochs that an earlier run has found, in their order."""
+        for step in self.ends:
+            known = self.context.committed(take_scores, self._epoch_unit(step))
+            if known is None or self._is_enough():
+                return
+            self.epochs[step] = dict(known.summary["metrics"])
+
+    def _train(self) -> None:
+        """Train on, from the newest checkpoint, until it is enough."""
+        best = self._best()
+        if best is not None and self.checkpoints.find(best) is None:
+            # What it was best with is lost: all of it is trained again.
+            self.checkpoints.let_go(self.checkpoints.steps())
+            self.epochs.clear()
+        self.checkpoints.recall()
+        for step in self.ends:
+            checkpoint = None if step in self.epochs else self.checkpoints.find(step)
+            if checkpoint is not None and not self._is_enough():
+                self._look_at(checkpoint)
+        if self._is_enough():
+            return
+        train_to(
+            self.context,
+            self.checkpoints,
+            self.last,
+            self._make_spec,
+            self._take,
+            told=f"{self.job.settings.name} {self.choice.told()}",
+            is_enough=self._is_enough,
+            launch=self._launch(),
+        )
+        if not self._is_enough() and (last := self.checkpoints.find(self.last)) is not None:
+            self._look_at(last)
+
+    def _take(self, event: Mapping[str, Any], before: UnitResult | None) -> UnitResult:
+        checkpoint = adopt(self.checkpoints, event, before)
+        # One in the middle of an epoch is only there to go on from.
+        if step_number(checkpoint) in self.ends:
+            self._look_at(checkpoint)
+        return checkpoint
+
+    def _look_at(self, checkpoint: UnitResult) -> None:
+        """Score an epoch, and let go of what neither is the best nor the last."""
+        step = step_number(checkpoint)
+        self.epochs[step] = self._score(checkpoint)
+        keep = {step, self._best()}
+        self.checkpoints.let_go(n for n in self.checkpoints.steps() if n < step and n not in keep)
+
+    def _score(self, checkpoint: UnitResult) -> dict[str, float]:
+        step = step_number(checkpoint)
+        payload = {
+            "settings": self.job.settings,
+            "reading": {**vars(self.found.reading)},
+            "labels": vars(self.found.labels),
+            "tuned": {name: checkpoint.files[f"/{name}"] for name in _WEIGHTS},
+            "tokenizer": self.job.tokenizer,
+            "dev": self.job.files["dev"],
+            "name": self.job.names["dev"],
+        }
+        unit = Unit(f"{self.prefix}dev/{step:08d}", payload)
+        (scored,) = self.context.map(score_dev, [unit], outputs=False, workers=1)
+        work = UnitWork(self._epoch_unit(step).label, self.context.scratch())
+        _write_json(work.path(".json"), scored.summary["metrics"])
+        report = UnitReport(summary=scored.summary)
+        self.context.commit(take_scores, self._epoch_unit(step), work, report, outputs=False)
+        return dict(scored.summary["metrics"])
+
+    def _epoch_unit(self, step: int) -> Unit:
+        payload = {"training": self.training, "step": step, "dev": self.job.files["dev"]}
+        return Unit(f"{self.prefix}epoch/{step:08d}", payload)
+
+    def _keep_weights(self, unit: Unit) -> UnitResult:
+        best = self._best()
+        assert best is not None
+        checkpoint = self.checkpoints.find(best)
+        assert checkpoint is not None
+        work = UnitWork(unit.label, self.context.scratch())
+        for name in _WEIGHTS:
+            shutil.copyfile(checkpoint.files[f"/{name}"].local(), work.path(f"/{name}"))
+        report = UnitReport(summary={"step": best})
+        return self.context.commit(take_weights, unit, work, report, outputs=False)
+
+    def _launch(self) -> LaunchConfig:
+        return for_small_steps(self.context.engine.launch)
+
+    def _make_spec(self, folder: Path, resume: Path | None) -> dict[str, Any]:
+        launch, known = self._launch(), self.checkpoints.resolved
+        initial = folder / "initial"
+        initial.mkdir()
+        for name, file in self.job.encoder.items():
+            (initial / name).symlink_to(file.local().resolve())
+        spec = replace(
+            self.spec,
+            examples=str(self.found.examples.local()),
+            folder=str(folder),
+            initial=str(initial),
+            resume=None if resume is None else str(resume),
+            threads=threads_per_process(launch),
+            device=launch.device,
+            supervised=True,
+            training=self.training,
+        )
+        values = spec.to_json()
+        if known is not None:
+            values["precision"] = known.precision
+        return {"kind": spec.kind, **values}
+
+
+def _rank(trial: _Trial, best: int) -> int:
+    return [step for step in trial.ends if step in trial.epochs].index(best)
+
+
+@shown_as("scoring dev")
+def score_dev(
+    work: UnitWork,
+    *,
+    settings: FineTuningConfig,
+    reading: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    tuned: Files,
+    tokenizer: Files,
+    dev: StoredFile,
+    name: str,
+) -> UnitReport:
+    """The metrics of a checkpoint on the labelled data that choose."""
+    folder = linked_folder(work, {**tuned, **tokenizer})
+    read = Reading(**reading)
+    read.write(folder)
+    items = list(read_items(dev.local(), settings.task, read.columns, settings.format, name))
+    with one_thread():
+        answers = Predictor(folder)(items)
+    metrics = quick_score(settings, Labels(**labels), items, answers)
+    _write_json(work.path(".json"), metrics)
+    return UnitReport(summary={"metrics": metrics})
+
+
+def take_scores(work: UnitWork, **_: Any) -> UnitReport:
+    """Never called: an epoch's scores are only committed under the training's own name."""
+    raise AssertionError("scores are taken from where they were computed")
+
+
+def take_weights(work: UnitWork, **_: Any) -> UnitReport:
+    """Never called: the weights are a checkpoint's, and are only committed here."""
+    raise AssertionError("weights come from a checkpoint")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,175 @@
+"""A training that is run and followed: its processes, what they tell, and what becomes of it.
+
+    spec ──▶ trainer ──▶ start, steps, checkpoints ──▶ progress, units
+
+Whoever has a training says how its spec is made and what becomes of a checkpoint. Whatever ends
+it, a whole checkpoint that the trainer has written is taken over.
+"""
+
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tasks.config import LaunchConfig
+from tasks.engine.outside import check_unchanged
+from tasks.engine.stage import StageContext
+from tasks.engine.units import UnitResult
+from tasks.errors import StageError
+from tasks.training.checkpoint_units import Checkpoints, step_number
+from tasks.training.launch import Trainer, launch_arguments, threads_per_process
+from tasks.training.resolved import Resolved
+
+TRAINING_MODULE = "roberta_model.training.process"
+MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
+
+MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
+"""From the trainer's folder and the checkpoint to resume from to what it is told."""
+
+Take = Callable[[Mapping[str, Any], UnitResult | None], UnitResult]
+"""What becomes of a checkpoint: from the trainer's event and the checkpoint before."""
+
+log = logging.getLogger(__name__)
+
+
+def train_to(
+    context: StageContext[Any],
+    checkpoints: Checkpoints,
+    goal: int | None,
+    make_spec: MakeSpec,
+    take: Take,
+    *,
+    told: str,
+    is_enough: Callable[[], bool] = lambda: False,
+    launch: LaunchConfig | None = None,
+) -> None:
+    """Run the trainer up to a step, from the newest checkpoint there is.
+
+    Args:
+        context: The stage at work.
+        checkpoints: The training's.
+        goal: The step; None where nothing of the training exists and the trainer finds out.
+        make_spec: What the trainer is told.
+        take: What becomes of each checkpoint.
+        told: What the training is called in the log and beside its progress.
+        is_enough: Asked after each checkpoint: whether to end before the goal.
+        launch: How its processes are started; None is as the engine says.
+
+    Raises:
+        StageError: the training process failed; its last checkpoint is kept.
+    """
+    lasting = context.lasting_scratch()
+    newest = None if goal is None else checkpoints.adopt_left(goal)
+    for leftover in lasting.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True)
+    if newest is not None and step_number(newest) == goal:
+        return
+    folder = lasting / f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    spec = make_spec(folder, _resume_folder(context, newest))
+    path = folder / "spec.json"
+    path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    launch = launch or context.engine.launch
+    arguments = launch_arguments(launch, TRAINING_MODULE, [str(path)])
+    with Trainer(arguments, threads_per_process(launch)) as trainer:
+        try:
+            is_whole = _follow(context, trainer, checkpoints, folder, newest, take, told, is_enough)
+        except BaseException:
+            # The interruption can come between a commit and its return.
+            for _ in trainer.stop():
+                pass
+            if (known := checkpoints.recall()) is not None:
+                checkpoints.adopt_left(goal or known.steps)
+            raise
+        if is_whole:
+            trainer.check_end()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def adopt(
+    checkpoints: Checkpoints, event: Mapping[str, Any], before: UnitResult | None
+) -> UnitResult:
+    """Commit the checkpoint that an event tells of, with what was measured on the way to it."""
+    measured = {name: event[name] for name in MEASURED if name in event}
+    return checkpoints.adopt(Path(event["path"]), before, measured)
+
+
+def _follow(
+    context: StageContext[Any],
+    trainer: Trainer,
+    checkpoints: Checkpoints,
+    folder: Path,
+    newest: UnitResult | None,
+    take: Take,
+    told: str,
+    is_enough: Callable[[], bool],
+) -> bool:
+    """Take down what the trainer tells, until it ends; whether it went to its own end.
+
+    Raises:
+        StageError: somebody else has told it to stop, or it hangs.
+    """
+    with ExitStack() as shown:
+        counter = None
+        for event in trainer.events(context.engine.launch.stall_minutes):
+            if event["event"] == "start":
+                check_unchanged(context.externals)  # the model to start from has been read
+                (folder / "started").touch()
+                checkpoints.resolve(Resolved.of(event))
+                if event["is_emulated"]:
+                    log.warning("%s: %s", told, _EMULATED)
+                log.info("%-10s %-8s %11s  %s", told, "training", "", _told_start(context, event))
+                counter = shown.enter_context(
+                    context.progress.counting(told, event["steps"], "steps", done=event["step"])
+                )
+            elif event["event"] == "step" and counter is not None:
+                figures = {"loss": event["loss"], "tokens/s": event["tokens_per_second"]}
+                counter.show(event["step"], figures)
+            elif event["event"] == "checkpoint":
+                newest = take(event, newest)
+                known = checkpoints.resolved
+                is_last = known is not None and step_number(newest) == known.steps
+                if not is_last and is_enough():
+                    for _ in trainer.stop():
+                        pass
+                    return False
+            elif event["event"] == "stopped":
+                raise StageError(
+                    f"the training process was told to stop, after step {event['step']}. Its last "
+                    "checkpoint is kept; the same command goes on from it."
+                )
+    return True
+
+
+_EMULATED = (
+    "this training computes in bf16, as it began or as its precision says, and this machine only "
+    "emulates bf16: expect it to be many times slower than where it is native"
+)
+
+
+def _told_start(context: StageContext[Any], event: Mapping[str, Any]) -> str:
+    """What is trained on, and where it begins."""
+    launch = context.engine.launch
+    place = f"on the {'CPU' if event['device'] == 'cpu' else 'GPU'} in {event['precision']}"
+    if event["device"] == "cpu" and launch.device == "auto":
+        place += " (torch finds no GPU)"
+    if event["step"]:
+        what = f"going on from step {event['step']:,} of {event['steps']:,}"
+    else:
+        what = f"{event['steps']:,} steps"
+    return f"{what}, {place}"
+
+
+def _resume_folder(context: StageContext[Any], newest: UnitResult | None) -> Path | None:
+    """A checkpoint unit as the folder that the trainer reads."""
+    if newest is None:
+        return None
+    folder = context.scratch()
+    for suffix, file in newest.files.items():
+        (folder / suffix.removeprefix("/")).symlink_to(file.local().resolve())
+    return folder

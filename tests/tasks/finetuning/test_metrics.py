@@ -1,0 +1,132 @@
+"""Metrics against scikit-learn and against SQuAD's own rules; a constant guess earns nothing."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as reference
+
+from tasks.finetuning.metrics import (
+    answer_f1,
+    class_measures,
+    confusion_of,
+    entities,
+    exact_match,
+    multi_label_measures,
+    normalised_answer,
+    number_measures,
+    tag_measures,
+    with_intervals,
+)
+
+EVERY = np.arange(200)
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_classes_are_scored_as_scikit_learn_scores_them(num_classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(0, num_classes, 200)
+    found = np.where(rng.random(200) < 0.6, gold, rng.integers(0, num_classes, 200))
+    measures = class_measures(gold.tolist(), found.tolist(), num_classes)
+    assert measures["accuracy"](EVERY) == pytest.approx(reference.accuracy_score(gold, found))
+    assert measures["mcc"](EVERY) == pytest.approx(reference.matthews_corrcoef(gold, found))
+    macro = reference.f1_score(gold, found, average="macro")
+    assert measures["macro_f1"](EVERY) == pytest.approx(macro)
+    if num_classes == 2:
+        assert measures["f1"](EVERY) == pytest.approx(reference.f1_score(gold, found))
+    expected = reference.confusion_matrix(gold, found).tolist()
+    assert confusion_of(gold.tolist(), found.tolist(), num_classes) == expected
+
+
+def test_a_class_that_is_nowhere_does_not_count() -> None:
+    """Neither given nor right: scikit-learn leaves it out of the mean."""
+    gold, found = [0, 0, 1, 1], [0, 1, 1, 1]
+    expected = reference.f1_score(gold, found, average="macro")
+    assert class_measures(gold, found, 3)["macro_f1"](np.arange(4)) == pytest.approx(expected)
+
+
+def test_several_classes_a_text() -> None:
+    rng = np.random.default_rng(3)
+    gold, found = rng.random((200, 4)) < 0.3, rng.random((200, 4)) < 0.4
+    measures = multi_label_measures(gold, found)
+    for name, average in (("f1", "micro"), ("macro_f1", "macro")):
+        expected = reference.f1_score(gold, found, average=average)
+        assert measures[name](EVERY) == pytest.approx(expected)
+    assert measures["accuracy"](EVERY) == pytest.approx(reference.accuracy_score(gold, found))
+
+
+def test_numbers() -> None:
+    """With values alike, whose ranks are shared."""
+    rng = np.random.default_rng(4)
+    gold = rng.integers(0, 6, 200).astype(float)
+    found = gold + rng.normal(0, 2, 200).round()
+    measures = number_measures(gold.tolist(), found.tolist())
+    assert measures["pearson"](EVERY) == pytest.approx(stats.pearsonr(gold, found).statistic)
+    assert measures["spearman"](EVERY) == pytest.approx(stats.spearmanr(gold, found).statistic)
+    assert measures["mse"](EVERY) == pytest.approx(reference.mean_squared_error(gold, found))
+
+
+def test_a_constant_is_worth_nothing() -> None:
+    gold = [0, 1] * 100
+    measures = class_measures(gold, [1] * 200, 2)
+    assert measures["mcc"](EVERY) == 0.0
+    assert measures["accuracy"](EVERY) == 0.5
+    assert number_measures([float(n) for n in gold], [0.7] * 200)["spearman"](EVERY) == 0.0
+
+
+def test_entities_are_read_as_conlleval_reads_them() -> None:
+    tags = ["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-PER", "O", "B-PER"]
+    assert entities(tags) == {
+        ("PER", 0, 2),
+        ("LOC", 3, 4),
+        ("LOC", 4, 5),
+        ("PER", 5, 6),
+        ("PER", 7, 8),
+    }
+
+
+def test_tags_count_by_word_and_by_entity() -> None:
+    gold = [["B-A", "I-A", "O"], ["O", "B-B", "O"]]
+    found = [["B-A", "O", "O"], ["O", "B-B", "O"]]
+    measures = tag_measures(gold, found)
+    both = np.arange(2)
+    assert measures["accuracy"](both) == pytest.approx(5 / 6)
+    assert measures["f1"](both) == pytest.approx(2 * 1 / 4)
+    assert "f1" not in tag_measures([["noun", "verb"]], [["noun", "noun"]])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The  Eiffel Tower!", "eiffel tower"),
+        ("an apple a day", "apple day"),
+        ("U.S.", "us"),
+        ("theatre", "theatre"),
+        ("a.b-c", "abc"),
+    ],
+)
+def test_answers_are_normalised_as_squads_script_does(text: str, expected: str) -> None:
+    assert normalised_answer(text) == expected
+
+
+def test_answers_are_scored_by_the_best_right_one() -> None:
+    answers = ["the big house", "a house"]
+    assert exact_match("House", answers) == 1.0
+    assert answer_f1("big old house", answers) == pytest.approx(2 * 2 / (3 + 2))
+    assert answer_f1("tree", answers) == 0.0
+    assert exact_match("", []) == answer_f1("", []) == 1.0
+    assert exact_match("house", []) == answer_f1("house", []) == 0.0
+    assert answer_f1("北京市", ["北京"]) == pytest.approx(2 * 2 / 5)
+
+
+def test_the_interval_holds_the_value_and_is_the_same_each_time() -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 2, 200).tolist()
+    found = [g if rng.random() < 0.8 else 1 - g for g in gold]
+    once = with_intervals(class_measures(gold, found, 2), 200)
+    again = with_intervals(class_measures(gold, found, 2), 200)
+    assert once == again
+    score = once["accuracy"]
+    assert score.low < score.value < score.high
+    # The normal approximation is good at 200 items.
+    assert score.high - score.low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / 200) ** 0.5, rel=0.15)

@@ -1,0 +1,96 @@
+"""finetune in a pipeline: planned, run, cached; what it answers; what is refused at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_finetuning import sentences, write_jsonl
+from tiny_pipeline import digests, run_all, write_config
+
+from tasks.config import Config
+from tasks.config.load import load_config
+from tasks.engine.stores import open_store
+from tasks.errors import UserError
+from tasks.inspection.plan import make_plan
+from tasks.inspection.verify import find_damage
+from tasks.stages import check_outside, stage_names
+
+
+def write_task(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A task of `downstream` with its files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, part in enumerate(("train", "dev")):
+        rows = [{"text": text, "label": label} for text, label in sentences(48, seed)]
+        write_jsonl(folder / f"{part}.jsonl", rows)
+    write_jsonl(folder / "new.jsonl", [{"text": "the film was kind today", "from": "me"}] * 3)
+    return {
+        "name": "mood",
+        "task": "classify",
+        "train": str(folder / "train.jsonl"),
+        "dev": str(folder / "dev.jsonl"),
+        "epochs": 1,
+        "learning_rates": [1e-3],
+        "predict": [str(folder / "new.jsonl")],
+        **changes,
+    }
+
+
+def config_with(folder: Path, *tasks: dict[str, Any]) -> Config:
+    return load_config(str(write_config(folder, downstream=list(tasks))))
+
+
+@pytest.mark.slow
+def test_a_run_teaches_its_encoder(tmp_path: Path) -> None:
+    """Run after publish, verified, cached; changed data have it alone made again."""
+    config = config_with(tmp_path, write_task(tmp_path / "data"))
+    made = run_all(config)
+    assert list(made)[-2:] == ["publish", "finetune"]
+    artifact = made["finetune"].artifact
+    found = artifact.summary["tasks"]["mood"]
+    assert found["rows"] == {"train": 48, "dev": 48}
+    answers = [
+        json.loads(line)
+        for line in artifact.file("mood/predict/0.jsonl").local().read_text().splitlines()
+    ]
+    assert len(answers) == 3
+    assert {answer["predicted_label"] for answer in answers} <= {"good", "bad"}
+    assert answers[0]["from"] == "me"
+    store = open_store(config.store)
+    assert find_damage(store) == []
+    assert {plan.action for plan in make_plan(config, store)} == {"cached"}
+    assert digests(run_all(config)) == digests(made)
+    with Path(config.downstream[0].dev).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"text": "the song was grim today", "label": "bad"}) + "\n")
+    actions = {plan.name: plan.action for plan in make_plan(config, store)}
+    assert actions.pop("finetune") == "run"
+    assert set(actions.values()) == {"cached"}
+
+
+def test_a_config_without_tasks_has_no_such_stage(tmp_path: Path) -> None:
+    config = load_config(str(write_config(tmp_path)))
+    assert stage_names(config)[-1] == "publish"
+    with pytest.raises(UserError, match="nothing in `downstream`"):
+        stage_names(config, "finetune")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"train": "nowhere.csv"}, r"downstream.0.train: there is no file .*nowhere.csv"),
+    ({"columns": {"label": "mood"}}, r"no column 'mood' \(columns.label\)"),
+    ({"task": "pair"}, "which columns hold the two texts"),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), REFUSED)
+def test_what_cannot_be_learnt_is_refused_before_the_first_stage(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    config = config_with(tmp_path, write_task(tmp_path / "data", **changes))
+    with pytest.raises(UserError, match=told):
+        check_outside(config)
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
+    task = write_task(tmp_path / "data")
+    with pytest.raises(UserError, match="two tasks are called 'mood'"):
+        check_outside(config_with(tmp_path, task, task))
