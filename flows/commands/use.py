@@ -1,8 +1,9 @@
 """Commands that use a model folder: fill-mask, score, embed, export."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -51,6 +52,20 @@ def reading_options(function: F) -> F:
     return function
 
 
+def begins_again(function: F) -> F:
+    """Say on Ctrl-C that nothing is kept: results are written whole or not at all."""
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        try:
+            function(**given)
+        except KeyboardInterrupt as problem:
+            told = "No file was written; the same command begins anew."
+            raise KeyboardInterrupt(told) from problem
+
+    return cast(F, run)
+
+
 def out_option(endings: str, *, required: bool = False) -> Callable[[F], F]:
     """--out F: where results go instead of the terminal."""
     return click.option(
@@ -77,6 +92,7 @@ def out_option(endings: str, *, required: bool = False) -> Callable[[F], F]:
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Guesses shown.")
 @device_option
 @json_option
+@begins_again
 def fill_mask(
     model: str,
     text: str | None,
@@ -130,6 +146,7 @@ def fill_mask(
 @out_option(".jsonl, .csv, .tsv or .parquet")
 @device_option
 @json_option
+@begins_again
 def score(
     model: str,
     file: Path,
@@ -167,6 +184,7 @@ def score(
 @reading_options
 @device_option
 @json_option
+@begins_again
 def embed(
     model: str,
     file: Path,

@@ -28,7 +28,7 @@ _MOST_CHARACTERS = 4 << 20
 
 # What the readers say of a config's source, as the command line has it.
 _SPELT = (
-    (r"the source's `(?:paths` or `urls)`[^.;]*\)", "what you give"),
+    (r", or leave it out with the source's `paths` or `urls` \([^)]*\)", ""),
     (r"leave it out with the source's `exclude`", "leave it out of the archive"),
     (r"the source's `text_field`", "--column"),
     (r"the source's `format: (\w+)`", r"--format \1"),

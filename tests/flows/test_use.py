@@ -12,6 +12,7 @@ from stock_folders import SENTENCES, stock_folder
 
 from flows.cli import roberta
 from roberta_model import load
+from roberta_model.inference.loaded import LoadedModel
 from tasks.errors import UserError
 
 
@@ -68,6 +69,25 @@ def test_scores_go_to_a_table(model: Path, tmp_path: Path) -> None:
     assert header.split("\t") == ["text", "tokens", "score", "per_token"]
     assert float(first.split("\t")[2]) < 0
     assert second == "\t0\t\t"
+
+
+def test_ctrl_c_says_that_nothing_is_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other commands say, that the same one goes on, is not true of these."""
+    (tmp_path / "lines.txt").write_text("A list.\n")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LoadedModel, "embed_with_lengths", stopped)
+    command = roberta.get_command(click.Context(roberta), "embed")
+    assert command is not None
+    words = [str(model), str(tmp_path / "lines.txt"), "--out", str(tmp_path / "v.npy")]
+    with pytest.raises(click.Abort) as ended:
+        command.main(words, standalone_mode=False)
+    assert "begins anew" in str(ended.value.__cause__)
+    assert [path.name for path in tmp_path.iterdir()] == ["lines.txt"]
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,11 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "half a pair": ("rows.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "Text 2 holds half"),
     "a ragged row": ("t.csv", "id,text\n1,a\n2,b,c\n", "line 3: this row has 3 cells"),
+    "a web page": (
+        "p.html",
+        "<p>",
+        r"a web page.* JSON Lines or CSV first; or, .*--format text\.",
+    ),
     "no utf-8": ("l.txt", "a\ncaf\udce9\n", "byte 5 .* Set --encoding"),
 }
 
