@@ -108,9 +108,11 @@ def wrong_head(folder: Path, named: str | None, wanted: str) -> str:
         "RobertaForSequenceClassification": "the folder of a model fine-tuned to classify texts",
     }
     kind = "encoder without a head" if named in (None, "RobertaModel") else str(named)
+    is_tuned = named in HEADS and named != MaskedLMHead.architecture
+    as_it_is = "`roberta predict` uses this one; " if is_tuned else ""
     return (
-        f"{folder}: this is a {kind}, and a {wanted} is needed. Give {use[wanted]}; texts can be "
-        "embedded with any."
+        f"{folder}: this is a {kind}, and a {wanted} is needed. Give {use[wanted]}; {as_it_is}"
+        "texts can be embedded with any."
     )
 
 
