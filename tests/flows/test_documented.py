@@ -29,6 +29,7 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
     )
     model, config = first_run["model"], "tiny.yaml"
     words = {
+        "init": ["two.txt", "--out", "two.yaml"],
         "plan": [config],
         "explain": [config, "pretrain", "--set", "pretrain.seed=3"],
         "status": ["--store", "store"],
@@ -38,6 +39,7 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
         "evaluate": [model, "--suite", "suite.yaml", "--store", "suites"],
+        "embed": [model, "two.txt", "--out", "two.parquet"],
         "export": [model, "--to", "documented"],
         "push": [model, "--to", "pushed"],
         "report": [config],

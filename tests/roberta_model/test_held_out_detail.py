@@ -43,6 +43,7 @@ def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Pat
     chosen = np.array(numbers)
     masking = Masking(TABLES, MaskingRecipe(), 0, "held-out")
     batch = masked_batch(rows, chosen, np.full_like(chosen, draw), masking)
+    assert batch.lengths_B is not None
     mask_BT = torch.arange(batch.input_ids_BT.shape[1]) < batch.lengths_B[:, None]
     logits_BTV = stock(input_ids=batch.input_ids_BT, attention_mask=mask_BT.long()).logits
     original, found = rows.tokens(chosen), []
@@ -88,8 +89,8 @@ def test_rows_and_bands_sum_up_the_hidden_positions(
             assert loss == pytest.approx(sum(each[3] for each in its), rel=1e-5)
     for number in range(10):
         its = [each for each in expected if each[6] == number]
-        sums = [len(its), sum(each[7] for each in its), sum(each[4] for each in its)]
-        assert detail.calibration[:, number].tolist() == pytest.approx(sums, rel=1e-5)
+        figures = [len(its), sum(each[7] for each in its), sum(each[4] for each in its)]
+        assert detail.calibration[:, number].tolist() == pytest.approx(figures, rel=1e-5)
     assert sum(detail.frequency[0] > 0) > 3
     assert sum(detail.position[0] > 0) == 4
 
@@ -99,7 +100,7 @@ def test_a_sure_answer_is_in_the_last_bin() -> None:
     detail = HeldOutDetail(1, 4, np.array([1]), np.array([1]))
     one = np.zeros(3, dtype=np.int64)
     hidden, right = np.array([True, True, False]), np.array([True, False, True])
-    detail.add(Answers(one, one, one, hidden, one + 0.5, right, np.array([1.0, 0.39, 0.9])))
+    detail.add(Answers(one, one, one, hidden, np.full(3, 0.5), right, np.array([1.0, 0.39, 0.9])))
     assert detail.calibration.T.tolist() == [
         *[[0, 0, 0]] * 3, [1, 0.39, 0], *[[0, 0, 0]] * 5, [1, 1.0, 1],
     ]  # fmt: skip

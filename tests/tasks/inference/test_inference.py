@@ -19,8 +19,10 @@ from tasks.engine.units import StoredFile, UnitResult, UnitWork
 from tasks.errors import UserError
 from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_pairs
 from tasks.inference.fill_mask import fill_mask
-from tasks.inference.model_folder import load_folder
-from tasks.inference.score_lines import score_file, score_lines
+from tasks.inference.model_folder import load_folder, load_for_use
+from tasks.inference.over_files import Account, score_windows
+from tasks.inference.score_lines import score_lines
+from tasks.inference.texts import open_texts
 
 TEXTS = [
     "Return the <mask> of the list.",
@@ -88,6 +90,11 @@ def test_guesses_are_probabilities_of_the_whole_vocabulary(published: Path) -> N
     assert sorted(guess["id"] for guess in guesses) == list(range(len(guesses)))
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1, abs=1e-4)
+
+
+def score_file(folder: Path, file: Path) -> list[Any]:
+    windows = score_windows(load_for_use(folder), open_texts(file), Account())
+    return [score for window in windows for score in window]
 
 
 @torch.inference_mode()
@@ -292,7 +299,7 @@ def test_a_line_that_is_too_long_is_named_by_number(published: Path, tmp_path: P
     with pytest.raises(UserError, match=r"Line 2 has \d+ tokens"):
         score_lines(published, ["short", "word " * 100])
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 3\)"):
+    with pytest.raises(UserError, match=r"byte 3 \(e9\) is not valid utf-8\. Set --encoding\.$"):
         score_file(published, tmp_path / "latin.txt")
     with pytest.raises(UserError, match="cannot be read"):
         score_file(published, tmp_path / "none.txt")
