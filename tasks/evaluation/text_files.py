@@ -196,8 +196,8 @@ def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[int, li
 def shown_name(value: Any) -> str:
     r"""A value of a file as a name: it is shown, so it is short and has no odd characters.
 
-    >>> shown_name("a\\nb"), shown_name(7)
-    ("'a\\\\nb'", '7')
+    >>> shown_name("a\nb"), shown_name(7)
+    ("'a\\nb'", '7')
     """
     text = str(value)[:100]
     return text if text.isprintable() else ascii(text)
