@@ -1,0 +1,211 @@
+"""Fine-tuning beside stock's Trainer, on the same sentences, from the same weights.
+
+Each in a process of its own, on all cores, SST-2 where the real sets lie beside the checkout (made
+sentences elsewhere), batches of 32, dropout 0.1, the same learning rate and schedule:
+
+    stock   transformers' Trainer in fp32, padded to the longest of a batch
+    ours    the training that `roberta finetune` starts: a process a core, cut by length
+
+of an encoder with random weights: tiny (4 layers, width 256) unless `--size` names another. The
+start of the processes is not counted. The accuracy on dev after the same steps is in the table.
+"""
+
+import argparse
+import gzip
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from material import material
+from paired import Comparison, Figures, parser, passed_on, run_worker
+
+from roberta_model.config import PRESETS, ModelConfig
+from roberta_model.data.examples import SCHEMA
+from roberta_model.huggingface import save_model
+from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.recipe import OptimizerRecipe
+from roberta_model.training.spec import FineTuningSpec
+from roberta_model.training.start import draw
+from tasks.config import LaunchConfig
+from tasks.finetuning.encoding import ItemEncoder
+from tasks.finetuning.items import Item
+from tasks.inference.model_folder import load_tokenizer
+from tasks.training.launch import Trainer, for_small_steps, launch_arguments
+
+SST2 = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval" / "glue" / "sst2"
+_BATCH, _RATE, _STEPS, _MOST = 32, 2e-4, 120, 128
+
+Rows = list[tuple[str, int]]
+
+
+def main() -> None:
+    """Measure and print."""
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--size", default="tiny", choices=list(PRESETS))
+    options = made.parse_args()
+    if options.worker:
+        figures = (_stock if options.worker == "stock" else _ours)(options)
+        print(json.dumps(figures))
+        return
+    more = [*passed_on(options), "--size", options.size]
+
+    def measure(who: str) -> Figures:
+        return run_worker(__file__, "--worker", who, *more, threads=options.threads)
+
+    comparison = Comparison(
+        f"Fine-tuning {options.size}, {_steps(options)} steps of {_BATCH} sentences",
+        {"examples": "examples/s", "accuracy": "accuracy on dev"},
+        ("starting the processes is not counted; the accuracy is that of so few steps",),
+    )
+    comparison.run(
+        {who: lambda who=who: measure(who) for who in ("stock", "ours")},
+        1 if options.quick else options.rounds,
+    )
+    comparison.show(options)
+
+
+def _steps(options: argparse.Namespace) -> int:
+    return 4 if options.quick else _STEPS
+
+
+def sentences(part: str, most: int) -> Rows:
+    """(sentence, class) of a part of SST-2, or made ones where there is none."""
+    path = SST2 / f"{part}.tsv.gz"
+    if path.is_file():
+        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()[1:]
+        cells = [line.rsplit("\t", 1) for line in lines[:most]]
+        return [(text, int(label)) for text, label in cells]
+    rng = np.random.default_rng(len(part))
+    words = ("good", "bad")
+    return [
+        (f"a {words[n]} film " + "indeed " * int(rng.integers(30)), n)
+        for n in rng.integers(0, 2, most).tolist()
+    ]
+
+
+def _prepared(options: argparse.Namespace, folder: Path) -> tuple[ItemEncoder, Rows, Rows]:
+    """A model folder with a tokenizer, and the sentences."""
+    tokenizer = material(options).tokenizer
+    for path in tokenizer.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    encoder = ItemEncoder(load_tokenizer(folder), _MOST, 1)
+    vocabulary = encoder.tokenizer.get_vocab_size()
+    config = ModelConfig(vocabulary, max_row_tokens=_MOST, **vars(PRESETS[options.size]))
+    model = RobertaMaskedLM(config)
+    draw(model, 0)
+    save_model(model, folder)
+    most = 200 if options.quick else _BATCH * _STEPS
+    return encoder, sentences("train", most), sentences("dev", most)
+
+
+def _rows(encoder: ItemEncoder, found: Rows) -> list[list[int]]:
+    return encoder.sequences([Item("", text, None, None) for text, _ in found])
+
+
+def _stock(options: argparse.Namespace) -> dict[str, float]:
+    """Stock's Trainer, as its own guide to fine-tuning uses it."""
+    import transformers
+
+    torch.set_num_threads(options.threads)
+    transformers.utils.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        encoder, train, dev = _prepared(options, folder)
+        model = transformers.RobertaForSequenceClassification.from_pretrained(folder)
+        rows = [
+            {"input_ids": ids, "labels": label}
+            for ids, (_, label) in zip(_rows(encoder, train), train, strict=True)
+        ]
+        stamps: list[float] = []
+
+        class Clock(transformers.TrainerCallback):
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                stamps.append(time.monotonic())
+
+        pad = transformers.AutoTokenizer.from_pretrained(folder)
+        trainer = transformers.Trainer(
+            model=model,
+            args=transformers.TrainingArguments(
+                output_dir=str(folder / "out"),
+                max_steps=_steps(options),
+                per_device_train_batch_size=_BATCH,
+                learning_rate=_RATE,
+                weight_decay=0.1,
+                adam_beta2=0.98,
+                adam_epsilon=1e-6,
+                warmup_steps=max(1, round(0.06 * _steps(options))),
+                max_grad_norm=0.0,
+                save_strategy="no",
+                report_to=[],
+                disable_tqdm=True,
+                use_cpu=True,
+                seed=0,
+            ),
+            train_dataset=rows,
+            data_collator=transformers.DataCollatorWithPadding(pad),
+            callbacks=[Clock()],
+        )
+        trainer.train()
+        model.train(False)
+        right = _right(lambda ids: model(input_ids=ids).logits, _rows(encoder, dev), dev)
+    seconds = stamps[-1] - stamps[0]
+    return {"examples": _BATCH * (len(stamps) - 1) / seconds, "accuracy": right}
+
+
+def _right(logits: Any, rows: list[list[int]], found: Rows) -> float:
+    with torch.inference_mode():
+        taken = [int(logits(torch.tensor([ids])).argmax()) for ids in rows]
+    return sum(a == b for a, (_, b) in zip(taken, found, strict=True)) / len(found)
+
+
+def _ours(options: argparse.Namespace) -> dict[str, float]:
+    """The processes that a fine-tuning starts; their own clock, from the first step on."""
+    from roberta_model.architectures import load_model
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        encoder, train, dev = _prepared(options, folder)
+        path = folder / "examples.arrow"
+        targets = [[float(label)] for _, label in train]
+        table = pa.table({"ids": _rows(encoder, train), "targets": targets}, schema=SCHEMA)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            writer.write_table(table)
+        launch = for_small_steps(LaunchConfig(device="cpu"))
+        width = PRESETS[options.size].width
+        spec = FineTuningSpec(
+            examples=str(path),
+            folder=str(folder),
+            initial=str(folder),
+            head="sequence",
+            labels=("0", "1"),
+            steps=_steps(options),
+            checkpoint_steps=_steps(options),
+            batch_rows=_BATCH,
+            dropout=0.1,
+            precision="fp32" if width < 512 else "auto",
+            optimizer=OptimizerRecipe(learning_rate=_RATE, weight_decay=0.1),
+            threads=launch.threads or 1,
+            device="cpu",
+        )
+        told = folder / "spec.json"
+        told.write_text(json.dumps({"kind": spec.kind, **replace(spec).to_json()}))
+        arguments = launch_arguments(launch, "roberta_model.training.process", [str(told)])
+        seconds, saved = 0.0, folder
+        with Trainer(arguments, launch.threads or 1) as trainer:
+            for event in trainer.events():
+                if event["event"] == "checkpoint":
+                    seconds, saved = float(event["seconds"]), Path(event["path"])
+            trainer.check_end()
+        model = load_model(saved)
+        right = _right(model, _rows(encoder, dev), dev)
+    return {"examples": _BATCH * _steps(options) / seconds, "accuracy": right}
+
+
+if __name__ == "__main__":
+    main()
