@@ -19,6 +19,7 @@ from tasks.errors import StageError, UserError
 
 # Command, where it lives, and its line in `roberta --help`.
 COMMANDS = {
+    "init": ("init", "Write a config for the text in a folder."),
     "run": ("run", "Run the whole pipeline, or go on where it stopped."),
     "plan": ("inspect", "Show what would run, why, and what it will cost."),
     "explain": ("inspect", "Show what differs from a stage's newest artifact."),
@@ -28,8 +29,10 @@ COMMANDS = {
     "ledger": ("inspect", "Show the text's way through every stage, adding up."),
     "fill-mask": ("use", "Fill <mask> in a text with a model folder."),
     "score": ("use", "Pseudo-log-likelihood of each line of a file."),
+    "embed": ("use", "Write a vector for each text of a file."),
     "finetune": ("finetune", "Teach a model folder a task from labelled data."),
     "predict": ("finetune", "Answer each row of a file with a fine-tuned folder."),
+    "evaluate": ("evaluate", "Score a model folder on a suite of tasks."),
     "export": ("use", "Copy a model folder, checked against stock transformers."),
     "push": ("push", "Copy a model folder to a folder, a store or the hub, whole."),
     "report": ("inspect", "Show or open a run's report."),

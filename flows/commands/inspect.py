@@ -6,13 +6,16 @@ from typing import Any
 import click
 
 from flows.cli import print_json
+from flows.commands import completing
 from flows.commands.options import (
     DEFAULT_STORE,
+    any_config_argument,
     check_stages,
     config_options,
     json_option,
     open_config,
     set_option,
+    stage_option,
     store_option,
 )
 from flows.commands.tables import new_table, show_all
@@ -28,7 +31,7 @@ def _minute(time: str) -> str:
 
 @click.command()
 @config_options
-@click.option("--until", metavar="STAGE", help="Plan up to this stage only.")
+@stage_option("--until", help="Plan up to this stage only.")
 def plan(
     config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, until: str | None
 ) -> None:
@@ -56,7 +59,7 @@ def plan(
 
 @click.command()
 @config_options
-@click.argument("stage", metavar="STAGE")
+@click.argument("stage", metavar="STAGE", shell_complete=completing.stages)
 def explain(
     config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, stage: str
 ) -> None:
@@ -121,7 +124,7 @@ def _remarks(run: Mapping[str, Any]) -> Iterator[str]:
 
 
 @click.command()
-@click.argument("config", metavar="[CONFIG]", required=False)
+@any_config_argument
 @set_option
 @store_option
 @json_option

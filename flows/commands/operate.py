@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from flows.cli import print_json
+from flows.commands import completing
 from flows.commands.options import DEFAULT_STORE, json_option, store_option
 from flows.commands.tables import new_table, show_all
 
@@ -55,7 +56,7 @@ def _shortened(text: str) -> str:
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=completing.runs)
 @store_option
 @json_option
 def retry(run: str | None, store: str | None, as_json: bool) -> None:
@@ -94,7 +95,7 @@ def _retry_here(chosen: Any, opened: Any, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=completing.runs)
 @store_option
 @json_option
 def cancel(run: str | None, store: str | None, as_json: bool) -> None:
@@ -113,7 +114,7 @@ def cancel(run: str | None, store: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=completing.models)
 @store_option
 @json_option
 def lineage(model: str, store: str | None, as_json: bool) -> None:

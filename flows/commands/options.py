@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from flows.commands import completing
 from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.store import Store
@@ -17,12 +18,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STORE = "./artifacts"
 
-config_argument = click.argument("config", metavar="CONFIG")
+config_argument = click.argument("config", metavar="CONFIG", shell_complete=completing.configs)
+any_config_argument = click.argument(
+    "config", metavar="[CONFIG]", required=False, shell_complete=completing.configs
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-store_option = click.option("--store", metavar="URL", help="Where artifacts live.")
+store_option = click.option(
+    "--store", metavar="URL", help="Where artifacts live.", shell_complete=completing.folders
+)
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="K=V", help="Override a config field, a.b=value."
 )
+
+
+def stage_option(*names: str, help: str) -> Callable[[F], F]:
+    """An option that takes a stage's name."""
+    return click.option(*names, metavar="STAGE", help=help, shell_complete=completing.stages)
 
 
 def config_options(function: F) -> F:

@@ -5,6 +5,7 @@ import click
 from flows.cli import print_json
 from flows.commands.options import (
     DEFAULT_STORE,
+    any_config_argument,
     json_option,
     open_config,
     set_option,
@@ -14,7 +15,7 @@ from flows.commands.tables import new_table, show_all
 
 
 @click.command()
-@click.argument("config", metavar="[CONFIG]", required=False)
+@any_config_argument
 @set_option
 @store_option
 @json_option

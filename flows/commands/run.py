@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 from flows.cli import print_json
-from flows.commands.options import check_stages, config_options, open_config
+from flows.commands.options import check_stages, config_options, open_config, stage_option
 from flows.terminal import say
 from tasks.config import Config
 from tasks.engine.stores import open_store
@@ -18,12 +18,10 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @config_options
-@click.option("--until", metavar="STAGE", help="Stop after this stage.")
-@click.option("--force", metavar="STAGE", help="Make this stage again although it is done.")
+@stage_option("--until", help="Stop after this stage.")
+@stage_option("--force", help="Make this stage again although it is done.")
 @click.option("--dry-run", is_flag=True, help="As `roberta plan`: show it, change nothing.")
-@click.option(
-    "--from", "from_stage", metavar="STAGE", help="Make this stage and all after it again."
-)
+@stage_option("--from", "from_stage", help="Make this stage and all after it again.")
 def run(
     config: str,
     overrides: tuple[str, ...],

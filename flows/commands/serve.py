@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from flows.cli import print_json
-from flows.commands.options import json_option, open_config, set_option, store_option
+from flows.commands import completing
+from flows.commands.options import config_options, open_config
 from flows.commands.tables import new_table, show_all
 from flows.terminal import say
 from tasks.config import Config
@@ -26,7 +27,7 @@ _OPEN = "; every user of this machine may start runs there, --auth asks for a pa
 
 
 @click.command()
-@click.argument("configs", metavar="[CONFIG]...", nargs=-1)
+@click.argument("configs", metavar="[CONFIG]...", nargs=-1, shell_complete=completing.configs)
 @click.option(
     "--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Where to listen."
 )
@@ -202,10 +203,7 @@ def _say_what_there_is(client: Any, place: Any, roots: list[str]) -> None:
 
 
 @click.command()
-@click.argument("config", metavar="CONFIG")
-@set_option
-@store_option
-@json_option
+@config_options
 @click.option("--cron", metavar="WHEN", help="When to refresh, such as '30 2 * * *'.")
 def deploy(
     config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, cron: str | None

@@ -80,18 +80,19 @@ def _checked(column: pa.Array) -> pa.Array:
 def _check_column(schema: pa.Schema, field: str, where: str) -> None:
     index = schema.get_field_index(field)
     if index < 0:
-        texts = [column.name for column in schema if _is_text(column.type)]
+        texts = [column.name for column in schema if is_text(column.type)]
         raise UserError(missing_field(field, schema.names, texts[0] if texts else None, where))
-    if not _is_text(schema.field(index).type):
+    if not is_text(schema.field(index).type):
         raise UserError(
             f"{where}: the column {field!r} holds {schema.field(index).type}, not text. Set the "
             "source's `text_field` to a column of text."
         )
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds text."""
     if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+        return is_text(kind.value_type)
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasks.config.reading import ReadingOptions
 from tasks.engine.units import StoredFile
+from tasks.formats.archives import printable
 from tasks.formats.detection import Container, kind_of
 from tasks.formats.encodings import encoding_for
 from tasks.formats.table import endings_digest
@@ -70,3 +71,14 @@ def describe(
     if container == "plain":
         changes["encoding"] = encoding_for(options.encoding, Path(path or name).name)
     return SourceFile(name, stored, container, options.model_copy(update=changes))
+
+
+def unkept(path: Path, options: ReadingOptions) -> SourceFile:
+    """A file of this machine that is read for something kept under no key, so it is not hashed.
+
+    Raises:
+        UserError: its name says that it is no text, or no glob of `encoding` fits it.
+        OSError: it cannot be read.
+    """
+    stored = StoredFile(str(path), "", path.stat().st_size)
+    return describe(printable(str(path)), stored, options)

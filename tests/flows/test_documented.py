@@ -24,8 +24,12 @@ Run = dict[str, Any]
 def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
     """What each command with `--json` says of a finished run, called in this process."""
     (roberta.folder / "two.txt").write_text("Return the list.\nlist the Return.\n")
+    (roberta.folder / "suite.yaml").write_text(
+        "tasks: [{task: minimal_pairs, name: two, data: two.txt}]\n"
+    )
     model, config = first_run["model"], "tiny.yaml"
     words = {
+        "init": ["two.txt", "--out", "two.yaml"],
         "plan": [config],
         "explain": [config, "pretrain", "--set", "pretrain.seed=3"],
         "status": ["--store", "store"],
@@ -34,6 +38,8 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "ledger": [config],
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
+        "evaluate": [model, "--suite", "suite.yaml", "--store", "suites"],
+        "embed": [model, "two.txt", "--out", "two.parquet"],
         "export": [model, "--to", "documented"],
         "push": [model, "--to", "pushed"],
         "report": [config],

@@ -34,9 +34,9 @@ MUTANTS = (
     ),
     Mutant(
         "the least likely tokens fill a mask",
-        "tasks/inference/fill_mask.py",
-        "probabilities_MV.topk(min(top, probabilities_MV.shape[1]))",
-        "probabilities_MV.topk(min(top, probabilities_MV.shape[1]), largest=False)",
+        "roberta_model/inference/masks.py",
+        "probabilities_NV.topk(min(top, probabilities_NV.shape[1]))",
+        "probabilities_NV.topk(min(top, probabilities_NV.shape[1]), largest=False)",
         ("tests/tasks/inference/test_inference.py",),
     ),
     Mutant(
@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "a tied pair is right",
-        "tasks/evaluation/blimp.py",
+        "tasks/evaluation/minimal_pairs.py",
         "right = sum(good > bad for good, bad in scores)",
         "right = sum(good >= bad for good, bad in scores)",
         ("tests/tasks/inference/test_inference.py",),

@@ -172,7 +172,7 @@ def test_the_held_out_score_is_the_same_in_any_batch(
 ) -> None:
     """A machine with less memory measures the same model, to rounding."""
     expected = masked_loss(our_model(CONFIG), rows, TABLES, token_counts=COUNTS)
-    monkeypatch.setattr(scoring, "_HEAD_ROWS", 5)
+    monkeypatch.setattr(scoring, "HEAD_ROWS", 5)
     found = masked_loss(
         our_model(CONFIG), rows, TABLES, token_counts=COUNTS, batch_tokens=batch_tokens
     )

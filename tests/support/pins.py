@@ -99,9 +99,11 @@ def _figures_aside(value: Any) -> Any:
     """With scores as `a figure`: of three tokens, one more right is a third of the accuracy."""
     if isinstance(value, Mapping):
         return {
-            key: "a figure" if key == "num_correct" else _figures_aside(part)
+            key: "a figure" if key in ("num_correct", "bins") else _figures_aside(part)
             for key, part in value.items()
         }
+    if isinstance(value, list):
+        return [_figures_aside(part) for part in value]
     return "a figure" if isinstance(value, float) else value
 
 

@@ -12,15 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import run_all, write_config
 
+from tasks.config.evaluate import MinimalPairsConfig
 from tasks.config.load import load_config
 from tasks.engine.identity import file_digest
-from tasks.engine.units import StoredFile, UnitWork
+from tasks.engine.units import StoredFile, UnitResult, UnitWork
 from tasks.errors import UserError
-from tasks.evaluation.blimp import count_right
+from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_pairs
 from tasks.inference.fill_mask import fill_mask
-from tasks.inference.model_folder import load_folder
-from tasks.inference.score_lines import score_file, score_lines
-from tasks.stages.evaluate_model import score_blimp
+from tasks.inference.model_folder import load_folder, load_for_use
+from tasks.inference.over_files import Account, score_windows
+from tasks.inference.score_lines import score_lines
+from tasks.inference.texts import open_texts
 
 TEXTS = [
     "Return the <mask> of the list.",
@@ -90,6 +92,11 @@ def test_guesses_are_probabilities_of_the_whole_vocabulary(published: Path) -> N
     assert sum(scores) == pytest.approx(1, abs=1e-4)
 
 
+def score_file(folder: Path, file: Path) -> list[Any]:
+    windows = score_windows(load_for_use(folder), open_texts(file), Account())
+    return [score for window in windows for score in window]
+
+
 @torch.inference_mode()
 def test_line_scores_are_a_naive_loop_over_stock(published: Path, tmp_path: Path) -> None:
     """One mask at a time with stock's model and tokenizer, file line by file line."""
@@ -128,10 +135,12 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     }
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
-    report = score_blimp(
-        work, model=files, data=known, name="agreement", max_pairs=None, special_tokens="bos_eos"
+    read = MinimalPairsConfig(task="minimal_pairs", name="blimp", data="agreement.jsonl")
+    report = score_pairs(
+        work, model=files, data=known, name="agreement", read=read, special_tokens="bos_eos"
     )
-    return dict(report.summary)
+    result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
+    return summarise_pairs("blimp", [result])
 
 
 def test_a_model_that_knows_nothing_gets_no_minimal_pair_right(
@@ -185,7 +194,9 @@ def test_pairs_that_the_model_cannot_read_are_counted_apart(
 
     assert alone["too_long"] == 0
     assert alone["pairs"] == 4
-    assert found == {**alone, "too_long": 3}
+    assert found["too_long"] == 3
+    counts = ("pairs", "right", "ties", "accuracy", "interval")
+    assert [found[name] for name in counts] == [alone[name] for name in counts]
     assert found["accuracy"] > 0
     scores = json.loads((tmp_path / "unit/blimp/agreement.json").read_text())["scores"]
     assert [pair is None for pair in scores] == [True, *[False] * 3, True, True, False]
@@ -288,7 +299,7 @@ def test_a_line_that_is_too_long_is_named_by_number(published: Path, tmp_path: P
     with pytest.raises(UserError, match=r"Line 2 has \d+ tokens"):
         score_lines(published, ["short", "word " * 100])
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 3\)"):
+    with pytest.raises(UserError, match=r"byte 3 \(e9\) is not valid utf-8\. Set --encoding\.$"):
         score_file(published, tmp_path / "latin.txt")
     with pytest.raises(UserError, match="cannot be read"):
         score_file(published, tmp_path / "none.txt")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from small_models import draw_weights
+from stock_folders import stock_folder
 from tiny_pipeline import run_all, write_config
 
 from roberta_model.config import ModelConfig
@@ -42,6 +43,17 @@ def test_a_classifier_is_checked_and_a_wrong_weight_is_found(
     monkeypatch.setattr(SequenceClassificationHead, "forward", lambda _, x: torch.ones(len(x), 2))
     with pytest.raises(StageError, match="other logits"):
         check_against_stock(folder, TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_folder_in_half_precision_and_several_files_is_exported(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """Both compute in fp32: stock by itself would compute in what the weights are stored in."""
+    stock_folder(tmp_path / "half", "RobertaForSequenceClassification", shards=True, dtype=dtype)
+    assert export_folder(tmp_path / "half", tmp_path / "copy")["largest_difference"] < 1e-5
+    assert (tmp_path / "copy/model.safetensors.index.json").is_file()
 
 
 def test_the_gate_lets_rounding_through_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

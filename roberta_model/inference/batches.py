@@ -1,0 +1,90 @@
+"""Texts as batches of ids: encoded side by side, sorted by length, padded as little as can be.
+
+Shape letters: B rows, T tokens in the longest of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from roberta_model.inference.unusable import UnusableError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+Text = str | tuple[str, str]
+"""A text, or two that belong together."""
+
+# Tokens in one forward pass, padding included.
+_CPU_TOKENS = 2048
+_GPU_TOKENS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of about one length.
+
+    Attributes:
+        numbers: Which of the given sequences they are.
+        ids_BT: Their ids, padded at the end.
+        lengths_B: How many of each row's are real; None where all are.
+    """
+
+    numbers: list[int]
+    ids_BT: Tensor
+    lengths_B: Tensor | None
+
+
+def encode(tokenizer: "Tokenizer", texts: Sequence[Text], first: int = 1) -> "list[Encoding]":
+    """Tokenise texts on all cores, special tokens around them.
+
+    Args:
+        tokenizer: The model's.
+        texts: Texts, or pairs of them.
+        first: The number of the first text, for messages.
+
+    Raises:
+        UnusableError: A text is none that an encoding can carry; names its number.
+    """
+    for number, text in enumerate(texts, start=first):
+        for part in (text,) if isinstance(text, str) else text:
+            try:
+                part.encode()
+            except UnicodeEncodeError as problem:
+                raise UnusableError(
+                    f"Text {number:,} holds half of a surrogate pair "
+                    f"(\\u{ord(part[problem.start]):04x} at character {problem.start:,}), which no "
+                    "encoding can carry. Mend it."
+                ) from None
+    encoded: list[Encoding] = tokenizer.encode_batch(list(texts))
+    return encoded
+
+
+def batches(
+    sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> Iterator[Batch]:
+    """Every sequence that has tokens once, the longest first, as batches on a device.
+
+    >>> cpu = torch.device("cpu")
+    >>> (batch,) = batches([[0, 2], [], [0, 7, 2]], pad_id=1, device=cpu)
+    >>> batch.numbers, batch.ids_BT.tolist(), batch.lengths_B.tolist()
+    ([2, 0], [[0, 7, 2], [0, 2, 1]], [3, 2])
+    """
+    most = _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
+    order = [number for number, ids in enumerate(sequences) if ids]
+    order.sort(key=lambda number: -len(sequences[number]))
+    start = 0
+    while start < len(order):
+        T = len(sequences[order[start]])
+        numbers = order[start : start + max(1, most // T)]
+        start += len(numbers)
+        rows = [sequences[number] for number in numbers]
+        ids_BT = torch.full((len(rows), T), pad_id)
+        for row, ids in enumerate(rows):
+            ids_BT[row, : len(ids)] = torch.tensor(ids)
+        lengths_B = torch.tensor([len(ids) for ids in rows])
+        is_padded = len(rows[-1]) < T
+        yield Batch(numbers, ids_BT.to(device), lengths_B.to(device) if is_padded else None)

@@ -1,0 +1,131 @@
+"""A model folder, opened: weights in our model, and the tokenizer beside them.
+
+    config.json, model.safetensors (or its shards) ──▶ the encoder, with the head that is wanted
+    tokenizer.json, or vocab.json with merges.txt  ──▶ tokenizers.Tokenizer
+
+Only data formats are read (JSON, text, safetensors): opening a stranger's folder never runs
+code from it, so pickled weights (pytorch_model.bin) are refused with the way to convert them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from roberta_model.architectures import HEADS
+from roberta_model.encoder import Encoder
+from roberta_model.huggingface import load_encoder, load_with_head, read_config
+from roberta_model.inference.tokenizer import TRIAL, load_tokenizer
+from roberta_model.inference.unusable import UnusableError
+from roberta_model.masked_lm import MaskedLMHead, RobertaMaskedLM, load_masked_lm
+from roberta_model.weight_files import WeightFiles, weight_files
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Model = TypeVar("Model", bound=Encoder)
+
+_DECODER_BIAS = ("lm_head.bias", "lm_head.decoder.bias")
+
+
+def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, Tokenizer]":
+    """Return (model in evaluation mode, tokenizer) of a Hugging Face RoBERTa folder.
+
+    Args:
+        folder: The place.
+        load: What reads the weights of it.
+
+    Raises:
+        UnusableError: The folder or a file is missing, is not a RoBERTa's, cannot be read, or the
+            tokenizer does not fit the model.
+    """
+    _require_files(folder)
+    tokenizer = load_tokenizer(folder)
+    try:
+        model = load(folder)
+    except UnusableError:
+        raise
+    except (ValueError, OSError) as problem:
+        raise UnusableError(f"{folder}: the model cannot be loaded: {problem}") from problem
+    # What it puts around a text need not be in its vocabulary.
+    ids = {*tokenizer.get_vocab().values(), *tokenizer.encode(TRIAL).ids}
+    known, sized = max(ids) + 1, model.config.vocab_size
+    if known > sized:
+        raise UnusableError(
+            f"{folder}: the tokenizer has ids up to {known - 1} but the model only {sized} tokens, "
+            "so they do not belong together. Put the tokenizer the model was trained with into the "
+            "folder."
+        )
+    return model.eval(), tokenizer
+
+
+def masked_lm_of(folder: Path) -> RobertaMaskedLM:
+    """Read a folder as a masked LM, whatever head its `config.json` names, if it has the weights.
+
+    Raises:
+        UnusableError: It has another head and not this one.
+        ValueError: As `load_masked_lm`.
+    """
+    named = named_head(folder)
+    if named != MaskedLMHead.architecture and not has_masked_lm(folder):
+        raise UnusableError(wrong_head(folder, named, MaskedLMHead.architecture))
+    return load_masked_lm(folder)
+
+
+def model_of(folder: Path) -> tuple[Encoder, str]:
+    """Read a folder with the head that it names, or as an encoder where we have no such head.
+
+    Returns the model, and what its head is called; old folders that name none are masked LMs if
+    they have the weights of one.
+
+    Raises:
+        ValueError: Weights are missing, of other shapes, or not in safetensors.
+    """
+    named = named_head(folder)
+    if named is None and has_masked_lm(folder):
+        named = MaskedLMHead.architecture
+    if named is not None and named in HEADS:
+        return load_with_head(folder, HEADS[named]), named
+    return load_encoder(folder), named or "RobertaModel"
+
+
+def named_head(folder: Path) -> str | None:
+    """The one architecture that a folder's `config.json` names, if it does."""
+    named = read_config(folder).get("architectures")
+    return str(named[0]) if isinstance(named, list) and len(named) == 1 else None
+
+
+def has_masked_lm(folder: Path) -> bool:
+    """Whether a folder has the weights of a masked LM's head."""
+    with WeightFiles(folder) as files:
+        return any(name in files for name in _DECODER_BIAS)
+
+
+def wrong_head(folder: Path, named: str | None, wanted: str) -> str:
+    """What to say of a folder whose head is of another kind than what is asked needs."""
+    use = {
+        MaskedLMHead.architecture: "the folder of the pretrained model, which fills masks and "
+        "scores",
+        "RobertaForSequenceClassification": "the folder of a model fine-tuned to classify texts",
+    }
+    kind = "encoder without a head" if named in (None, "RobertaModel") else str(named)
+    is_tuned = named in HEADS and named != MaskedLMHead.architecture
+    as_it_is = "`roberta predict` uses this one; " if is_tuned else ""
+    return (
+        f"{folder}: this is a {kind}, and a {wanted} is needed. Give {use[wanted]}; {as_it_is}"
+        "texts can be embedded with any."
+    )
+
+
+def _require_files(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UnusableError(
+            f"{folder} is not a folder. Give a run's model folder or any RoBERTa's."
+        )
+    if not (folder / "config.json").is_file():
+        raise UnusableError(
+            f"{folder} has no config.json, so it is not a Hugging Face model folder."
+        )
+    try:
+        weight_files(folder)
+    except (ValueError, OSError) as problem:
+        raise UnusableError(f"{problem}.") from problem

@@ -1,0 +1,71 @@
+"""How likely a model finds texts, by pseudo-log-likelihood."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+from roberta_model.inference.batches import encode
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
+from roberta_model.inference.unusable import UnusableError
+from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.scoring import token_log_probabilities
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class LineScore(TypedDict):
+    """One text's score.
+
+    text: the text; tokens: how many were scored (special tokens are not); score: the sum of
+    their log-probabilities in nats, each given all others; per_token: its mean, comparable
+    between texts of different length. Both are None where nothing was scored: 0 is the best
+    score there is.
+    """
+
+    text: str
+    tokens: int
+    score: float | None
+    per_token: float | None
+
+
+def score_texts(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], first: int = 1
+) -> list[LineScore]:
+    """Return the score of each text, in order.
+
+    Special tokens are added as the tokenizer adds them. An empty text has no tokens and no
+    score. Texts are read as they are; a special token spelled out in one counts as that token.
+
+    Args:
+        model: The masked LM.
+        tokenizer: Its own.
+        texts: What is scored.
+        first: The number of the first text, for messages.
+
+    Raises:
+        UnusableError: A text is longer than the model's positions; names it.
+    """
+    sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
+    limit = model.config.max_row_tokens
+    for number, ids in enumerate(sequences, start=first):
+        if len(ids) > limit:
+            raise UnusableError(
+                f"Line {number:,} has {len(ids)} tokens but the model reads at most {limit}. "
+                "Split it into shorter lines."
+            )
+    known = tokenizer.get_vocab()
+    per_token = token_log_probabilities(
+        model,
+        sequences,
+        mask_id=known[MASK],
+        special_ids=[known[token] for token in SPECIAL_TOKENS if token in known],
+    )
+    return [
+        LineScore(
+            text=text,
+            tokens=len(values),
+            score=sum(values) if values else None,
+            per_token=sum(values) / len(values) if values else None,
+        )
+        for text, values in zip(texts, per_token, strict=True)
+    ]

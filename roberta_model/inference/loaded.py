@@ -1,0 +1,223 @@
+"""A model ready for use: what `roberta_model.load` returns.
+
+What a folder can do follows from the head that its `config.json` names. Each use is a module of
+its own and a method here; one that the head cannot do says so. A further head (of tokens, of
+questions and answers) is a line in `architectures.HEADS`, a module and a method.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roberta_model.encoder import Encoder
+from roberta_model.heads import RobertaWithHead, SequenceClassificationHead
+from roberta_model.huggingface import load_encoder, read_config
+from roberta_model.inference.batches import Text, encode
+from roberta_model.inference.classes import Classified, classify_texts
+from roberta_model.inference.folder import model_of, open_folder, wrong_head
+from roberta_model.inference.likelihood import LineScore, score_texts
+from roberta_model.inference.masks import Guess, fill_masks
+from roberta_model.inference.special_tokens import BERT_MASK, MASK, has_mask
+from roberta_model.inference.unusable import UnusableError
+from roberta_model.inference.vectors import Embedded, embed_texts
+from roberta_model.masked_lm import MaskedLMHead, RobertaMaskedLM
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Token(TypedDict):
+    """One token of a text: what it stands for, its id, and the characters it covers."""
+
+    token: str
+    id: int
+    start: int
+    end: int
+
+
+class LoadedModel:
+    """A RoBERTa folder, opened; made by `roberta_model.load`.
+
+    Attributes:
+        folder: Where it was read.
+        architecture: Its head, as Hugging Face calls it, such as RobertaForMaskedLM.
+        model: Ours, in fp32.
+        tokenizer: Its own, without truncation.
+    """
+
+    def __init__(
+        self, folder: Path, architecture: str, model: Encoder, tokenizer: "Tokenizer"
+    ) -> None:
+        self.folder, self.architecture = folder, architecture
+        self.model, self.tokenizer = model, tokenizer
+        self._config = read_config(folder)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that the model reads, in tokens, those around it included."""
+        return self.model.config.max_row_tokens
+
+    @property
+    def width(self) -> int:
+        """Numbers in a text's vector."""
+        return self.model.config.width
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
+    def tokenize(self, text: str) -> list[Token]:
+        """The tokens of a text as the model is given them, those around it included.
+
+        Raises:
+            UnusableError: The text is none that an encoding can carry.
+        """
+        (found,) = encode(self.tokenizer, [text])
+        return [
+            Token(
+                token=self.tokenizer.decode([number], skip_special_tokens=False),
+                id=number,
+                start=start,
+                end=end,
+            )
+            for number, (start, end) in zip(found.ids, found.offsets, strict=True)
+        ]
+
+    def fill_mask(self, text: str, top: int = 5) -> list[list[Guess]]:
+        """The `top` guesses for each <mask> of a text, the likeliest first.
+
+        [MASK], as BERT spells it, is read as the same; of the whole vocabulary at most.
+
+        Raises:
+            UnusableError: No mask in the text, it is longer than the model's positions, `top` is
+                not positive, or the model is no masked LM.
+        """
+        if top > 0 and not has_mask(text):
+            raise UnusableError(
+                f"There is no mask to fill in {_shown(text)}. Write {MASK} (or {BERT_MASK}) where "
+                "the missing word is."
+            )
+        return self.fill_masks([text], top)[0]
+
+    def fill_masks(
+        self, texts: Sequence[str], top: int = 5, first: int = 1
+    ) -> list[list[list[Guess]]]:
+        """`fill_mask` of many texts at once, which may have no mask and then have no guesses.
+
+        `first` is the number of the first text in messages.
+        """
+        return fill_masks(self._masked_lm(), self.tokenizer, texts, top, first)
+
+    def score(self, texts: Iterable[str], first: int = 1) -> list[LineScore]:
+        """The pseudo-log-likelihood of each text, in order: higher is more likely.
+
+        Raises:
+            UnusableError: A text is longer than the model's positions (`first` is the number of
+                the first one), or the model is no masked LM.
+        """
+        return score_texts(self._masked_lm(), self.tokenizer, list(texts), first)
+
+    def embed(self, texts: Iterable[Text]) -> NDArray[np.float32]:
+        """A vector for each text, [N, D]: stock's mean pooling under the attention mask.
+
+        Texts longer than the model reads are cut as stock cuts them, which is logged as a warning.
+
+        Raises:
+            UnusableError: A text is none that an encoding can carry.
+        """
+        found = self.embed_with_lengths(list(texts))
+        if num_cut := int(found.is_cut_N.sum()):
+            log.warning(
+                "%d of %d texts are longer than the %d tokens that the model reads: their ends "
+                "were left out",
+                num_cut,
+                len(found.is_cut_N),
+                self.max_tokens,
+            )
+        return found.vectors_ND
+
+    def embed_with_lengths(self, texts: Sequence[Text], first: int = 1) -> Embedded:
+        """The vectors, and how much was read of each text; `first` as in `score`."""
+        return embed_texts(self.model, self._cutting, texts, first)
+
+    def classify(self, texts: Iterable[Text]) -> list[Classified]:
+        """The class of each text, in order, with the scores of all classes.
+
+        Texts longer than the model reads are cut as stock cuts them.
+
+        Raises:
+            UnusableError: The model does not classify texts.
+        """
+        if not isinstance(self._head, SequenceClassificationHead):
+            raise self._wrong_head(SequenceClassificationHead.architecture)
+        assert isinstance(self.model, RobertaWithHead)
+        return classify_texts(self.model, self._cutting, list(texts), self._config)
+
+    @property
+    def _head(self) -> object:
+        return self.model.head_module if isinstance(self.model, RobertaWithHead) else None
+
+    def _masked_lm(self) -> RobertaMaskedLM:
+        if not isinstance(self.model, RobertaMaskedLM):
+            raise self._wrong_head(MaskedLMHead.architecture)
+        return self.model
+
+    def _wrong_head(self, wanted: str) -> UnusableError:
+        return UnusableError(wrong_head(self.folder, self.architecture, wanted))
+
+    @cached_property
+    def _cutting(self) -> "Tokenizer":
+        """The tokenizer once more, cutting at what the model reads."""
+        from tokenizers import Tokenizer
+
+        cutting = Tokenizer.from_str(self.tokenizer.to_str())
+        cutting.enable_truncation(self.max_tokens)
+        return cutting
+
+
+def open_model(folder: Path, device: str | None = None, *, head: bool = True) -> LoadedModel:
+    """Open a folder; see `roberta_model.load`.
+
+    Args:
+        folder: Any Hugging Face RoBERTa folder.
+        device: As torch names it; None is the GPU where there is one.
+        head: Without it the encoder alone is read, whatever stands on it.
+
+    Raises:
+        UnusableError: As `roberta_model.load`.
+    """
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    architecture = "RobertaModel"
+
+    def load(place: Path) -> Encoder:
+        nonlocal architecture
+        if not head:
+            return load_encoder(place)
+        model, architecture = model_of(place)
+        return model
+
+    model, tokenizer = open_folder(folder, load)
+    try:
+        model.to(name)
+    except RuntimeError as problem:
+        raise UnusableError(
+            f"There is no device {name!r} here: {_first_line(problem)}"
+        ) from problem
+    return LoadedModel(folder, architecture, model, tokenizer)
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().split("\n")[0]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

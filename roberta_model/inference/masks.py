@@ -1,0 +1,95 @@
+"""The most likely tokens in place of each <mask>, as the stock fill-mask pipeline ranks them.
+
+Shape letters: B rows, T tokens in a row, D width, M masks, V vocabulary, K guesses.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+import torch
+from torch import Tensor
+
+from roberta_model.inference.batches import batches, encode
+from roberta_model.inference.special_tokens import BERT_MASK, MASK
+from roberta_model.inference.unusable import UnusableError
+from roberta_model.masked_lm import RobertaMaskedLM
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_HEAD_ROWS = 512  # masks whose logits exist at once: 100 MB at 50,000 tokens
+
+
+class Guess(TypedDict):
+    """One candidate for one mask.
+
+    token: the text it stands for (a leading space where a word begins); id: its token id;
+    score: its probability.
+    """
+
+    token: str
+    id: int
+    score: float
+
+
+def fill_masks(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], top: int, first: int = 1
+) -> list[list[list[Guess]]]:
+    """Return for each text and each of its masks the `top` guesses, the likeliest first.
+
+    Args:
+        model: The masked LM.
+        tokenizer: Its own.
+        texts: Each holds any number of <mask>; one without it has no guesses. [MASK], as BERT
+            spells it, is read as the same.
+        top: How many guesses for each mask; at most the whole vocabulary.
+        first: The number of the first text, for messages.
+
+    Raises:
+        UnusableError: A text with a mask is longer than the model's positions, or `top` is not
+            positive.
+    """
+    if top < 1:
+        raise UnusableError(f"The number of guesses must be at least 1, not {top}.")
+    if tokenizer.token_to_id(BERT_MASK) is None:
+        texts = [text.replace(BERT_MASK, MASK) for text in texts]
+    mask_id, limit = tokenizer.get_vocab()[MASK], model.config.max_row_tokens
+    sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
+    sequences = [ids if mask_id in ids else [] for ids in sequences]
+    for number, ids in enumerate(sequences, start=first):
+        if len(ids) > limit:
+            which = "The text" if len(texts) == first == 1 else f"Text {number:,}"
+            raise UnusableError(
+                f"{which} has {len(ids)} tokens but the model reads at most {limit}. Shorten it."
+            )
+    found: list[list[list[Guess]]] = [[] for _ in texts]
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        for batch in batches(sequences, model.config.pad_id, device):
+            is_mask_BT = batch.ids_BT.eq(mask_id)
+            hidden_MD = model.encode(batch.ids_BT, batch.lengths_B)[is_mask_BT]
+            rows_M = is_mask_BT.nonzero()[:, 0].tolist()
+            for row, guesses in zip(
+                rows_M, _guesses(model, tokenizer, hidden_MD, top), strict=True
+            ):
+                found[batch.numbers[row]].append(guesses)
+    return found
+
+
+def _guesses(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", hidden_MD: Tensor, top: int
+) -> list[list[Guess]]:
+    """The guesses of each mask from its hidden state."""
+    found = []
+    for start in range(0, len(hidden_MD), _HEAD_ROWS):
+        hidden_ND = hidden_MD[start : start + _HEAD_ROWS]
+        probabilities_NV = model.head(hidden_ND).float().softmax(dim=-1)
+        scores_NK, ids_NK = probabilities_NV.topk(min(top, probabilities_NV.shape[1]))
+        found += [
+            [
+                Guess(token=tokenizer.decode([i], skip_special_tokens=False), id=i, score=score)
+                for i, score in zip(row, scores, strict=True)
+            ]
+            for row, scores in zip(ids_NK.tolist(), scores_NK.tolist(), strict=True)
+        ]
+    return found

@@ -1,0 +1,115 @@
+"""The commands that use a model folder, called in this process: what they print, and refuse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from stock_folders import SENTENCES, stock_folder
+
+from flows.cli import roberta
+from roberta_model import load
+from roberta_model.inference.loaded import LoadedModel
+from tasks.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny masked LM in several files, as stock saves one."""
+    place = tmp_path_factory.mktemp("model")
+    stock_folder(place, shards=True)
+    return place
+
+
+def call(name: str, *arguments: Any) -> Result:
+    command = roberta.get_command(click.Context(roberta), name)
+    assert command is not None
+    return CliRunner().invoke(command, [*map(str, arguments)], catch_exceptions=False)
+
+
+def test_embed_says_what_it_did(model: Path, tmp_path: Path) -> None:
+    """Where the vectors are, how many, how fast; which column was guessed; what was cut."""
+    table = tmp_path / "said.csv"
+    table.write_text(f'n,said\n1,Rome\n2,"{" ".join(SENTENCES[:3])}"\n3,\n', encoding="utf-8")
+    done = call("embed", model, table, "--out", tmp_path / "v.npy")
+    assert "v.npy: 3 texts (1 of them empty), vectors of 32 numbers, " in done.stdout
+    assert "1 of them are longer than the 32 tokens that the model reads" in done.stdout
+    assert "the text is taken from the column 'said' (--column)" in done.stderr
+    vectors = np.load(tmp_path / "v.npy", allow_pickle=False)
+    assert np.allclose(vectors[0], load(model).embed(["Rome"])[0], atol=1e-5)
+
+    told = call("embed", model, table, "--out", tmp_path / "v.parquet", "--json")
+    answer = json.loads(told.stdout)
+    assert (answer["column"], answer["texts"], answer["cut"], answer["width"]) == ("said", 3, 1, 32)
+
+
+def test_a_file_of_masks_is_filled(model: Path, tmp_path: Path) -> None:
+    """A line for each mask with its text's number; or a file of all guesses."""
+    file = tmp_path / "lines.txt"
+    file.write_text("none here\nA <mask> of [MASK].\n")
+    done = call("fill-mask", model, "--file", file, "--top", 2)
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "2"]
+    assert all("A <mask> of [MASK].  ->  " in line for line in lines)
+    done = call("fill-mask", model, "--file", file, "--out", tmp_path / "f.jsonl")
+    assert "2 texts, 2 masks filled" in done.stdout
+    rows = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert [len(row["masks"]) for row in rows] == [0, 2]
+
+
+def test_scores_go_to_a_table(model: Path, tmp_path: Path) -> None:
+    """With the fields of the JSON, empty where nothing was scored."""
+    (tmp_path / "lines.txt").write_text("A list.\n\n")
+    done = call("score", model, tmp_path / "lines.txt", "--out", tmp_path / "s.tsv")
+    assert "2 texts (1 of them empty), " in done.stdout
+    header, first, second = (tmp_path / "s.tsv").read_text().split("\n")[:3]
+    assert header.split("\t") == ["text", "tokens", "score", "per_token"]
+    assert float(first.split("\t")[2]) < 0
+    assert second == "\t0\t\t"
+
+
+def test_ctrl_c_says_that_nothing_is_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other commands say, that the same one goes on, is not true of these."""
+    (tmp_path / "lines.txt").write_text("A list.\n")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LoadedModel, "embed_with_lengths", stopped)
+    command = roberta.get_command(click.Context(roberta), "embed")
+    assert command is not None
+    words = [str(model), str(tmp_path / "lines.txt"), "--out", str(tmp_path / "v.npy")]
+    with pytest.raises(click.Abort) as ended:
+        command.main(words, standalone_mode=False)
+    assert "begins anew" in str(ended.value.__cause__)
+    assert [path.name for path in tmp_path.iterdir()] == ["lines.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fill-mask", "M"], "Give a TEXT with a <mask>, or a --file"),
+        (["fill-mask", "M", "A <mask>", "--file", "F"], "not both"),
+        (["fill-mask", "M", "A <mask>", "--out", "f.jsonl"], "are for a --file"),
+        (["fill-mask", "M", "--file", "F", "--json"], "write --out F.jsonl"),
+        (["score", "M", "F", "--json", "--out", "s.csv"], "take one of them"),
+        (["score", "M", "F", "--out", "s.npy"], "must end in .jsonl or .csv or .tsv or .parquet"),
+        (["embed", "M", "F", "--out", "none/v.npy"], "there is no folder none"),
+        (["embed", "M", "F", "--out", "v.npy", "--device", "mine"], "no device 'mine'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    arguments: list[str], message: str, model: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """In one paragraph, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    Path("F").write_text("A <mask>.\n")
+    words = [str(model) if word == "M" else word for word in arguments]
+    with pytest.raises(UserError, match=message):
+        call(*words)
+    assert [path.name for path in tmp_path.iterdir()] == ["F"]
