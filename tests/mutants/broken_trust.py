@@ -5,9 +5,9 @@ from planting import Mutant
 MUTANTS = (
     Mutant(
         "the report escapes nothing",
-        "tasks/publishing/render.py",
-        'autoescape=name.endswith(".html.j2")',
-        "autoescape=False",
+        "tasks/publishing/templates.py",
+        'autoescape=lambda name: name is None or name.endswith(".html.j2"),',
+        "autoescape=False,",
         ("tests/tasks/publishing/test_report.py",),
     ),
     Mutant(

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
@@ -11,6 +13,9 @@ import pytest
 from s3_server import BUCKET, S3Server, s3_server
 
 from tasks.engine import retrying
+
+_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 1 << 30
 
 
 def forget_forkserver() -> None:
@@ -34,6 +39,16 @@ def s3() -> Iterator[S3Server]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """On a disk in memory where there is one: here thousands of files are flushed, one by one."""
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ENOUGH_BYTES:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=_MEMORY, prefix="roberta-tests-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
