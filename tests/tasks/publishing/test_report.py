@@ -18,6 +18,10 @@ def test_whatever_a_report_shows_is_text() -> None:
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "' onload" not in shown
+    is_escaped = report.environment.autoescape
+    assert callable(is_escaped)
+    assert [is_escaped(name) for name in ("report.html.j2", "leaderboard.html.j2")] == [True] * 2
+    assert not is_escaped("card.md.j2"), "Markdown has escapes of its own"
     assert report.environment.loader is not None
     source, _, _ = report.environment.loader.get_source(report.environment, "report.html.j2")
     assert source.count("|safe") + source.count("| safe") == 1, "only drawings of our own"
