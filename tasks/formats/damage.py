@@ -6,7 +6,8 @@ from tasks.errors import UserError
 from tasks.formats import archives
 from tasks.formats.compression import is_damage
 
-_BROKEN = (pa.ArrowException, *archives.DAMAGE)
+# Of text it is told by its reader; elsewhere a column or a member has a name that is none.
+_BROKEN = (pa.ArrowException, UnicodeDecodeError, *archives.DAMAGE)
 
 
 def explained(problem: Exception, where: str, record: int) -> Exception:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ from tasks.formats.table import format_by_name
 _HEAD_BYTES = 1 << 20
 _MOST_RECORDS = 200
 _MOST_MEMBERS = 5000
+_MOST_HELD_BYTES = 128 << 20
 _NAMES = ("text", "content", "body", "document", "article", "sentence", "review", "story")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,:/eE\s-]*\s*")
 # A column of codes or labels is no text: so much longer must one's values be on the mean.
@@ -263,18 +264,22 @@ def _by_column(rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
 
 
 def _columns(form: str, content: io.BufferedReader) -> dict[str, list[str]]:
-    """The columns of text of a columnar file; of one that is compressed as a whole, none."""
+    """The columns of text of a columnar file; of a large one within another file, none."""
     from pyarrow import parquet
 
-    if not content.seekable() or not isinstance(content.raw, io.FileIO):
-        return {}
+    stream: io.BufferedIOBase = content
+    if not isinstance(content.raw, io.FileIO):  # it cannot be sought in
+        stream = io.BytesIO(content.read(_MOST_HELD_BYTES + 1))
+        if len(stream.getbuffer()) > _MOST_HELD_BYTES:
+            return {}
     if form == "parquet":
-        with parquet.ParquetFile(cast(Any, content), pre_buffer=False) as file:
+        with parquet.ParquetFile(stream, pre_buffer=False) as file:
             names = [column.name for column in file.schema_arrow if is_text(column.type)]
             batches = file.iter_batches(_MOST_RECORDS, columns=names)
             return _texts_of(next(batches, None), names)
-    is_file = content.peek(6)[:6] == b"ARROW1"
-    with pa.ipc.open_file(content) if is_file else pa.ipc.open_stream(content) as reader:
+    is_file = stream.read(6) == b"ARROW1"
+    stream.seek(0)
+    with pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream) as reader:
         names = [column.name for column in reader.schema if is_text(column.type)]
         if is_file:
             batch = reader.get_batch(0) if reader.num_record_batches else None

@@ -143,7 +143,7 @@ def _read(source: SourceFile) -> Glimpse:
         if "\0" in look.text:
             raise UserError(f"{source.name}: no text, there are zero bytes in it")
     if look.format != "text" and not any(look.fields.values()) and not look.text:
-        raise UserError(f"{source.name}: no field of it holds text")
+        raise UserError(f"{source.name}: no field with text was seen in it")
     return look
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,19 @@ def _plain() -> Files:
 def _one(files: Files, random: Random) -> Files:
     name = random.choice(sorted(files))
     return _damaged({name: files[name]}, random)
+
+
+def _look(folder: Path) -> None:
+    """As `roberta init` does, and as what reads a file for a model."""
+    from tasks.inference.texts import open_texts
+    from tasks.starting.make_config import Request
+
+    with suppress(RobertaError):
+        Request([folder], "n", Path("n.yaml"), None, lambda path, fields: None).look()
+    for path in sorted(folder.iterdir()):
+        with suppress(RobertaError):
+            for _ in open_texts(path, encoding="auto").windows(100):
+                pass
 
 
 def _read_sources(folder: Path) -> None:
@@ -268,6 +282,7 @@ def _taken_over(folder: Path) -> None:
 TARGETS: dict[str, Target] = {
     "formats": Target(_plain, _one, _read_sources),
     "packed": Target(_plain, wrapped, _read_sources),
+    "looks": Target(_plain, wrapped, _look),
     "model": Target(_model, _damaged_model, _fill),
     "tokenizer": Target(
         lambda: {"tokenizer.json": _model()["tokenizer.json"]}, _damaged, _taken_over

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -200,9 +202,24 @@ ODD: dict[str, tuple[dict[str, bytes] | None, str]] = {
     ),
     "torn JSON": (
         {"a.jsonl": b"{'text'"},
-        "nothing in it is text that can be read .*no field of it holds text",
+        "nothing in it is text that can be read .*no field with text was seen in it",
     ),
 }
+
+
+def test_damage_that_looks_like_text_is_no_defect(tmp_path: Path) -> None:
+    """A table in a tar, and columns whose names are no text: one is read, the other left out."""
+    (tmp_path / "in").mkdir()
+    table = pa.table({"text": [SAID] * 20, "zzzz": [SAID] * 20})
+    with pa.ipc.new_file(tmp_path / "t.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with tarfile.open(tmp_path / "in/a.tar", "w") as archive:
+        archive.add(tmp_path / "t.arrow", "t.arrow")
+    broken = (tmp_path / "t.arrow").read_bytes().replace(b"zzzz", b"zz\xff\xff")
+    (tmp_path / "in/b.arrow").write_bytes(broken)
+    told = json.loads(init("in", "--minutes", 1, "--json").stdout)
+    assert [Path(path).name for path in told["left_out"]] == ["b.arrow"]
+    assert planned("in.yaml") == ["a.tar"]
 
 
 @pytest.mark.parametrize("case", ODD)
