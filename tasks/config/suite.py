@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tasks.config.base import Section
+from tasks.config.downstream import FineTuningConfig
 from tasks.config.evaluate import AnyTask, check_names
 from tasks.config.load import find_file, read_mapping, set_value, validated
 from tasks.config.places import read_from
@@ -24,11 +25,16 @@ class Suite(Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Name of the suite."
     )
-    tasks: list[AnyTask] = Field(min_length=1, description="The tasks.")
+    tasks: list[AnyTask] = Field(default_factory=list, description="The tasks.")
+    downstream: tuple[FineTuningConfig, ...] = Field(
+        (), description="What a copy of the model is taught, and scored on."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        check_names([task.name for task in self.tasks])
+        if not self.tasks and not self.downstream:
+            raise ValueError("there is nothing in `tasks` or in `downstream`")
+        check_names([each.name for each in (*self.tasks, *self.downstream)])
         return self
 
 

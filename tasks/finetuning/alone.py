@@ -16,7 +16,8 @@ from tasks.engine.records import Artifact
 from tasks.engine.runner import run_stage
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
-from tasks.stages.finetune_model import AloneConfig, alone, check_columns, model_files
+from tasks.finetuning.downstream import check_columns
+from tasks.stages.finetune_model import AloneConfig, alone, model_files
 
 _BESIDE = {"model.scores.json": "scores.json", "model.dev.jsonl": "predictions_dev.jsonl"} | {
     "model.test.jsonl": "predictions_test.jsonl"

@@ -25,6 +25,7 @@ from tasks.evaluation.running import check_asked, outside_files, run_tasks
 from tasks.evaluation.table import asked_of
 from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
+from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
 
 NAME, NUMBER, VERSION = "suite", 6, 2
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
@@ -46,6 +47,7 @@ def evaluate_folder(
         StageError: the work could not be finished; finished items are kept.
     """
     check_asked(asked_of(suite.tasks, "tasks"))
+    check_downstream(suite.downstream)
     model = model_files(folder)
     # All that a stage reads of the whole config is its slice, which is the suite, and the engine.
     config = Config.model_construct(corpus=[], engine=engine or EngineConfig())
@@ -81,10 +83,14 @@ def _stage(suite: Suite, model: dict[str, StoredFile]) -> Stage[Suite]:
             "tasks": {each.asked.name: each.summary for each in done},
             "scores": [score for each in done for score in each.scores],
         }
+        for settings in suite.downstream:
+            found = teach(context, settings, model)
+            summary["tasks"][settings.name] = found
+            summary["scores"] += scores_of(settings.name, found)
         return StageReport(summary=summary, headline=headline(summary))
 
     def externals(_: Suite) -> dict[str, StoredFile]:
         own = {f"{_MODEL}{name}": file for name, file in model.items()}
-        return own | outside_files(asked)
+        return own | outside_files(asked) | downstream_files(suite.downstream)
 
     return Stage(NAME, NUMBER, VERSION, (), lambda _: suite, run, externals=externals)

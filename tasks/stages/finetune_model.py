@@ -5,8 +5,6 @@
 The same stage does one fine-tuning alone, of any RoBERTa folder: that is `roberta finetune`.
 """
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.artifacts import model_folder_files
@@ -17,10 +15,16 @@ from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.finetuning.downstream import (
+    check_downstream,
+    data_files,
+    downstream_files,
+    job_of,
+    teach,
+    told_score,
+)
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
-from tasks.finetuning.items import find_columns, first_row
 from tasks.finetuning.job import choices_of, fine_tune
-from tasks.finetuning.plan import Job
 from tasks.training.costs import (
     TRAINING_SHARE,
     matmul_flops,
@@ -52,61 +56,6 @@ class AloneSlice(Section):
     settings: FineTuningConfig
 
 
-def data_files(settings: FineTuningConfig, field: str) -> dict[str, Path]:
-    """The files that a fine-tuning reads, by what they are for.
-
-    Raises:
-        UserError: one is not there.
-    """
-    named = {"train": settings.train, "dev": settings.dev, "test": settings.test}
-    named |= {f"predict/{number}": path for number, path in enumerate(settings.predict)}
-    found = {}
-    for part, name in named.items():
-        if name is None:
-            continue
-        path = Path(os.path.expanduser(name))
-        if not path.is_file():
-            key = part.split("/")[0]
-            raise UserError(f"{field}{key}: there is no file {path}. Correct the path.")
-        found[part] = path
-    return found
-
-
-def downstream_files(slice_: DownstreamSlice) -> dict[str, StoredFile]:
-    """The labelled data by task and part: they are part of this stage's identity."""
-    return {
-        f"{settings.name}/{part}": outside_file(path)
-        for number, settings in enumerate(slice_.downstream)
-        for part, path in data_files(settings, f"downstream.{number}.").items()
-    }
-
-
-def check_data(config: Config) -> None:
-    """Refuse what could not be learnt, as far as the first rows tell.
-
-    Raises:
-        UserError: a file or a column is not there, or two tasks have one name.
-    """
-    names = [settings.name for settings in config.downstream]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"downstream: two tasks are called {name!r}. Give each its own name.")
-    for number, settings in enumerate(config.downstream):
-        check_columns(settings, f"downstream.{number}.")
-
-
-def check_columns(settings: FineTuningConfig, field: str = "") -> None:
-    """Refuse files whose first rows lack what the task needs.
-
-    Raises:
-        UserError: names the file and the columns it has.
-    """
-    for part, path in data_files(settings, field).items():
-        where, row = first_row(path, settings.format)
-        labelled = not part.startswith("predict")
-        find_columns(settings.task, row, settings.columns, where, labelled=labelled)
-
-
 def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
     """Do every task of the config.
 
@@ -115,17 +64,11 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
         StageError: a training failed; its last checkpoint is kept.
     """
     model = model_folder_files(context)
-    summary = {}
-    for settings in context.config.downstream:
-        prefix = f"{settings.name}/"
-        files = {
-            label.removeprefix(prefix): file
-            for label, file in context.externals.items()
-            if label.startswith(prefix)
-        }
-        summary[settings.name] = fine_tune(context, _job(settings, files, model, prefix))
-    told = [f"{name} {_told(found)}" for name, found in summary.items()]
-    figures = {f"{name}, {found['metric']}": _value(found) for name, found in summary.items()}
+    summary = {
+        settings.name: teach(context, settings, model) for settings in context.config.downstream
+    }
+    told = [f"{name} {each['metric']} {told_score(each)}" for name, each in summary.items()]
+    figures = {f"{name}, {each['metric']}": told_score(each) for name, each in summary.items()}
     return StageReport(summary={"tasks": summary}, headline=", ".join(told), figures=figures)
 
 
@@ -137,30 +80,8 @@ def finetune_alone(context: StageContext[AloneSlice]) -> StageReport:
         if label.startswith(f"{_MODEL}/")
     }
     files = {n: file for n, file in context.externals.items() if not n.startswith(f"{_MODEL}/")}
-    found = fine_tune(context, _job(context.config.settings, files, model, ""))
-    return StageReport(summary=found, headline=_told(found))
-
-
-def _job(
-    settings: FineTuningConfig,
-    files: Mapping[str, StoredFile],
-    model: Mapping[str, StoredFile],
-    prefix: str,
-) -> Job:
-    return Job(settings, files, {part: file.url for part, file in files.items()}, model, prefix)
-
-
-def _told(found: Mapping[str, object]) -> str:
-    return f"{found['metric']} {_value(found)}"
-
-
-def _value(found: Mapping[str, object]) -> str:
-    """The deciding metric with its interval; on test where there is one."""
-    scores = found["scores"]
-    assert isinstance(scores, dict)
-    part = "test" if "test" in scores else "dev"
-    score = scores[part]["metrics"][found["metric"]]
-    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f} on {part})"
+    found = fine_tune(context, job_of(context.config.settings, files, model))
+    return StageReport(summary=found, headline=f"{found['metric']} {told_score(found)}")
 
 
 def model_files(folder: Path) -> dict[str, Path]:
@@ -226,7 +147,7 @@ FINETUNE = Stage(
     needs=("pretrain", "tokenizer"),
     config=lambda config: DownstreamSlice(downstream=config.downstream),
     run=finetune,
-    externals=downstream_files,
-    check=check_data,
+    externals=lambda slice_: downstream_files(slice_.downstream),
+    check=lambda config: check_downstream(config.downstream),
     estimate=estimate,
 )

@@ -1,0 +1,135 @@
+"""The tasks of a list, such as a config's `downstream`: their files, checked, and then done.
+
+Stages that teach a model share this: the pipeline's own, a suite's, and that of one task alone.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.outside import outside_file
+from tasks.engine.stage import StageContext
+from tasks.engine.units import StoredFile
+from tasks.errors import UserError
+from tasks.finetuning.items import find_columns, first_row
+from tasks.finetuning.job import fine_tune
+from tasks.finetuning.plan import Job
+
+
+def data_files(settings: FineTuningConfig, field: str) -> dict[str, Path]:
+    """The files that a fine-tuning reads, by what they are for.
+
+    Raises:
+        UserError: one is not there.
+    """
+    named = {"train": settings.train, "dev": settings.dev, "test": settings.test}
+    named |= {f"predict/{number}": path for number, path in enumerate(settings.predict)}
+    found = {}
+    for part, name in named.items():
+        if name is None:
+            continue
+        path = Path(os.path.expanduser(name))
+        if not path.is_file():
+            key = part.split("/")[0]
+            raise UserError(f"{field}{key}: there is no file {path}. Correct the path.")
+        found[part] = path
+    return found
+
+
+def downstream_files(tasks: Sequence[FineTuningConfig]) -> dict[str, StoredFile]:
+    """The labelled data by task and part, such as `mood/train`."""
+    return {
+        f"{settings.name}/{part}": outside_file(path)
+        for number, settings in enumerate(tasks)
+        for part, path in data_files(settings, f"downstream.{number}.").items()
+    }
+
+
+def check_downstream(tasks: Sequence[FineTuningConfig]) -> None:
+    """Refuse what could not be learnt, as far as the first rows tell.
+
+    Raises:
+        UserError: a file or a column is not there, or two tasks have one name.
+    """
+    names = [settings.name for settings in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"downstream: two tasks are called {name!r}. Give each its own name.")
+    for number, settings in enumerate(tasks):
+        check_columns(settings, f"downstream.{number}.")
+
+
+def check_columns(settings: FineTuningConfig, field: str = "") -> None:
+    """Refuse files whose first rows lack what the task needs.
+
+    Raises:
+        UserError: names the file and the columns it has.
+    """
+    for part, path in data_files(settings, field).items():
+        where, row = first_row(path, settings.format)
+        labelled = not part.startswith("predict")
+        find_columns(settings.task, row, settings.columns, where, labelled=labelled)
+
+
+def teach(
+    context: StageContext[Any], settings: FineTuningConfig, model: Mapping[str, StoredFile]
+) -> dict[str, Any]:
+    """Do a task of a stage whose outside files are labelled as `downstream_files` does."""
+    prefix = f"{settings.name}/"
+    files = {
+        label.removeprefix(prefix): file
+        for label, file in context.externals.items()
+        if label.startswith(prefix)
+    }
+    return fine_tune(context, job_of(settings, files, model, prefix))
+
+
+def job_of(
+    settings: FineTuningConfig,
+    files: Mapping[str, StoredFile],
+    model: Mapping[str, StoredFile],
+    prefix: str = "",
+) -> Job:
+    """A job whose files are called by their paths."""
+    return Job(settings, files, {part: file.url for part, file in files.items()}, model, prefix)
+
+
+def told_score(found: Mapping[str, Any]) -> str:
+    """The deciding metric with its interval; on test where there is one."""
+    part = told_part(found)
+    score = found["scores"][part]["metrics"][found["metric"]]
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f} on {part})"
+
+
+def told_part(found: Mapping[str, Any]) -> str:
+    """The data whose scores are to be believed most."""
+    return "test" if "test" in found["scores"] else "dev"
+
+
+def scores_of(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the common table of scores: the deciding metric first.
+
+    `chance` is what the first baseline has, which knows nothing of the text.
+    """
+    part = told_part(found)
+    scored = found["scores"][part]
+    first: Mapping[str, float] = next(iter(found["baselines"].values()), {})
+    metrics = sorted(scored["metrics"], key=lambda metric: metric != found["metric"])
+    return [
+        {
+            "task": name,
+            "measure": metric,
+            "value": scored["metrics"][metric]["value"],
+            "n": scored["n"],
+            "interval": {
+                "low": scored["metrics"][metric]["low"],
+                "high": scored["metrics"][metric]["high"],
+                "method": "bootstrap",
+            },
+            "chance": first.get(metric),
+            "better": "lower" if metric == "mse" else "higher",
+        }
+        for metric in metrics
+    ]
