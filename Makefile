@@ -87,7 +87,7 @@ fuzz: $(READY) $(DEV_READY)
 	@$(BIN)/python tests/fuzz/fuzz.py --seed $(SEED) --minutes $(MINUTES)
 
 bench: $(READY) $(DEV_READY) $(EXTRAS_READY)
-	@for bench in engine dask refresh training starts masking packing reading cleaning; do \
+	@for bench in engine dask refresh training starts masking packing reading cleaning scoring; do \
 	  echo; $(BIN)/python tests/benchmarks/bench_$$bench.py || exit 1; done
 
 lock: $(READY) $(VENV)/extra-dev-lock

@@ -156,6 +156,41 @@ def _guess(guess: Mapping[str, Any]) -> str:
     return f"{plain(shown_token(guess['token']), 40)} {guess['score']:.2f}"
 
 
+def tasks_page(summary: Mapping[str, Any]) -> str:
+    """How well each task was learnt, beside the best of what needs no encoder."""
+    rows = []
+    for name, found in summary["tasks"].items():
+        metric = found["metric"]
+        part = "test" if "test" in found["scores"] else "dev"
+        score = found["scores"][part]["metrics"][metric]
+        best = max(found["baselines"].items(), key=lambda pair: pair[1][metric], default=None)
+        beside = "–" if best is None else f"{best[1][metric]:.3f}, {plain(best[0])}"
+        interval = f"{score['low']:.3f} to {score['high']:.3f}"
+        rows.append((plain(name), metric, part, f"{score['value']:.3f}", interval, beside))
+    head = ("task", "metric", "on", "score", "95 %", "baseline on dev")
+    return f"## Tasks\n\n{table(head, rows, (3,))}"
+
+
+def leaderboard_page(found: Mapping[str, Any]) -> str:
+    """All published models of the store by score, with published scores of known models."""
+    parts = ["## Leaderboard\n"]
+    for board in found["boards"]:
+        form = "{:.1%}" if board["is_share"] else "{:,.2f}"
+        rows = [_place(row, form) for row in board["rows"][:_MOST_ROWS]]
+        parts.append(table((plain(board["score"]), "value", "made of", "what it is"), rows, (1, 2)))
+    parts.append("A star marks the newest model of a name.\n")
+    return "\n".join(parts)
+
+
+def _place(row: Mapping[str, Any], form: str) -> tuple[str, str, str, str]:
+    value = form.format(row["value"])
+    if row["kind"] == "published":
+        return plain(row["name"]), value, "–", plain(f"published: {row['set']}")
+    name = plain(f"{row['name']} *" if row["is_latest"] else row["name"])
+    made_of = f"{row['items']:,} {plain(row['unit'])}" if row["items"] else "–"
+    return name, value, made_of, plain(f"{row['key']}, {row['finished']}")
+
+
 def run_page(record: Mapping[str, Any], made: Made, report_page: str | None) -> str:
     """How the run ended: every stage, then where model and report are.
 

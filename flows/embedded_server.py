@@ -17,6 +17,7 @@ import os
 import secrets
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,8 +75,10 @@ def prefect_api() -> Iterator[Callable[[], None]]:
             yield lambda: _use(server, password)
         finally:
             # After Ctrl-C too: what is held back would be sent at exit, to a server that is gone.
+            # One that nobody has used has nothing to write down: it is killed.
             with contextlib.ExitStack() as ending:
-                ending.callback(_stop, server)
+                if os.environ.get("PREFECT_API_AUTH_STRING") == password:
+                    ending.callback(_stop, server)
                 _drain()
 
 
@@ -96,6 +99,8 @@ def set_defaults() -> None:
     """What we need of Prefect, before it is imported; whatever the user has set wins."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # `check_home` says it with what to do, and not with a line of Prefect's code.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home", UserWarning)
 
 
 def _check_answers(url: str) -> None:
@@ -120,7 +125,8 @@ def check_home() -> None:
 
     home = Path(get_current_settings().home)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        # Its database has the user's secrets, and the key to them.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as problem:

@@ -1,7 +1,6 @@
 """The training loss so far as a small SVG inside Markdown: drawn by hand, so in no time.
 
-The report's own chart is drawn by matplotlib, which takes a second and is not to be shared by two
-threads: the run's thread may be drawing the report.
+The report's own chart takes its colours from the page it stands in; an image has none around it.
 """
 
 import base64

@@ -26,10 +26,11 @@ from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, UserError
+from tasks.inspection.estimate import check_before_run
 from tasks.inspection.runs import read_runs, state_of, write_run
 from tasks.prefect_task import run_stage_as_task
 from tasks.publishing.latest import point_latest
-from tasks.stages import FINE_TUNING, check_outside
+from tasks.stages import FINE_TUNING
 
 log = logging.getLogger(__name__)
 
@@ -190,9 +191,9 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
             read is missing; nothing has run.
     """
     check_allowed(config)
-    check_outside(config, until)
-    store, record = open_store(config.store), _new_record(config)
-    _check_device(config, store, until)
+    store = open_store(config.store)
+    check_before_run(config, store, until)
+    record = _new_record(config)
     recovers = _was_failing(store, config.name)
     write_run(store, record)
     with ending(record), watching(config, store) as watch:
@@ -219,16 +220,6 @@ def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch)
     record |= {"state": "done", "seconds": round(time.monotonic() - start, 3)}
     write_run(store, record)
     watch.run_ended(record, made)
-
-
-def _check_device(config: Config, store: Store, until: str | None) -> None:
-    """Refuse what would be trained where it cannot be, before hours of other stages."""
-    if config.engine.launch.device == "gpu":
-        from tasks.inspection.estimate import lacks_device
-        from tasks.inspection.plan import make_plan
-
-        if (missing := lacks_device(make_plan(config, store, until), config)) is not None:
-            raise UserError(missing)
 
 
 def _was_failing(store: Store, name: str) -> bool:

@@ -4,6 +4,7 @@
 <name>-corpus   <name>-tokenizer   <name>-ledger     what became of the text
 <name>-loss     drawn again while it is trained
 <name>-scores   <name>-fills       beside the model that was published before
+<name>-leaderboard   all models of the store by score
 <name>-run      the stages, and where model and report are
 """
 
@@ -29,6 +30,7 @@ from tasks.config import Config
 from tasks.engine.progress import Count, Sink
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
+from tasks.inspection.leaderboard import leaderboard
 from tasks.inspection.runs import read_runs
 from tasks.stages import stage_folder
 
@@ -92,9 +94,17 @@ class Watch:
             yield "tokenizer", "the tokenizer", partial(artifacts.tokenizer_page, artifact)
         elif stage == "pretrain":
             yield "loss", "the training loss", partial(artifacts.loss_page, artifact)
+        elif stage == "finetune":
+            yield (
+                "tasks",
+                "the tasks it was taught",
+                partial(artifacts.tasks_page, artifact.summary),
+            )
         elif stage == "evaluate":
             yield "fills", "filled masks", partial(artifacts.fills_page, artifact.summary)
             yield "scores", "scores", partial(self._scores_page, artifact.summary)
+        elif stage == "publish":
+            yield "leaderboard", "the leaderboard", self._leaderboard_page
 
     def run_ended(self, record: Mapping[str, Any], made: Mapping[str, Artifact]) -> None:
         """Show how the run ended."""
@@ -105,6 +115,9 @@ class Watch:
 
     def _scores_page(self, summary: Mapping[str, Any]) -> str:
         return artifacts.scores_page(summary, self._published_before())
+
+    def _leaderboard_page(self) -> str:
+        return artifacts.leaderboard_page(leaderboard(self.store))
 
     def _published_before(self) -> Mapping[str, Any] | None:
         """The scores of the newest other run of this name that published a model."""

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from roberta_model.data.batches import masked_batch
 from roberta_model.data.masking import Masking, MaskingTables
 from roberta_model.data.rows import PackedRows
+from roberta_model.held_out_detail import Answers, HeldOutDetail
 from roberta_model.held_out_score import HeldOutScore, ScoreByKind, Unigram, kinds_of
 from roberta_model.recipe import MaskingRecipe
 
 _HELD_OUT = "held-out"
-_HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens
+HEAD_ROWS = 512  # positions whose logits exist at once: 100 MB at 50,000 tokens
 _WINDOW_TOKENS = 1 << 22  # tokens of the masked copies held at once
 
 
@@ -54,6 +55,8 @@ def masked_loss(
     token_counts: NDArray[np.int64] | None = None,
     max_rows: int | None = None,
     part: tuple[int, int] = (0, 1),
+    draw: int = 0,
+    detail: HeldOutDetail | None = None,
     batch_tokens: int = 16_384,
 ) -> HeldOutScore:
     """Score a model on held-out rows with frozen masks, and a unigram baseline beside it.
@@ -67,6 +70,8 @@ def masked_loss(
         token_counts: How often each id stands in the training rows; None for no baseline.
         max_rows: At most this many rows, spread evenly over the data.
         part: (i, n) scores the i-th of n parts of those rows; the parts' sums add up.
+        draw: Which masks: 0 are the frozen ones, others those of further visits to a row.
+        detail: Is told every answer; its rows are those that are scored, in order.
         batch_tokens: Tokens in one forward pass.
 
     Returns:
@@ -75,35 +80,50 @@ def masked_loss(
     masking = Masking(tables, recipe or MaskingRecipe(), seed=0, purpose=_HELD_OUT)
     num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
     numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
-    numbers = numbers[num_rows * part[0] // part[1] : num_rows * (part[0] + 1) // part[1]]
+    numbers = numbers[part_of(num_rows, part)]
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     unigram = None if token_counts is None else Unigram(token_counts, tables)
     score = HeldOutScore()
-    with _scoring(model) as (encoder, device):
+    with scoring(model) as (encoder, device):
         for start in range(0, len(numbers), batch_rows):
             chosen = numbers[start : start + batch_rows]
-            batch = masked_batch(rows, chosen, np.zeros_like(chosen), masking).to(device)
+            batch = masked_batch(rows, chosen, np.full_like(chosen, draw), masking).to(device)
             hidden_MD = encoder.encode_at(
                 batch.input_ids_BT, batch.positions_M, batch.lengths_B, batch.most_in_row
             )
             seen_M = batch.input_ids_BT.flatten()[batch.positions_M]
-            for start_M in range(0, batch.num_masked, _HEAD_ROWS):
-                span = slice(start_M, start_M + _HEAD_ROWS)
+            for start_M in range(0, batch.num_masked, HEAD_ROWS):
+                span = slice(start_M, start_M + HEAD_ROWS)
                 targets_N = batch.targets_M[span]
                 is_kind_N3 = kinds_of(seen_M[span], targets_N, tables.mask_id)
                 answered = _answered(encoder.head(hidden_MD[span]).float(), targets_N)
                 score += HeldOutScore(
-                    ScoreByKind.of(is_kind_N3, *answered),
+                    ScoreByKind.of(is_kind_N3, *answered[:2]),
                     unigram.score(is_kind_N3, targets_N) if unigram else ScoreByKind(),
                 )
+                if detail is not None:
+                    places_N, width = batch.positions_M[span], batch.input_ids_BT.shape[1]
+                    where = (places_N // width + start, places_N % width, targets_N)
+                    detail.add(_on_cpu(*where, is_kind_N3[:, 0], *answered))
     return score
 
 
-def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss at each position, float64, and whether the target alone came first."""
+def _on_cpu(*parts: Tensor) -> Answers:
+    return Answers(*(part.cpu().numpy() for part in parts))
+
+
+def part_of(num_rows: int, part: tuple[int, int]) -> slice:
+    """The rows of the i-th of n parts, (i, n)."""
+    return slice(num_rows * part[0] // part[1], num_rows * (part[0] + 1) // part[1])
+
+
+def _answered(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each position: the loss, float64; whether the target alone came first; how sure it was."""
     own_N1 = logits_NV.gather(1, targets_N[:, None])
-    losses_N = logits_NV.logsumexp(dim=1).double() - own_N1[:, 0].double()
-    return losses_N, (logits_NV >= own_N1).sum(dim=1) == 1
+    norms_N = logits_NV.logsumexp(dim=1)
+    losses_N = norms_N.double() - own_N1[:, 0].double()
+    sure_N = (logits_NV.amax(dim=1) - norms_N).exp()
+    return losses_N, (logits_NV >= own_N1).sum(dim=1) == 1, sure_N
 
 
 def pseudo_log_likelihood(
@@ -152,7 +172,7 @@ def token_log_probabilities(
     unscored = {*special_ids, mask_id}
     rows = [tuple(ids) for ids in sequences]
     known: dict[tuple[int, ...], list[float]] = {}
-    with _scoring(model) as (encoder, device):
+    with scoring(model) as (encoder, device):
         for window in _windows(list(dict.fromkeys(rows))):
             asked = _Questions(window, mask_id, unscored)
             known.update(zip(window, asked.answer(encoder, device, batch_tokens), strict=True))
@@ -215,7 +235,7 @@ class _Questions:
             by_size.setdefault(len(copy[0]), []).append(copy)
         for size, copies in sorted(by_size.items()):
             num_tokens = size // np.dtype(np.int32).itemsize
-            step = max(1, min(batch_tokens // num_tokens, _HEAD_ROWS))
+            step = max(1, min(batch_tokens // num_tokens, HEAD_ROWS))
             for start in range(0, len(copies), step):
                 yield copies[start : start + step]
 
@@ -235,7 +255,7 @@ def _windows(sequences: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]
 
 
 @contextlib.contextmanager
-def _scoring(model: nn.Module) -> Iterator[tuple[MaskedLM, torch.device]]:
+def scoring(model: nn.Module) -> Iterator[tuple[MaskedLM, torch.device]]:
     """Evaluation mode without gradients; the model's mode is put back afterwards."""
     was_training = model.training
     model.eval()

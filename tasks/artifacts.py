@@ -69,6 +69,21 @@ class CleanText(HandOver):
         return self.artifact.files(f"{split}/")
 
     @property
+    def rejects(self) -> list[StoredFile]:
+        """What was dropped, with the reasons, where it is kept; no stage computes with it."""
+        return [
+            StoredFile(
+                self.artifact.store.url(f"{self.artifact.folder}/{unit.label}{suffix}"),
+                entry["sha256"],
+                entry["bytes"],
+                entry["rows"],
+            )
+            for unit in self.artifact.units
+            if unit.label.startswith("rejects/")
+            for suffix, entry in unit.files.items()
+        ]
+
+    @property
     def num_train_bytes(self) -> int:
         """UTF-8 bytes of the text to train on."""
         return int(self.artifact.summary["train"]["bytes"])

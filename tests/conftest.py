@@ -5,11 +5,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scheduling import LongestFirst, longest_first
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LongestFirst | None:
+    """See `scheduling`; xdist's own where another way to give out tests is asked for."""
+    return LongestFirst(config) if config.getvalue("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """See `scheduling`; without several workers the tests keep their order."""
+    if hasattr(config, "workerinput"):
+        items[:] = longest_first(items)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -25,7 +25,7 @@ def blocks_of(part: str) -> list[tuple[str, str, str]]:
     """(language, path, text) of the blocks below a part's heading."""
     found = re.search(rf"^## An? {part}$(.*?)(?=^## |\Z)", GUIDE.read_text(), re.M | re.S)
     assert found is not None, f"{GUIDE.name} has no section on a {part}"
-    return [match.groups() for match in _BLOCK.finditer(found[1])]
+    return [(match[1], match[2], match[3]) for match in _BLOCK.finditer(found[1])]
 
 
 def changed(text: str, diff: str, path: str) -> str:

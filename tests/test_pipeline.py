@@ -125,8 +125,8 @@ def test_a_flipped_byte_anywhere_is_named_and_repaired_to_the_same_bytes(
     assert [(entry["stage"], entry["path"]) for entry in found] == damaged
     repair(store, found, None, Progress())
 
-    for place, content in before.items():
-        assert place.read_bytes() == content, place
+    for place, was in before.items():
+        assert place.read_bytes() == was, place
     assert find_damage(store) == []
     assert {made.state for made in run_all(config).values()} == {"cached"}
 
@@ -214,7 +214,8 @@ def test_the_report_tells_a_guess_of_white_space_in_words(finished: Finished) ->
     first, second, *_ = manifests["evaluate"]["summary"]["examples"][0]["top"]
     first["token"], second["token"] = "\n\n", "\ufffd"
     figures = collect_figures("tiny", PublishConfig(), [None], manifests)
-    report = render_report(figures, ([1, 2], [7.0, 6.0]), collect_circumstances(manifests))
+    losses = [{"step": step, "loss": 8.0 - step} for step in (1, 2)]
+    report = render_report(figures, losses, collect_circumstances(manifests))
     assert "<b>(2 line breaks)</b>" in report
     assert "<b>(part of a character)</b>" in report
 
@@ -247,14 +248,13 @@ def test_the_published_tokenizer_is_the_one_that_was_trained(finished: Finished)
 
 
 def test_the_report_needs_nothing_else(finished: Finished) -> None:
-    """One HTML file: no scripts, no links out, the figures in it."""
+    """One HTML file: its own script, no links out, the figures in it."""
     _, outcomes = finished
     publish = outcomes["publish"].artifact
     page = publish.file("report.html").local().read_text(encoding="utf-8")
 
-    assert "<script" not in page
-    assert 'src="http' not in page
-    assert 'href="http' not in page
+    assert "src=" not in page
+    assert "//" not in page.replace("// Pointing", "").replace("http://www.w3.org/2000/svg", "")
     assert page.count("<svg") >= 2
     losses = outcomes["pretrain"].artifact.file("losses.jsonl").local().read_text()
     last = json.loads(losses.splitlines()[-1])

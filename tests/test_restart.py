@@ -93,8 +93,12 @@ def test_ten_kills_change_nothing(tmp_path: Path, seed: int) -> None:
     chaos(tmp_path, kills=10, seed=seed)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_cleanly(tmp_path: Path) -> None:
-    """Ctrl-C while it trains: a checkpoint is written first, and no process is left."""
+    """Ctrl-C while it trains: a checkpoint is written first, and no process is left.
+
+    Of the command, flows/test_stopping.py has a faster one.
+    """
     config = write_config(tmp_path, pretrain={"steps": 4000, "checkpoint_steps": 4000})
     process = subprocess.Popen(command(config), env=environment(), stderr=subprocess.DEVNULL)
     work = tmp_path / "store" / "5-pretrain"

@@ -41,7 +41,7 @@ def test_the_wheel_holds_all_that_the_code_reads_and_nothing_else(wheel: Path) -
     """Every module, template, preset and type marker; no tests, locks or scripts."""
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    packages = ("flows", "tasks", "roberta_model", "deployments/presets")
+    packages = ("flows", "tasks", "roberta_model", "deployments/presets", "deployments/suites")
     files = (path for package in packages for path in (ROOT / package).rglob("*"))
     wanted = {path.relative_to(ROOT).as_posix() for path in files if path.is_file()}
     assert inside == {name for name in wanted if "__pycache__" not in name}

@@ -66,9 +66,12 @@ def run_here(settings: Config, *, as_json: bool, hint: str, **parameters: str | 
     """
     from flows.embedded_server import prefect_api
     from flows.summary import print_summary
+    from tasks.inspection.estimate import check_before_run
 
     try:
         with prefect_api() as wait_until_ready:
+            # The flow does so too; here nothing of Prefect is loaded yet, and nobody waits for it.
+            check_before_run(settings, open_store(settings.store), parameters.get("until"))
             from flows.ending import run_to_end
             from flows.pipeline import pipeline
 

@@ -21,9 +21,9 @@ from tasks.errors import StageError, UserError
 
 log = logging.getLogger(__name__)
 
-_MEND_SECONDS = 15.0
-_AGAIN_SECONDS = 5.0
+_MEND_SECONDS, _AGAIN_SECONDS = 15.0, 5.0
 _AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+_OPEN = "; every user of this machine may start runs there, --auth asks for a password"
 
 
 @click.command()
@@ -112,7 +112,7 @@ def _serve(
     from flows.serving.address import forget_address, write_address
     from flows.serving.pool import POOL
 
-    say(f"starting the server on {place.origin} …", err=True)
+    say(f"starting the server on {place.origin} …{'' if password else _OPEN}", err=True)
     environment = children.server_environment(place, database, password)
     up: dict[str, Any] = {"server": children.start_server(place, environment)}
     stack.callback(lambda: children.stop(up["server"], children.SERVER_SECONDS))

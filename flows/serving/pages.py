@@ -3,7 +3,8 @@
     /roberta/reports/<run>   the HTML report of a run
     /roberta/metrics         figures for Prometheus
 
-Ours ask for the same password as the API does, where there is one.
+Ours ask for the same password as the API does, where there is one; where there is none, other
+sites' pages are refused, see `callers`.
 """
 
 import base64
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from flows.serving.callers import Callers
 from flows.serving.metrics import metrics_text
 from flows.serving.stores import find_report
 
@@ -30,6 +32,7 @@ def create_app() -> FastAPI:
     from prefect.server.api.server import create_app as prefect_app
 
     app = prefect_app()
+    app.add_middleware(Callers, own_only=_password() is None)
     ours = [Route("/roberta/reports/{run}", _report), Route("/roberta/metrics", _metrics)]
     app.router.routes[:0] = ours
     return app
@@ -49,18 +52,22 @@ def _metrics(request: Request) -> Response:
     return _refused(request) or PlainTextResponse(metrics_text())
 
 
-def _refused(request: Request) -> Response | None:
-    """401 without the server's password, where it has one."""
+def _password() -> str | None:
     from prefect.settings import PREFECT_SERVER_API_AUTH_STRING
 
     wanted: Any = PREFECT_SERVER_API_AUTH_STRING.value()
-    if wanted is None:
+    return None if wanted is None else str(wanted)
+
+
+def _refused(request: Request) -> Response | None:
+    """401 without the server's password, where it has one."""
+    if (wanted := _password()) is None:
         return None
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     try:
         said = base64.b64decode(given).decode() if scheme.lower() == "basic" else ""
     except ValueError:
         said = ""
-    if hmac.compare_digest(said.encode(), str(wanted).encode()):
+    if hmac.compare_digest(said.encode(), wanted.encode()):
         return None
     return PlainTextResponse("A password is needed.", 401, {"WWW-Authenticate": "Basic"})

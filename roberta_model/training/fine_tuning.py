@@ -112,7 +112,7 @@ class FineTuningObjective:
         for number, batch in micro:
             seed_dropout(self.spec, step, number)
             loss, count = self._loss_sum(batch.to(self.device))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             collect()
             loss_sum += loss.detach()
             items += count

@@ -151,7 +151,7 @@ class MaskedLMObjective:
                 on_device.most_in_row,
             )
             loss = masked_lm_loss_sum(self.model, hidden_MD, on_device.targets_M, candidates_C)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             collect()
             loss_sum += loss.detach()
         return loss_sum, sum(batch.num_masked for batch in micro)

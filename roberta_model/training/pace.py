@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast
 
 from roberta_model.training.loop import AnySpec, Training
 from roberta_model.training.spec import TrainingSpec
@@ -68,11 +69,12 @@ def measure_steps(
     budget = spec.minutes * 60
     # The training itself is built once more.
     left = max(budget / 2, budget - (time.time() - began) - build_seconds)
-    steps = [None if step_seconds is None else max(1, int(left / step_seconds))]
+    steps = 0 if step_seconds is None else max(1, int(left / step_seconds))
     if accelerator.num_processes > 1:
         # Each has measured its own time, and may have been asked to stop; the first one decides.
-        broadcast_object_list(steps)
-    return steps[0]
+        # As a number: objects travel as pickles, and whoever got in between could run code.
+        steps = int(broadcast(torch.tensor([steps], device=accelerator.device)).item())
+    return steps or None
 
 
 def probe_of(spec: AnySpec, accelerator: Accelerator) -> Training:

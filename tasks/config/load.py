@@ -10,19 +10,24 @@ import re
 from collections.abc import Iterable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tasks.config.addresses import redacted
+from tasks.config.base import Section
 from tasks.config.corpus import SOURCE_TYPES
+from tasks.config.evaluate import TASK_TYPES
 from tasks.config.places import read_from
 from tasks.config.root import Config
 from tasks.errors import UserError
 
 PRESETS = Path(__file__).resolve().parents[2] / "deployments" / "presets"
+TAGS: dict[str, type[Section]] = {**SOURCE_TYPES, **TASK_TYPES}
 _LENGTHS = {"pretrain.steps", "pretrain.epochs", "pretrain.minutes"}
+
+S = TypeVar("S", bound=Section)
 
 
 def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
@@ -35,7 +40,7 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
         UserError: no such file or preset, broken YAML, or a key or value that is not allowed.
     """
     path = find_config(source)
-    values = _parse(path)
+    values = read_mapping(path, "a config is a mapping such as `corpus: [...]`")
     values.setdefault("name", path.stem)
     recipe = values.get("pretrain")
     if isinstance(recipe, dict) and {_path_of(override) for override in overrides} & _LENGTHS:
@@ -54,22 +59,47 @@ def _path_of(override: str) -> str:
 
 def find_config(source: str) -> Path:
     """The file a CONFIG argument stands for."""
+    return find_file(source, PRESETS, "config", "preset")
+
+
+def find_file(source: str, folder: Path, file: str, kind: str) -> Path:
+    """A file by its path, or by the name of one that comes with the package.
+
+    Args:
+        source: What the user wrote.
+        folder: Where those of the package lie.
+        file: What such a file is called, for the message.
+        kind: What one of the package is called.
+
+    Raises:
+        UserError: there is neither.
+    """
     path = Path(os.path.expanduser(source))
     if path.is_file():
         return path
-    preset = PRESETS / f"{source}.yaml"
-    if preset.is_file():
-        return preset
-    names = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+    packaged = folder / f"{source}.yaml"
+    if packaged.is_file():
+        return packaged
+    if path.is_dir():
+        raise UserError(
+            f"{source}: this is a folder, and a {file} is a file: a YAML file, perhaps in there. "
+            "Text in a folder is named by a source's `paths`."
+        )
+    names = sorted(each.stem for each in folder.glob("*.yaml"))
     close = difflib.get_close_matches(source, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UserError(
-        f"{source}: there is no such config file, and no preset of that name.{hint} "
-        f"Presets: {', '.join(names)}."
+        f"{source}: there is no such {file} file, and no {kind} of that name.{hint} "
+        f"{kind.capitalize()}s: {', '.join(names)}."
     )
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
+    """The mapping in a YAML file; `wanted` says what should stand there.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or is no mapping.
+    """
     try:
         values = _read_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as problem:
@@ -80,7 +110,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as problem:
         raise UserError(f"{path}: cannot be read: {problem}.") from problem
     if not isinstance(values, dict):
-        raise UserError(f"{path}: a config is a mapping such as `corpus: [...]`, this is not one.")
+        raise UserError(f"{path}: {wanted}, this is not one.")
     return values
 
 
@@ -137,26 +167,31 @@ def _index(place: Any, key: str, override: str) -> int:
 
 def validate(values: dict[str, Any], where: str) -> Config:
     """The typed config; the first few mistakes in one paragraph if there are any."""
+    return validated(Config, values, where)
+
+
+def validated(model: type[S], values: dict[str, Any], where: str) -> S:
+    """A typed section; the first few mistakes in one paragraph if there are any."""
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as problem:
-        mistakes = [_describe(error) for error in problem.errors()[:5]]
+        mistakes = [_describe(error, model) for error in problem.errors()[:5]]
         paragraph = "; ".join(mistakes).rstrip("?.") + ("?" if mistakes[-1].endswith("?") else ".")
         raise UserError(f"{where}: {paragraph}") from None
 
 
-def _describe(error: Any) -> str:
-    place = [part for part in error["loc"] if part not in SOURCE_TYPES]
+def _describe(error: Any, root: type[Section]) -> str:
+    place = [part for part in error["loc"] if part not in TAGS]
     dotted = ".".join(str(part) for part in place)
     if error["type"] == "extra_forbidden":
-        return f"unknown key `{dotted}`{_hint(error['loc'][:-1], str(place[-1]))}"
-    if error["type"] == "union_tag_invalid":
-        types = sorted(set(SOURCE_TYPES) - {"docs"})
-        close = difflib.get_close_matches(error["ctx"]["tag"], types, n=1)
-        hint = f", did you mean `{close[0]}`?" if close else f"; types are {', '.join(types)}"
-        return f"`{dotted}.type`: there is no source type {error['ctx']['tag']!r}{hint}"
+        return f"unknown key `{dotted}`{_hint(error['loc'][:-1], str(place[-1]), root)}"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _describe_tag(error, dotted)
     if error["type"] == "missing":
         return f"`{dotted}` is missing"
+    if error["type"] == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"`{dotted}` needs at least {least} item{'s' * (least > 1)}"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     given = redacted(given) if isinstance(given, str) else given
@@ -164,12 +199,25 @@ def _describe(error: Any) -> str:
     return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _hint(place: Sequence[Any], key: str) -> str:
+def _describe_tag(error: Any, dotted: str) -> str:
+    """What to say of an entry that is of no known kind, or does not say of which it is."""
+    key = error["ctx"]["discriminator"].strip("'")
+    kind, kinds = ("source type", "types") if key == "type" else (key, f"{key}s")
+    known = sorted(set(SOURCE_TYPES) - {"docs"} if key == "type" else TASK_TYPES)
+    if error["type"] == "union_tag_not_found":
+        return f"`{dotted}.{key}` is missing; {kinds} are {', '.join(known)}"
+    tag = error["ctx"]["tag"]
+    close = difflib.get_close_matches(tag, known, n=1)
+    hint = f", did you mean `{close[0]}`?" if close else f"; {kinds} are {', '.join(known)}"
+    return f"`{dotted}.{key}`: there is no {kind} {tag!r}{hint}"
+
+
+def _hint(place: Sequence[Any], key: str, root: type[Section]) -> str:
     """What an unknown key may have been meant to be: one deeper down, or one like it."""
-    models = _models_at(place)
+    models = _models_at(place, root)
     below = [path for model in models for path in _paths_below(model) if path[-1] == key]
     if below:
-        inside = [str(part) for part in place if part not in SOURCE_TYPES]
+        inside = [str(part) for part in place if part not in TAGS]
         return f", did you mean `{'.'.join([*inside, *min(below, key=len)])}`?"
     known = sorted({name for model in models for name in _keys_of(model)})
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
@@ -188,14 +236,14 @@ def _paths_below(model: type[BaseModel]) -> Iterable[list[str]]:
             yield from ([info.alias or name, *way] for way in ways)
 
 
-def _models_at(place: Sequence[Any]) -> list[type[BaseModel]]:
+def _models_at(place: Sequence[Any], root: type[Section]) -> list[type[BaseModel]]:
     """The sections that a place in the tree may be, following its types."""
-    models: list[type[BaseModel]] = [Config]
+    models: list[type[BaseModel]] = [root]
     for part in place:
         if isinstance(part, int):
             continue
-        if part in SOURCE_TYPES:
-            models = [model for model in models if model is SOURCE_TYPES[part]] or models
+        if part in TAGS:
+            models = [model for model in models if model is TAGS[part]] or models
             continue
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)]

@@ -41,8 +41,8 @@ def absolute(config: Config, folder: Path) -> Config:
     return _with_paths(config, "", made_absolute)
 
 
-def read_from(config: Config, folder: Path, but_for: Collection[str] = ()) -> Config:
-    """A config whose relative paths are those of a folder, as one for the working folder.
+def read_from(config: S, folder: Path, but_for: Collection[str] = ()) -> S:
+    """A config or suite whose relative paths are a folder's, as one for the working folder.
 
     Args:
         config: As it stands in a file of that folder.

@@ -156,7 +156,7 @@ class Context:
         else:
             reason = disk_problem(problem) or f"{type(problem).__name__}: {problem}"
             log.debug("unit %s failed", label, exc_info=problem)
-        error = kind(f"unit {label}: {reason}. Finished units are kept.")
+        error = kind(f"unit {label}: {reason.removesuffix('.')}. Finished units are kept.")
         error.__cause__ = problem
         return error
 

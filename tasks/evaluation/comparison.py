@@ -7,6 +7,7 @@ from typing import Any
 from tasks.config import Config
 from tasks.engine.records import Artifact
 from tasks.errors import UserError
+from tasks.evaluation.told import is_share, leading_scores
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ def check_scores(config: Config) -> None:
     """
     holds_out = any(source.held_out > 0 for source in config.corpus)
     wanted = config.evaluate
-    if wanted.blimp is None and (wanted.held_out is None or not holds_out):
+    sets = wanted.blimp is not None or bool(wanted.tasks)
+    if not sets and (wanted.held_out is None or not holds_out):
         raise UserError(
             "evaluate: nothing is scored, so a refresh could not tell a worse model. Set "
-            "evaluate.held_out, with a share that a source keeps as held_out, or evaluate.blimp."
+            "evaluate.held_out, with a share that a source keeps as held_out, evaluate.blimp or "
+            "evaluate.tasks."
         )
 
 
@@ -91,4 +94,6 @@ def shares_right(summary: Mapping[str, Any]) -> dict[str, float]:
             found["held-out accuracy at <mask>"] = float(at_masks)
     if blimp := summary.get("blimp"):
         found["BLiMP"] = float(blimp["accuracy"])
+    for score in filter(is_share, leading_scores(summary)):
+        found[f"{score['task']} {score['measure']}"] = float(score["value"])
     return found

@@ -4,26 +4,21 @@ Each epoch's scores, and in the end the best epoch's weights, are units keyed by
 whoever goes on knows what was found, though the checkpoints are let go but the best and the last.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from roberta_model.threads import one_thread
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config import LaunchConfig
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
-from tasks.finetuning.folders import linked_folder
-from tasks.finetuning.items import read_items
-from tasks.finetuning.labels import Labels
-from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
-from tasks.finetuning.predictor import Predictor, Reading
-from tasks.finetuning.scoring import is_better, quick_score
+from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
+from tasks.finetuning.dev_scores import score_dev, write_json
+from tasks.finetuning.plan import Choice, Found, Job, Tried
+from tasks.finetuning.scoring import is_better
 from tasks.training.checkpoint_units import Checkpoints, step_number
 from tasks.training.launch import for_small_steps, threads_per_process
 from tasks.training.running import adopt, train_to
@@ -177,7 +172,8 @@ class _Trial:
             self.last,
             self._make_spec,
             self._take,
-            told=f"{self.job.settings.name} {self.choice.told()}",
+            stage="finetune",
+            work=f"{self.job.settings.name} {self.choice.told()}",
             is_enough=self._is_enough,
             launch=self._launch(),
         )
@@ -212,7 +208,7 @@ class _Trial:
         unit = Unit(f"{self.prefix}dev/{step:08d}", payload)
         (scored,) = self.context.map(score_dev, [unit], outputs=False, workers=1)
         work = UnitWork(self._epoch_unit(step).label, self.context.scratch())
-        _write_json(work.path(".json"), scored.summary["metrics"])
+        write_json(work.path(".json"), scored.summary["metrics"])
         report = UnitReport(summary=scored.summary)
         self.context.commit(take_scores, self._epoch_unit(step), work, report, outputs=False)
         return dict(scored.summary["metrics"])
@@ -262,30 +258,6 @@ def _rank(trial: _Trial, best: int) -> int:
     return [step for step in trial.ends if step in trial.epochs].index(best)
 
 
-@shown_as("scoring dev")
-def score_dev(
-    work: UnitWork,
-    *,
-    settings: FineTuningConfig,
-    reading: Mapping[str, Any],
-    labels: Mapping[str, Any],
-    tuned: Files,
-    tokenizer: Files,
-    dev: StoredFile,
-    name: str,
-) -> UnitReport:
-    """The metrics of a checkpoint on the labelled data that choose."""
-    folder = linked_folder(work, {**tuned, **tokenizer})
-    read = Reading(**reading)
-    read.write(folder)
-    items = list(read_items(dev.local(), settings.task, read.columns, settings.format, name))
-    with one_thread():
-        answers = Predictor(folder)(items)
-    metrics = quick_score(settings, Labels(**labels), items, answers)
-    _write_json(work.path(".json"), metrics)
-    return UnitReport(summary={"metrics": metrics})
-
-
 def take_scores(work: UnitWork, **_: Any) -> UnitReport:
     """Never called: an epoch's scores are only committed under the training's own name."""
     raise AssertionError("scores are taken from where they were computed")
@@ -294,7 +266,3 @@ def take_scores(work: UnitWork, **_: Any) -> UnitReport:
 def take_weights(work: UnitWork, **_: Any) -> UnitReport:
     """Never called: the weights are a checkpoint's, and are only committed here."""
     raise AssertionError("weights come from a checkpoint")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

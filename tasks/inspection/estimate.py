@@ -18,9 +18,10 @@ from tasks.engine.identity import canonical
 from tasks.engine.progress import describe_bytes, describe_seconds
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
-from tasks.inspection.plan import StagePlan
+from tasks.errors import UserError
+from tasks.inspection.plan import StagePlan, make_plan
 from tasks.inspection.runs import newest_artifact
-from tasks.stages import get_stage
+from tasks.stages import check_outside, get_stage
 from tasks.training.costs import missing_device
 
 _LONG_SECONDS = 30 * 86_400
@@ -55,6 +56,20 @@ def describe_estimate(plan: StagePlan) -> str:
     parts.append(f"{describe_bytes(found['disk_bytes'])} of disk{later}")
     parts.append(f"{describe_bytes(found['memory_bytes'])} of memory")
     return ", ".join(parts)
+
+
+def check_before_run(config: Config, store: Store, until: str | None = None) -> None:
+    """Look for what would fail in a late stage, before the first one runs for hours.
+
+    Raises:
+        UserError: something that a stage would read is missing, what is asked of one cannot be
+            done, or there is no GPU where something would be trained on one.
+    """
+    check_outside(config, until)
+    if config.engine.launch.device == "gpu":
+        missing = lacks_device(make_plan(config, store, until), config)
+        if missing is not None:
+            raise UserError(missing)
 
 
 def lacks_device(plans: Sequence[StagePlan], config: Config) -> str | None:

@@ -92,6 +92,20 @@ def _seconds(text: str) -> float:
         return math.inf
 
 
+def states_under_way(store: Store, keys: Mapping[str, str]) -> dict[str, str]:
+    """How the run that is now at work came by artifacts: `done` or `cached`, by stage.
+
+    `keys` are the artifacts' by stage. Empty where no run is at work on all of them.
+    """
+    for record in read_runs(store):
+        stages = {entry["name"]: entry for entry in record["stages"]}
+        if record.get("state") == "running" and all(
+            stages.get(name, {}).get("key") == key for name, key in keys.items()
+        ):
+            return {name: str(stages[name].get("state")) for name in keys}
+    return {}
+
+
 def config_of(record: Mapping[str, Any]) -> Config:
     """The config a run was started with."""
     return Config.model_validate(record["config"])

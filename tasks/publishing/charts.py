@@ -1,122 +1,132 @@
-"""The report's pictures, as SVG text: the same figures always give the same bytes."""
+"""The report's pictures: loss, learning rate, speed, lengths, the ledger's flow, scores."""
 
-import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from tasks.publishing.svg import WIDTH, Plot, Point
 
-_STYLE: Any = {
-    "svg.hashsalt": "roberta",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e7eb",
-    "axes.axisbelow": True,
-    # Labels are names of files and reasons: a `$` in one is no formula.
-    "text.parse_math": False,
-}
-INK, ACCENT, QUIET = "#1f2933", "#2563a6", "#9fb3c8"
-_COLOURS = ("#2563a6", "#d9822b", "#8a5fb0", "#b04a5a", "#5a8f3c", "#7b8794", "#c2a83e")
-_MOST_POINTS = 800
+_MOST_POINTS = 300
 
 
-def _svg(figure: Figure) -> str:
-    with io.StringIO() as buffer:
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        text = buffer.getvalue()
-    return text[text.index("<svg") :]
+def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
+    """At most so many points: each the mean of those that it stands for.
 
-
-def _figure(height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    return figure, figure.subplots()
+    >>> thinned([(1, 4.0), (2, 2.0), (3, 1.0)], most=2)
+    [(1.5, 3.0), (3.0, 1.0)]
+    """
+    size = max(1, -(-len(points) // most))
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [
+        (round(sum(x for x, _ in group) / len(group), 2), sum(y for _, y in group) / len(group))
+        for group in groups
+    ]
 
 
 def loss_chart(steps: Sequence[int], losses: Sequence[float]) -> str:
-    """The training loss over the steps: each step pale, a running mean on top."""
-    window = max(1, len(losses) // 40)
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(2.8)
-        stride = max(1, len(losses) // _MOST_POINTS)
-        smooth = _running_mean(losses, window)
-        if window > 1:
-            axes.plot(steps[::stride], losses[::stride], color=QUIET, linewidth=0.7, label="step")
-        axes.plot(steps[::stride], smooth[::stride], color=ACCENT, label=f"mean of {window} steps")
-        axes.set_xlabel("step")
-        axes.set_ylabel("masked-LM loss (nats)")
-        if window > 1:
-            axes.legend(frameon=False)
-        return _svg(figure)
+    """The training loss over the steps: pale as it came, and its running mean on top."""
+    points = thinned(list(zip(map(float, steps), losses, strict=True)))
+    values = [loss for _, loss in points]
+    margin = max(0.05, (max(values) - min(values)) * 0.06)
+    plot = Plot((0, float(max(steps))), (max(0.0, min(values) - margin), max(values) + margin))
+    plot.grid("step", "loss (nats)")
+    smooth = _running_mean(points, max(1, len(points) // 30))
+    if smooth != points:
+        plot.line(points, "pale")
+    return plot.line([(x, round(y, 4)) for x, y in smooth], "main").svg("training loss by step")
 
 
-def _running_mean(values: Sequence[float], window: int) -> list[float]:
+def _running_mean(points: Sequence[Point], window: int) -> list[Point]:
     means, total = [], 0.0
-    for index, value in enumerate(values):
-        total += value
-        if index >= window:
-            total -= values[index - window]
-        means.append(total / min(index + 1, window))
+    for index, (x, y) in enumerate(points):
+        total += y - (points[index - window][1] if index >= window else 0.0)
+        means.append((x, total / min(index + 1, window)))
     return means
 
 
-def throughput_chart(steps: Sequence[int], tokens_per_second: Sequence[float]) -> str:
-    """Tokens a second over the checkpoint intervals of the training."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(2.0)
-        axes.plot(steps, tokens_per_second, color=ACCENT, marker="o", markersize=3)
-        axes.set_ylim(0, 1.15 * max(tokens_per_second))
-        axes.set_xlim(0, 1.02 * max(steps))
-        axes.set_xlabel("step")
-        axes.set_ylabel("tokens/s")
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        return _svg(figure)
+def curve_chart(points: Sequence[Point], label: str, last: float, height: int = 140) -> str:
+    """One figure over the steps, from zero; `last` is the last step."""
+    kept = thinned(points)
+    top = max(y for _, y in kept) or 1.0
+    plot = Plot((0, last), (0.0, top * 1.12), height).grid("step", label)
+    return plot.line([(x, float(f"{y:.4g}")) for x, y in kept], "main").svg(f"{label} by step")
 
 
-def ledger_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
-    """For each stage, what was kept and what was dropped for which reason, as shares."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(0.7 + 0.45 * len(stages))
-        reasons = sorted({why for stage in stages for why in stage[measure]["dropped"]})
-        for row, stage in enumerate(stages):
-            entry = stage[measure]
-            start = 0.0
-            parts = [("kept", entry["kept"], ACCENT)]
-            for reason, amount in entry["dropped"].items():
-                colour = _COLOURS[1 + reasons.index(reason) % (len(_COLOURS) - 1)]
-                parts.append((reason, max(0, amount), colour))
-            for _, amount, colour in parts:
-                share = amount / max(1, entry["in"])
-                axes.barh(row, share, left=start, color=colour, height=0.6)
-                start += share
-        axes.set_yticks(range(len(stages)), [stage["name"] for stage in stages])
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.grid(axis="y", visible=False)
-        handles = [mpl.patches.Patch(color=ACCENT, label="kept")]
-        handles += [
-            mpl.patches.Patch(color=_COLOURS[1 + i % (len(_COLOURS) - 1)], label=reason)
-            for i, reason in enumerate(reasons)
-        ]
-        figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
-        return _svg(figure)
+def lengths_chart(counts: Mapping[int, int]) -> str:
+    """How many documents have how many characters; the key n stands for 2**n and more."""
+    first, last = min(counts), max(counts) + 1
+    plot = Plot((first, last), (0, 1.1 * max(counts.values())), 180)
+    plot.text(plot.left + 4, plot.top + 8, "documents", "start")
+    for power in range(first, last):
+        low, high = f"{2**power:,}", f"{2 ** (power + 1):,}"
+        told = f"{counts.get(power, 0):,} documents of {low} to {high} characters"
+        plot.bar((power + 0.06, power + 0.94), (0, counts.get(power, 0)), "kept", told)
+        if (power - first) % max(1, (last - first) // 8) == 0:
+            plot.text(plot.x(power), plot.bottom + 16, low, "middle")
+    middle = (plot.left + plot.right) / 2
+    plot.text(middle, plot.height - 4, "characters, at least", "middle")
+    return plot.svg("documents by length")
+
+
+def flow_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
+    """The text's way as a river: what each stage keeps flows on, what it drops leaves below.
+
+    Heights are amounts of the measure. What a stage adds (a long text that is cut) widens it.
+    """
+    most = max(max(stage[measure]["in"], stage[measure]["kept"]) for stage in stages) or 1
+    plot = Plot((0, len(stages)), (-0.75 * most, most), 240, left=8)
+    for number, stage in enumerate(stages):
+        taken, kept = stage[measure]["in"], stage[measure]["kept"]
+        lost = sum(amount for amount in stage[measure]["dropped"].values() if amount > 0)
+        start, middle, end = number + 0.04, number + 0.36, min(number + 1.04, len(stages))
+        plot.draw(_band(plot, (start, middle, end), (0, taken), kept))
+        if lost:
+            plot.draw(_fall(plot, (start, middle), lost, most))
+            plot.text(plot.x(middle + 0.22), plot.y(-0.68 * most), f"{lost:,} dropped", "middle")
+        plot.bar((start - 0.04, start), (0, taken), "node", f"{taken:,} {measure} came in")
+        plot.text(plot.x(start + 0.03), plot.y(0) - 6, f"{stage['name']}: {taken:,}", "start")
+    last = stages[-1][measure]["kept"]
+    plot.text(plot.x(len(stages) - 0.06), plot.y(0) - 6, f"kept: {last:,}", "end")
+    plot.bar((len(stages) - 0.04, len(stages)), (0, last), "node", f"{last:,} {measure} kept")
+    return plot.svg(f"{measure} through the stages")
+
+
+def _band(plot: Plot, ends: tuple[float, float, float], taken: Point, kept: float) -> str:
+    """What is kept: as high as what came in on the left, as high as what goes on on the right."""
+    start, middle, end = (plot.x(each) for each in ends)
+    floor, top, after = plot.y(0), plot.y(taken[1]), plot.y(kept)
+    path = f"M{start} {top}C{middle} {top} {middle} {after} {end} {after}V{floor}H{start}Z"
+    return f'<path class="flow" d="{path}"><title>{kept:,} kept</title></path>'
+
+
+def _fall(plot: Plot, ends: Point, lost: float, most: float) -> str:
+    """What is dropped: it leaves the river at its floor."""
+    width = max(1.5, plot.y(0) - plot.y(lost))
+    x, floor, low = plot.x(ends[0]), plot.y(0), plot.y(-0.55 * most)
+    half = min(width, 60.0)
+    bend = plot.x(ends[1] + 0.2)
+    path = (
+        f"M{x} {floor}C{bend - half / 2} {floor} {bend - half / 2} {floor} {bend - half / 2} {low}"
+        f"H{bend + half / 2}C{bend + half / 2} {floor} {bend + half / 2} {floor} {bend + half} "
+        f"{floor}Z"
+    )
+    return f'<path class="lost" d="{path}"><title>{lost:,} dropped</title></path>'
 
 
 def scores_chart(scores: Mapping[str, float], chance: float) -> str:
     """Accuracies by group, best first, with the score of guessing as a line."""
-    with mpl.rc_context(_STYLE):
-        names = sorted(scores, key=lambda name: (-scores[name], name))
-        figure, axes = _figure(0.6 + 0.2 * len(names))
-        axes.barh(names, [scores[name] for name in names], color=ACCENT, height=0.7)
-        axes.axvline(chance, color=INK, linewidth=0.8, linestyle="--")
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", labelsize=7)
-        return _svg(figure)
+    names = sorted(scores, key=lambda name: (-scores[name], name))
+    plot = Plot((0, 1), (-len(names), 0.2), 34 + 20 * len(names), left=250)
+    plot.bottom, plot.top = plot.height - 20, 4
+    for row, name in enumerate(names):
+        told = f"{name}: {scores[name]:.1%}"
+        plot.bar((0, scores[name]), (-row - 0.12, -row - 0.88), "kept", told)
+        shown = name if len(name) <= 40 else f"{name[:39]}…"
+        plot.text(plot.left - 6, plot.y(-row - 0.5) + 4, shown, "end")
+    line = f"M{plot.x(chance)} {plot.top}V{plot.bottom}"
+    plot.draw(
+        f'<path class="mark" d="{line}"><title>{escape(f"guessing: {chance:.0%}")}</title></path>'
+    )
+    for share in (0.0, 0.5, 1.0):
+        plot.text(min(plot.x(share), WIDTH - 16), plot.height - 4, f"{share:.0%}", "middle")
+    return plot.svg("accuracy by group")

@@ -1,7 +1,7 @@
 """When, where and how fast the stages were computed, as their manifests' provenance tells.
 
 None of it takes part in a key, so the same result can have other circumstances. The report
-states those that were known when it was made; the model folder states none.
+states those that were known when it was made; of the model folder only the card states any.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Any
 
 from tasks.engine.sealing import unseal
 from tasks.errors import StageError
+from tasks.publishing.spent import intervals_of, spent_on, stage_seconds, stored_bytes
+from tasks.stages import stage_folder
 
 
 def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -27,44 +29,46 @@ def read_manifests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     return manifests
 
 
-def collect_circumstances(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the report says of times, machines and versions, by the names its template uses."""
+def collect_circumstances(
+    manifests: Mapping[str, Mapping[str, Any]], states: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What the report says of times, machines and versions, by the names its template uses.
+
+    `states` says, as far as that is known, which stages the run made (`done`) and which it found
+    finished in the store (`cached`).
+    """
     training = manifests["pretrain"]["provenance"]
     last = manifests["evaluate"]["provenance"] or training
+    found = {name for name, state in (states or {}).items() if state == "cached"}
     return {
         "finished": f"{last['ended'][:16].replace('T', ' ')} UTC",
         "environment": training,
-        "stages": [_stage(name, manifest) for name, manifest in manifests.items()],
+        "stages": [_stage(name, part, name in found) for name, part in manifests.items()],
+        "knows_run": bool(states),
         "throughput": read_throughput(manifests["pretrain"]["units"]),
+        "spent": spent_on(manifests),
     }
 
 
-def _stage(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _stage(name: str, manifest: Mapping[str, Any], is_found: bool) -> dict[str, Any]:
     provenance = manifest["provenance"]
     return {
         "name": name,
         "key": manifest["key"],
-        "seconds": _seconds(manifest),
+        "link": f"../../{stage_folder(name)}/{manifest['key']}/manifest.json",
+        "headline": manifest.get("headline", ""),
+        "is_found": is_found,
+        "units": len(manifest["units"]),
+        "bytes": stored_bytes(manifest),
+        "seconds": stage_seconds(manifest),
         "peak_memory_bytes": provenance.get("peak_memory_bytes", 0),
         "ended": provenance.get("ended", "")[:19].replace("T", " "),
         "hosts": ", ".join(provenance.get("hosts", [])),
     }
 
 
-def _seconds(manifest: Mapping[str, Any]) -> float:
-    """All processes' own time; of a training, of all its checkpoints, kept or not."""
-    rest = [unit["provenance"] for unit in manifest["units"]]
-    trained = [unit for unit in rest if "intervals" in unit]
-    intervals = max(trained, key=lambda unit: int(unit["step"]))["intervals"] if trained else []
-    rest = [unit for unit in rest if "intervals" not in unit]
-    return float(sum(part.get("seconds", 0.0) for part in (*rest, *intervals)))
-
-
 def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
     """Steps and tokens a second of the checkpoint intervals that were measured."""
-    checkpoints = [unit["provenance"] for unit in units if "intervals" in unit["provenance"]]
-    if not checkpoints:
-        return [], []
-    intervals = max(checkpoints, key=lambda unit: int(unit["step"]))["intervals"]
+    intervals = intervals_of({"units": units})
     found = [(part["step"], part["tokens_per_second"]) for part in intervals if len(part) > 1]
     return [step for step, _ in found], [rate for _, rate in found]

@@ -10,8 +10,12 @@ from typing import Any
 
 from tasks.config import PublishConfig
 from tasks.engine.ledger import balance_of
-from tasks.publishing.recipe import recipe_of
+from tasks.publishing.licences import card_licence
+from tasks.publishing.recipe import main_fields, recipe_of, recipe_values
+from tasks.publishing.score_tables import contamination_table, detail_tables
+from tasks.publishing.scores import scores_of
 
+_EXAMPLE = "The capital of France is <mask>."
 _READ = {
     "mask": "<mask>",
     "random": "another, random token",
@@ -31,23 +35,54 @@ def collect_figures(
     `evidence` has `evidence_of` each stage's manifest, in the stages' order.
     """
     evaluation = evidence["evaluate"]["summary"]
+    training, packed = evidence["pretrain"]["summary"], evidence["pack"]
+    configs = {stage: part["config"] for stage, part in evidence.items()}
+    resolved = {f"pretrain.{field}": training[field] for field in ("steps", "precision")}
     return {
         "name": name,
-        "licence": publish.licence,
-        "language": publish.language,
+        "licence": card_licence(publish.licence, licences),
+        "chosen_licence": publish.licence,
+        "languages": (publish.language or "").replace(",", " ").split(),
         "summary": publish.summary,
-        "parameters": evidence["pretrain"]["summary"]["parameters"],
-        "special_tokens": evidence["pack"]["config"]["special_tokens"],
+        "parameters": training["parameters"],
+        "training": training,
+        "row_tokens": packed["summary"]["row_tokens"],
+        "longest_input": _longest_input(configs["pretrain"], packed["summary"]["row_tokens"]),
+        "packed": packed["summary"],
+        "cleaned": evidence["clean"]["summary"],
+        "keeps_rejects": configs["clean"]["clean"]["keep_rejects"],
+        "tokenizer": evidence["tokenizer"]["summary"],
+        "special_tokens": packed["config"]["special_tokens"],
+        "scores": (scores := scores_of(evaluation)),
+        "methods": list(dict.fromkeys(score.method for score in scores if score.interval)),
+        "details": detail_tables(evaluation.get("held_out")),
+        "contamination": contamination_table(evaluation),
         "held_out": evaluation.get("held_out"),
         "held_out_table": _held_out_table(evaluation.get("held_out")),
         "blimp": evaluation.get("blimp"),
         "examples": evaluation.get("examples", []),
         "example_text": _example_text(evaluation),
-        "cards": _cards(evidence),
         "ledger": _ledger(evidence),
         "sources": _sources(evidence["download"], licences),
-        "recipe": recipe_of({name: part["config"] for name, part in evidence.items()}),
+        "recipe": recipe_of(configs),
+        "recipe_main": main_fields(recipe_values(configs), resolved),
+        "keys": {stage: part["key"] for stage, part in evidence.items()},
     }
+
+
+def recipe_record(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What `recipe.json` says: every field, what was worked out, and the stages' keys."""
+    training = evidence["pretrain"]["summary"]
+    return {
+        "fields": recipe_values({name: part["config"] for name, part in evidence.items()}),
+        "resolved": {f"pretrain.{field}": training[field] for field in ("steps", "precision")},
+        "keys": {stage: part["key"] for stage, part in evidence.items()},
+    }
+
+
+def _longest_input(config: Mapping[str, Any], row_tokens: int) -> int:
+    """Tokens that the model reads at most, special ones included."""
+    return int(config["model"].get("max_row_tokens") or row_tokens)
 
 
 def _held_out_table(held_out: Mapping[str, Any] | None) -> list[dict[str, str]]:
@@ -78,17 +113,11 @@ def _shown_scores(scores: Mapping[str, float | None] | None) -> dict[str, str]:
 
 
 def _example_text(evaluation: Mapping[str, Any]) -> str:
-    examples = evaluation.get("examples") or [{"text": "The capital of France is <mask>."}]
-    return str(examples[0]["text"])
-
-
-def _cards(evidence: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The figures that the stages bring, in their order."""
-    return [
-        {"label": label, "value": value}
-        for part in evidence.values()
-        for label, value in part["figures"]
+    """A text with one mask, in RoBERTa's spelling."""
+    texts = [
+        str(each["text"]).replace("[MASK]", "<mask>") for each in evaluation.get("examples", [])
     ]
+    return next((text for text in texts if text.count("<mask>") == 1), _EXAMPLE)
 
 
 def _ledger(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -103,7 +132,12 @@ def _sources(download: Mapping[str, Any], licences: Sequence[str | None]) -> lis
     ]
 
 
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training's `losses.jsonl`, one a step."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read_losses(path: Path) -> tuple[list[int], list[float]]:
-    """Steps and losses of a run's `losses.jsonl`."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Steps and losses of a training's `losses.jsonl`."""
+    lines = read_steps(path)
     return [line["step"] for line in lines], [line["loss"] for line in lines]

@@ -17,20 +17,58 @@ from tasks.engine.identity import canonical, digest_of, flatten
 # Parts of the clean stage's slice that hold one value for each source.
 _OF_SOURCES = {"held_out": "held_out", "names": "name"}
 _STAGES = ("clean", "tokenizer", "pack", "pretrain")
+_MAIN = (
+    "clean.dedup.exact",
+    "clean.dedup.near.threshold",
+    "tokenizer.vocab_size",
+    "pack.row_tokens",
+    "model.num_layers",
+    "model.width",
+    "model.num_heads",
+    "model.feedforward_width",
+    "pretrain.batch_rows",
+    "pretrain.steps",
+    "pretrain.precision",
+    "pretrain.masking.rate",
+    "pretrain.masking.whole_word",
+    "pretrain.optimizer.kind",
+    "pretrain.optimizer.learning_rate",
+)
 
 
 def recipe_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
     """`{"chosen": [(field, value)], "defaults": [...]}` of the stages' slices of the config."""
-    defaults, names = _defaults()
     found: dict[str, list[tuple[str, str]]] = {"chosen": [], "defaults": []}
+    for field, value, is_usual in _entries(configs):
+        found["defaults" if is_usual else "chosen"].append((field, _as_yaml(value)))
+    return found
+
+
+def recipe_values(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every field of the recipe with its value, as `recipe.json` has them."""
+    return {field: value for field, value, _ in _entries(configs)}
+
+
+def main_fields(values: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The few fields that say most of a recipe, as text; those that are not set are left out.
+
+    `resolved` has what was worked out when the training began, such as the number of steps.
+    """
+    known = {**values, **resolved}
+    return [
+        (field, _as_yaml(known[field])) for field in _MAIN if known.get(field) not in (None, [])
+    ]
+
+
+def _entries(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, bool]]:
+    """Field as a user types it, value, and whether that is the default."""
+    defaults, names = _defaults()
     for stage in _STAGES:
         for field, value in _fields(stage, configs[stage]):
             if field not in defaults and not field.startswith("corpus."):
                 continue  # part of the identity, but nothing that a config sets
-            usual = field in defaults and defaults[field] == value
-            entry = (names.get(field, field), _as_yaml(value))
-            found["defaults" if usual else "chosen"].append(entry)
-    return found
+            is_usual = field in defaults and defaults[field] == value
+            yield names.get(field, field), value, is_usual
 
 
 def defaults_digest() -> str:

@@ -1,79 +1,130 @@
-"""Turning figures into the report (HTML) and the model card (Markdown)."""
+"""The report: one HTML page that needs nothing else, for who decides and for who digs.
 
-import json
+figures of the evidence ┐
+losses, portrait        ├──▶ report.html.j2, with report.css.j2 and report.js.j2 in it
+circumstances, earlier  ┘
+"""
+
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
+from tasks.publishing.anchors import anchors_of
+from tasks.publishing.charts import (
+    curve_chart,
+    flow_chart,
+    lengths_chart,
+    loss_chart,
+    scores_chart,
+)
+from tasks.publishing.plain_text import seen
+from tasks.publishing.scores import Score
+from tasks.publishing.spent import CORE_WATTS, GPU_WATTS, told_training
+from tasks.publishing.templates import template
 
-from tasks.engine.ledger import amount_dropped
-from tasks.inference.shown import shown_token
-from tasks.publishing.charts import ledger_chart, loss_chart, scores_chart, throughput_chart
-
-
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["shown_token"] = shown_token
-    environment.filters["as_json"] = _as_json
-    environment.filters["amount_dropped"] = amount_dropped
-    return environment.get_template(name)
-
-
-def _as_json(value: Any) -> str:
-    """JSON for Markdown and YAML; jinja's own has escapes for HTML in place of `<` and `>`."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def render_card(figures: Mapping[str, Any]) -> str:
-    """The model card, with its data, recipe and scores."""
-    cells = {
-        **figures,
-        "recipe": {
-            part: [(field, _cell(value)) for field, value in fields]
-            for part, fields in figures["recipe"].items()
-        },
-        "sources": [
-            {**source, "name": _note(source["name"]), "licence": _note(source["licence"])}
-            for source in figures["sources"]
-        ],
-    }
-    return _template("card.md.j2").render(cells)
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of a Markdown table cell."""
-    return " ".join(str(text).replace("|", "\\|").split())
-
-
-def _note(text: str | None) -> str | None:
-    """A note of somebody's own for a cell: neither a table's bars, nor lines, nor HTML."""
-    return None if text is None else _cell(text.replace("\\", "\\\\").replace("<", "&lt;"))
+_MOST_ANCHORS = 4
 
 
 def render_report(
     figures: Mapping[str, Any],
-    losses: tuple[Sequence[int], Sequence[float]],
+    losses: Sequence[Mapping[str, Any]],
     circumstances: Mapping[str, Any],
+    portrait: Mapping[str, Any] | None = None,
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The report: one HTML file that needs nothing else, neither scripts nor a network.
+    """The report.
 
-    `figures` are as `collect_figures` gives them, `losses` steps and their losses, and
-    `circumstances` as `collect_circumstances` gives them.
+    Args:
+        figures: As `collect_figures` gives them.
+        losses: A training's steps, as `losses.jsonl` has them.
+        circumstances: As `collect_circumstances` gives them.
+        portrait: As `portrait_of` gives it.
+        earlier: Models of this name that were made before, as `earlier_models` gives them.
     """
-    throughput = circumstances["throughput"]
-    blimp = figures["blimp"]
-    documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
-    return _template("report.html.j2").render(
-        figures,
+    return template("report.html.j2").render(
+        **figures,
         **circumstances,
-        loss_chart=loss_chart(*losses),
-        throughput_chart=throughput_chart(*throughput) if len(throughput[0]) > 1 else "",
-        ledger_chart=ledger_chart(documents, "documents"),
-        blimp_chart=scores_chart(blimp["files"], chance=0.5) if blimp else "",
+        charts=_charts(figures, losses, circumstances, portrait or {}),
+        account=account_of(figures["ledger"], figures["cleaned"]),
+        portrait=_shown_portrait(portrait),
+        rows=[_row(score, earlier) for score in figures["scores"]],
+        earlier=earlier,
+        links={stage["name"]: stage["link"] for stage in circumstances["stages"]},
+        hardware=told_training(circumstances["spent"]["training"]),
+        watts={"core": CORE_WATTS, "gpu": GPU_WATTS},
     )
+
+
+def _charts(
+    figures: Mapping[str, Any],
+    losses: Sequence[Mapping[str, Any]],
+    circumstances: Mapping[str, Any],
+    portrait: Mapping[str, Any],
+) -> dict[str, str]:
+    """The pictures by name; those that there is nothing to draw for are empty."""
+    steps, speeds = circumstances["throughput"]
+    last = float(losses[-1]["step"])
+    rates = [(float(n["step"]), n["learning_rate"]) for n in losses if "learning_rate" in n]
+    speed = list(zip(map(float, steps), speeds, strict=True))
+    documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
+    lengths = {int(power): n for power, n in portrait.get("lengths", {}).items()}
+    blimp = figures["blimp"]
+    return {
+        "loss": loss_chart([n["step"] for n in losses], [n["loss"] for n in losses]),
+        "rate": curve_chart(rates, "learning rate", last) if rates else "",
+        "speed": curve_chart(speed, "tokens a second", last) if len(speed) > 1 else "",
+        "flow": flow_chart(documents, "documents") if documents else "",
+        "lengths": lengths_chart(lengths) if lengths else "",
+        "blimp": scores_chart(blimp["files"], chance=0.5) if blimp else "",
+    }
+
+
+def account_of(ledger: Mapping[str, Any], cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """The documents of all stages as one sum: found - dropped + gained = train + held_out.
+
+    `agrees` says whether it comes out; `dropped` is by reason.
+    """
+    stages = [stage["documents"] for stage in ledger["stages"] if "documents" in stage]
+    dropped: dict[str, int] = {}
+    gained = 0
+    for entry in stages:
+        for reason, amount in entry["dropped"].items():
+            if amount > 0:
+                dropped[reason] = dropped.get(reason, 0) + amount
+            gained -= min(amount, 0)
+    found = stages[0]["in"] if stages else 0
+    train, held_out = (cleaned[split]["documents"] for split in ("train", "held_out"))
+    lost = sum(dropped.values())
+    return {
+        "found": found,
+        "dropped": dict(sorted(dropped.items(), key=lambda each: (-each[1], each[0]))),
+        "num_dropped": lost,
+        "gained": gained,
+        "kept": train + held_out,
+        "train": train,
+        "held_out": held_out,
+        "agrees": ledger["balanced"] and found - lost + gained == train + held_out,
+    }
+
+
+def _row(score: Score, earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A score with all that stands beside it."""
+    before = [
+        {"name": model["finished"], "value": each["value"], "shown": score.shown(each["value"])}
+        for model in earlier
+        for each in model["scores"]
+        if each["name"] == score.name
+    ]
+    anchors = anchors_of(score.task) if score.is_share else ()
+    return {"score": score, "anchors": anchors[:_MOST_ANCHORS], "earlier": before}
+
+
+def _shown_portrait(portrait: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """With texts as they can be shown: no controls, nothing that turns the direction."""
+    if portrait is None:
+        return None
+    samples = {why: [seen(text) for text in texts] for why, texts in portrait["samples"].items()}
+    tokens = {
+        kind: [seen(text).replace(" ", "·") for text in texts]
+        for kind, texts in portrait["tokens"].items()
+    }
+    return {**portrait, "samples": samples, "tokens": tokens}

@@ -96,7 +96,7 @@ def _answer(folder: str, request: str, answer: str) -> None:
     import transformers
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     (named,) = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))["architectures"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -106,7 +106,7 @@ def _train(context: Context, start: Start, checkpoints: Checkpoints, goal: int |
     def take(event: Mapping[str, Any], before: UnitResult | None) -> UnitResult:
         return _take(context, checkpoints, event, before)
 
-    train_to(context, checkpoints, goal, spec, take, told="pretrain")
+    train_to(context, checkpoints, goal, spec, take, stage="pretrain")
 
 
 def _take(

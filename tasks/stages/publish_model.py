@@ -2,34 +2,55 @@
 
     pretrain weights ┐
     tokenizer files  ┴──▶ model/  ──(stock agrees?)──▶ committed
-    evidence ───────────▶ model/README.md
-    evidence, losses ┐
-    provenance       ┴──▶ report.html
+    evidence ───────────▶ model/recipe.json
+    evidence         ┐
+    provenance       ┴──▶ model/README.md
+    evidence, losses      ┐
+    provenance, portrait  ├──▶ report.html
+    models of before      ┘
 
 The folder is checked by a separate process before it counts (`tasks.publishing.stock_check`).
 Evidence is all of a stage that may be shown (`tasks.publishing.evidence`); it is in this
-stage's key, so card and report have no figure that is out of date. The report also tells when
-and where each stage was computed, as its manifest had it when the report was made: that is in
-no key, and in the model folder there is none of it.
+stage's key, so card and report have no figure that is out of date. The card also tells how long
+the training took on what, and the report when and where each stage was computed, as their
+manifests had it when the two were made: that is in no key. No other file of the model folder
+tells any of it, and the card neither date nor host.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.artifacts import TrainedModel, model_folder_files
+from tasks.artifacts import (
+    CleanText,
+    PackedText,
+    TrainedModel,
+    TrainedTokenizer,
+    model_folder_files,
+)
 from tasks.config import Config, PublishConfig, Section
 from tasks.costs import CorpusSize, Estimate
 from tasks.engine.records import MANIFEST
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
+from tasks.inspection.models import earlier_models
+from tasks.inspection.runs import states_under_way
+from tasks.publishing.card import render_card
 from tasks.publishing.circumstances import collect_circumstances, read_manifests
 from tasks.publishing.evidence import evidence_digest, evidence_of
 from tasks.publishing.export import CHECK_TEXTS
-from tasks.publishing.figures import collect_figures, read_losses
+from tasks.publishing.figures import collect_figures, read_steps, recipe_record
+from tasks.publishing.portrait import (
+    look_at_documents,
+    look_at_rejects,
+    look_at_tokens,
+    portrait_of,
+    some_of,
+)
 from tasks.publishing.recipe import defaults_digest
-from tasks.publishing.render import render_card, render_report
+from tasks.publishing.render import render_report
+from tasks.publishing.spent import spent_on
 from tasks.publishing.stock_check import check_against_stock
 from tasks.tokenizing.specials import leave_out_specials
 from tasks.training.costs import num_trained_parameters, planned_model
@@ -70,10 +91,16 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     }
     (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
     told = {"facts": context.config, "evidence": evidence}
-    context.map(publish_card, [Unit("model/README", told)], workers=1)
+    manifests = {name: _manifest_file(context, name) for name in EVIDENCE}
+    context.map(publish_recipe, [Unit("model/recipe", {"evidence": evidence})], workers=1)
+    card = Unit("model/README", {**told, "manifests": manifests})
+    context.map(publish_card, [card], workers=1)
     read = {
-        "manifests": {name: _manifest_file(context, name) for name in EVIDENCE},
+        "manifests": manifests,
         "losses": TrainedModel.of(context).losses,
+        "portrait": _portrait(context),
+        "earlier": _earlier(context),
+        "states": _states(context),
     }
     context.map(publish_report, [Unit("report", {**told, **read})], workers=1)
     within = f"{model.summary['largest_difference']:.0e}"
@@ -81,6 +108,45 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
         summary={**model.summary, "parameters": summary["parameters"]},
         headline=f"stock transformers agrees within {within}",
     )
+
+
+def _portrait(context: StageContext[PublishSlice]) -> dict[str, Any]:
+    """What the corpus and the vocabulary look like."""
+    clean = CleanText.of(context)
+    files = clean.files("train")
+    looks = [
+        Unit(f"portrait/{number:03}", {"documents": file})
+        for number, file in enumerate(some_of(files))
+    ]
+    dropped = [
+        Unit(f"portrait/dropped-{number:03}", {"rejects": file})
+        for number, file in enumerate(some_of(clean.rejects))
+    ]
+    known = {
+        "tokenizer": TrainedTokenizer.of(context).file,
+        "counts": PackedText.of(context).token_counts,
+    }
+    documents = context.map(look_at_documents, looks, outputs=False)
+    rejects = context.map(look_at_rejects, dropped, outputs=False)
+    (tokens,) = context.map(look_at_tokens, [Unit("portrait/tokens", known)], outputs=False)
+    return portrait_of(
+        [unit.summary for unit in documents],
+        [unit.summary for unit in rejects],
+        tokens.summary,
+        len(files),
+    )
+
+
+def _earlier(context: StageContext[PublishSlice]) -> list[dict[str, Any]]:
+    """The scores of models of this name that were published before."""
+    evaluated = context.input("evaluate")
+    return earlier_models(evaluated.store, context.config.name, evaluated.key)
+
+
+def _states(context: StageContext[PublishSlice]) -> dict[str, str]:
+    """Which stages this run has made, and which it found."""
+    keys = {name: context.input(name).key for name in EVIDENCE}
+    return states_under_way(context.input("evaluate").store, keys)
 
 
 def estimate(config: Config, _size: CorpusSize) -> Estimate:
@@ -119,11 +185,23 @@ def publish_folder(
     return UnitReport(summary={"largest_difference": check_against_stock(folder, CHECK_TEXTS)})
 
 
+def publish_recipe(work: UnitWork, *, evidence: Mapping[str, Mapping[str, Any]]) -> UnitReport:
+    """Write `model/recipe.json`: every field that the model follows from."""
+    text = json.dumps(recipe_record(evidence), indent=1, ensure_ascii=False, sort_keys=True)
+    work.path(".json").write_text(text + "\n", encoding="utf-8")
+    return UnitReport()
+
+
 def publish_card(
-    work: UnitWork, *, facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]
+    work: UnitWork,
+    *,
+    facts: PublishSlice,
+    evidence: Mapping[str, Mapping[str, Any]],
+    manifests: Mapping[str, StoredFile],
 ) -> UnitReport:
-    """Write the model card."""
-    card = render_card(_figures(facts, evidence))
+    """Write the model card: figures from the evidence, time and energy from the manifests."""
+    read = read_manifests({name: file.local() for name, file in manifests.items()})
+    card = render_card(_figures(facts, evidence), spent_on(read))
     work.path(".md").write_text(card, encoding="utf-8")
     return UnitReport()
 
@@ -144,11 +222,18 @@ def publish_report(
     evidence: Mapping[str, Mapping[str, Any]],
     manifests: Mapping[str, StoredFile],
     losses: StoredFile,
+    portrait: Mapping[str, Any],
+    earlier: Sequence[Mapping[str, Any]],
+    states: Mapping[str, str],
 ) -> UnitReport:
     """Write `report.html`: figures from the evidence, times and hosts from the manifests."""
     read = read_manifests({name: file.local() for name, file in manifests.items()})
     html = render_report(
-        _figures(facts, evidence), read_losses(losses.local()), collect_circumstances(read)
+        _figures(facts, evidence),
+        read_steps(losses.local()),
+        collect_circumstances(read, states),
+        portrait,
+        earlier,
     )
     work.path(".html").write_text(html, encoding="utf-8")
     return UnitReport()
@@ -157,7 +242,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=6,
+    version=9,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

@@ -7,9 +7,13 @@ it is ended, and the run with it: whoever is to look after it hears of it.
 """
 
 import json
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from tasks.config import LaunchConfig
@@ -19,6 +23,7 @@ from tasks.processes import Child, ChildSilentError, describe_code
 
 GRACE_SECONDS = 25.0
 _MOST_FOR_SMALL_STEPS = 8
+_MEETING = "--rdzv-endpoint"
 
 
 def launch_arguments(launch: LaunchConfig, module: str, arguments: Sequence[str]) -> list[str]:
@@ -33,8 +38,18 @@ def launch_arguments(launch: LaunchConfig, module: str, arguments: Sequence[str]
         return [*accelerate, *what]
     if launch.processes == 1:
         return what
-    shared = ["--standalone", "--nnodes", "1", "--nproc_per_node", str(launch.processes)]
-    return ["-m", "torch.distributed.run", *shared, *what]
+    # Where processes meet, torch's launcher reads pickles: in a file of our own, as by its default
+    # it is a port that listens on every interface and asks nobody who he is.
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-conf", "store_type=file", _MEETING, _new_file()]
+    shared = ["--nnodes", "1", "--nproc_per_node", str(launch.processes)]
+    return ["-m", "torch.distributed.run", *meeting, *shared, *what]
+
+
+def _new_file() -> str:
+    """An empty file that only this user may read and write."""
+    descriptor, path = tempfile.mkstemp(prefix="roberta-meeting-")
+    os.close(descriptor)
+    return path
 
 
 def threads_per_process(launch: LaunchConfig) -> int:
@@ -73,6 +88,12 @@ class Trainer(Child):
                 "PYTHONUNBUFFERED": "1",
             },
         )
+        self._meetings = [Path(b) for a, b in pairwise(arguments) if a == _MEETING]
+
+    def __exit__(self, *problem: object) -> None:
+        super().__exit__(*problem)
+        for path in self._meetings:
+            path.unlink(missing_ok=True)
 
     def events(self, stall_minutes: float | None = None) -> Iterator[dict[str, Any]]:
         """Events as they come, until the trainer's output ends.

@@ -26,7 +26,7 @@ from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
-MEASURED = ("seconds", "tokens_per_second", "processes", "torch")
+MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
 """From the trainer's folder and the checkpoint to resume from to what it is told."""
@@ -44,7 +44,8 @@ def train_to(
     make_spec: MakeSpec,
     take: Take,
     *,
-    told: str,
+    stage: str,
+    work: str = "",
     is_enough: Callable[[], bool] = lambda: False,
     launch: LaunchConfig | None = None,
 ) -> None:
@@ -56,7 +57,8 @@ def train_to(
         goal: The step; None where nothing of the training exists and the trainer finds out.
         make_spec: What the trainer is told.
         take: What becomes of each checkpoint.
-        told: What the training is called in the log and beside its progress.
+        stage: Whose training it is.
+        work: Which of its trainings, as the log and the progress have it.
         is_enough: Asked after each checkpoint: whether to end before the goal.
         launch: How its processes are started; None is as the engine says.
 
@@ -78,7 +80,9 @@ def train_to(
     arguments = launch_arguments(launch, TRAINING_MODULE, [str(path)])
     with Trainer(arguments, threads_per_process(launch)) as trainer:
         try:
-            is_whole = _follow(context, trainer, checkpoints, folder, newest, take, told, is_enough)
+            is_whole = _follow(
+                context, trainer, checkpoints, folder, newest, take, stage, work, is_enough
+            )
         except BaseException:
             # The interruption can come between a commit and its return.
             for _ in trainer.stop():
@@ -106,7 +110,8 @@ def _follow(
     folder: Path,
     newest: UnitResult | None,
     take: Take,
-    told: str,
+    stage: str,
+    work: str,
     is_enough: Callable[[], bool],
 ) -> bool:
     """Take down what the trainer tells, until it ends; whether it went to its own end.
@@ -122,10 +127,13 @@ def _follow(
                 (folder / "started").touch()
                 checkpoints.resolve(Resolved.of(event))
                 if event["is_emulated"]:
-                    log.warning("%s: %s", told, _EMULATED)
-                log.info("%-10s %-8s %11s  %s", told, "training", "", _told_start(context, event))
+                    log.warning("%s: %s", stage, _EMULATED)
+                told = (f"{work}: " if work else "") + _told_start(context, event)
+                log.info("%-10s %-8s %11s  %s", stage, "training", "", told)
                 counter = shown.enter_context(
-                    context.progress.counting(told, event["steps"], "steps", done=event["step"])
+                    context.progress.counting(
+                        stage, event["steps"], "steps", work=work, done=event["step"]
+                    )
                 )
             elif event["event"] == "step" and counter is not None:
                 figures = {"loss": event["loss"], "tokens/s": event["tokens_per_second"]}

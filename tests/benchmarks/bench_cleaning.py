@@ -17,6 +17,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ def main() -> None:
     )
     comparison.run(
         {
-            label: lambda name=name: run_worker(
-                __file__, "--worker", name, *arguments, threads=options.threads
+            label: partial(
+                run_worker, __file__, "--worker", name, *arguments, threads=options.threads
             )
             for name, label in VARIANTS.items()
         },

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ def main() -> None:
     arguments = [*passed_on(options), "--calls", str(options.calls)]
     comparison.run(
         {
-            label: lambda name=name: run_worker(
-                __file__, "--worker", name, *arguments, threads=options.threads
+            label: partial(
+                run_worker, __file__, "--worker", name, *arguments, threads=options.threads
             )
             for name, label in variants.items()
         },

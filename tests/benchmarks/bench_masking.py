@@ -14,6 +14,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ def main() -> None:
     )
     tokens = _BATCH_ROWS * row_tokens
     comparison.run(
-        {name: lambda step=step: _speed(step, tokens, seconds) for name, step in steps.items()},
+        {name: partial(_speed, step, tokens, seconds) for name, step in steps.items()},
         1 if options.quick else options.rounds,
     )
     comparison.show(options)

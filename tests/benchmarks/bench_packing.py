@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def main() -> None:
     )
     comparison.run(
         {
-            label: lambda name=name: run_worker(
-                __file__, "--worker", name, *arguments, threads=options.threads
+            label: partial(
+                run_worker, __file__, "--worker", name, *arguments, threads=options.threads
             )
             for name, label in VARIANTS.items()
         },

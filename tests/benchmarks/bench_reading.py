@@ -12,6 +12,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def compare(options: argparse.Namespace, found: Material, readers: dict[str, Rea
         {_LARGE: _LARGE, _OURS_LARGE: _LARGE},
     )
     comparison.run(
-        {name: lambda reader=reader: _speed(reader, seconds) for name, reader in readers.items()},
+        {name: partial(_speed, reader, seconds) for name, reader in readers.items()},
         1 if options.quick else options.rounds,
     )
     comparison.show(options)

@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,7 @@ def compare(corpus: str, options: argparse.Namespace) -> None:
     for seed in range(rounds):
         seeded = ["--seed", str(seed), *arguments]
         comparison.run(
-            {
-                title: lambda name=name, seeded=seeded: _worker(name, seeded, options)
-                for name, title in VARIANTS.items()
-            },
+            {title: partial(_worker, name, seeded, options) for name, title in VARIANTS.items()},
             1,
         )
     comparison.show(options)

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -86,7 +87,7 @@ def main() -> None:
     )
     arguments = ["--size", options.size, "--device", options.device, *passed_on(options)]
     comparison.run(
-        {VARIANTS[name]: lambda name=name: _worker(name, arguments, options) for name in names},
+        {VARIANTS[name]: partial(_worker, name, arguments, options) for name in names},
         1 if options.quick else options.rounds,
     )
     comparison.show(options)
@@ -174,18 +175,19 @@ def our_steps(
     options: argparse.Namespace,
 ) -> Iterator[Any]:
     """Our training, a step at a time; it is run as `roberta run` runs it."""
+    num_steps = 100_000
     spec = TrainingSpec(
         rows=found.rows,
         tables=str(found.tables),
         folder=tempfile.gettempdir(),  # nothing is saved
         model=config,
-        steps=100_000,
+        steps=num_steps,
         batch_rows=batch_rows,
         precision=precision,
         threads=options.threads,
         device="cpu" if options.device == "cpu" else "auto",
     )
-    return Training(spec, prepare(spec)).run(spec.steps, lambda: False)
+    return Training(spec, prepare(spec)).run(num_steps, lambda: False)
 
 
 def stock_steps(

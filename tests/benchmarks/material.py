@@ -17,7 +17,8 @@ import numpy as np
 from roberta_model.config import ModelConfig
 from roberta_model.data.masking import MaskingTables
 from roberta_model.data.rows import PackedRows
-from roberta_model.training.start import StartRecipe, position_width
+from roberta_model.recipe import StartRecipe
+from roberta_model.training.start import position_width
 from roberta_model.training.token_vectors import token_vectors
 from tasks.config import Config
 from tasks.documents import read_documents

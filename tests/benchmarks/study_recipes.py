@@ -14,6 +14,7 @@ import math
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,10 +120,7 @@ def compare(options: argparse.Namespace) -> None:
     for seed in range(rounds):
         seeded = ["--seed", str(seed), *arguments, *passed_on(options)]
         comparison.run(
-            {
-                f"ours, {name}": lambda name=name, seeded=seeded: _worker(name, seeded)
-                for name in options.only
-            },
+            {f"ours, {name}": partial(_worker, name, seeded) for name in options.only},
             1,
         )
     comparison.show(options)
@@ -162,6 +160,7 @@ def measure(options: argparse.Namespace) -> Figures:
 def train(training: Training, averaged: float | None) -> None:
     """Train to the end; the model then holds its weights, or their moving average."""
     steps, master = training.spec.steps, training.flat.master
+    assert steps is not None
     mean = master.clone()
     for result in training.run(steps, lambda: False):
         if averaged is not None:

@@ -34,6 +34,7 @@ _RECIPE = {"steps": 30, "checkpoint_steps": 10}
 # The longest of what `serve` waits for when it ends, and a little more.
 _SERVE_SECONDS = 90.0
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
+_TELL_TIMES = ("report.html", "model/README.md")
 _CHILDREN = {"worker": "flows.serving.worker_process", "server": "flows.server_process"}
 
 
@@ -170,13 +171,13 @@ def stored(store: Path, name: str) -> dict[str, Any]:
     """By stage, what is in a store and must not depend on history: keys, ledgers, every byte.
 
     The bytes are read, whatever the manifest says of them. What is published tells the pipeline's
-    name, which is the only thing that may differ; the report tells times and hosts.
+    name, which is the only thing that may differ; report and card tell times.
     """
     found: dict[str, Any] = {}
     for stage in STAGES:
         for manifest in sorted(store.glob(f"{stage_folder(stage)}/*/manifest.json")):
             made = json.loads(manifest.read_text())
-            paths = [entry["path"] for entry in made["outputs"] if entry["path"] != "report.html"]
+            paths = [entry["path"] for entry in made["outputs"] if entry["path"] not in _TELL_TIMES]
             key = name if stage == "publish" else made["key"]
             found[f"{stage} {key}".replace(name, _NAME)] = {
                 "outputs": {path: _digest(manifest.parent / path, name) for path in paths},
@@ -192,7 +193,7 @@ def published(folder: Path, name: str) -> dict[str, str]:
     return {
         str(path.relative_to(model)): _digest(path, name)
         for path in sorted(model.rglob("*"))
-        if path.is_file()
+        if path.is_file() and f"model/{path.name}" not in _TELL_TIMES
     }
 
 

@@ -1,5 +1,6 @@
 """How a command ends: every exception's way to its exit code and its words."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_each_ending_has_its_code(
         return 0
 
     monkeypatch.setattr(cli.roberta, "main", end)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == code
@@ -66,7 +67,7 @@ def test_a_defect_is_no_interruption(problem: Exception, monkeypatch: pytest.Mon
         raise raised
 
     monkeypatch.setattr(cli.roberta, "main", end)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(type(problem)):
         cli.main()
 
@@ -88,7 +89,7 @@ def test_hints_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_a_shell_can_complete_commands() -> None:
     """As the README says: click's own completion, through the console script's main."""
     program = "import sys; sys.argv = ['roberta']; from flows.cli import main; main()"
-    asked = {"_ROBERTA_COMPLETE": "bash_complete", "COMP_WORDS": "roberta fi", "COMP_CWORD": "1"}
+    asked = {"_ROBERTA_COMPLETE": "bash_complete", "COMP_WORDS": "roberta fil", "COMP_CWORD": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PATH": "/usr/bin", "PYTHONPATH": str(Path(cli.__file__).parents[1]), **asked},

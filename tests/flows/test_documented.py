@@ -14,6 +14,7 @@ from commands_guide import json_fields, sections
 from small_corpus import run_small, write_texts
 
 from flows.cli import roberta as roberta_group
+from flows.commands.inspect import report as report_command
 from tasks.engine.identity import flatten
 
 Run = dict[str, Any]
@@ -23,6 +24,9 @@ Run = dict[str, Any]
 def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
     """What each command with `--json` says of a finished run, called in this process."""
     (roberta.folder / "two.txt").write_text("Return the list.\nlist the Return.\n")
+    (roberta.folder / "suite.yaml").write_text(
+        "tasks: [{task: minimal_pairs, name: two, data: two.txt}]\n"
+    )
     model, config = first_run["model"], "tiny.yaml"
     words = {
         "init": ["two.txt", "--out", "two.yaml"],
@@ -34,10 +38,14 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "ledger": [config],
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
+        "evaluate": [model, "--suite", "suite.yaml", "--store", "suites"],
         "embed": [model, "two.txt", "--out", "two.parquet"],
         "export": [model, "--to", "documented"],
+        "push": [model, "--to", "pushed"],
         "report": [config],
         "lineage": ["tiny", "--store", "store"],
+        "diff": ["latest", "tiny", "--store", "store"],
+        "leaderboard": ["--store", "store"],
     }
     found = {"run": {key: value for key, value in first_run.items() if key != "stderr"}}
     with pytest.MonkeyPatch.context() as patch:
@@ -68,6 +76,23 @@ def test_json_has_the_fields_that_the_guide_names(printed: dict[str, Any]) -> No
         for field, entries in document.items():
             for entry in _mappings(entries):
                 assert set(entry) <= told[name][field], (name, field)
+
+
+def test_the_model_can_be_used_taken_elsewhere_and_read_about(
+    printed: dict[str, Any], first_run: Run, roberta: Command
+) -> None:
+    """`<mask>` and `[MASK]` mean the same; five guesses, best first; each line has its score."""
+    asked = roberta("fill-mask", first_run["model"], "Return the [MASK].", "--json")
+    assert asked.code == 0, asked.err
+    assert asked.json["masks"] == printed["fill-mask"]["masks"]
+    scores = [guess["score"] for guess in asked.json["masks"][0]]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+    lines = (roberta.folder / "two.txt").read_text().splitlines()
+    assert [line["text"] for line in printed["score"]["lines"]] == lines
+    assert (roberta.folder / "documented" / "model.safetensors").is_file()
+    report = CliRunner().invoke(report_command, [str(roberta.folder / "tiny.yaml")])
+    assert Path(report.stdout.strip()).is_file()
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from command import Command, end_all, left_after, new_mark, processes_with
 from tiny_pipeline import write_config
 
-TRAINING = ("--set", "pretrain.steps=300", "--set", "pretrain.checkpoint_steps=50")
+TRAINING = ("--set", "pretrain.steps=160", "--set", "pretrain.checkpoint_steps=20")
 CLEANING = "2-clean/*/.work/*"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
@@ -124,9 +125,13 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     assert done.code == 0, done.err
     states = {stage["name"]: stage["state"] for stage in done.json["stages"]}
     assert states.pop("pretrain") == "done"
-    assert re.search(r"training .*going on from step \d+ of 300, on the CPU", done.err), done.err
+    assert re.search(r"training .*going on from step \d+ of 160, on the CPU", done.err), done.err
     assert set(states.values()) == {"cached"}
     assert digest(store, "5-pretrain") == undisturbed
+
+
+def is_cleaning(store: Path) -> bool:
+    return any(store.glob("2-clean/*/.work/*"))
 
 
 @pytest.mark.slow
@@ -153,9 +158,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same_bytes(
         arguments = ["run", str(config), "--until", "clean", "--json"]
         if name == "stopped":
             working = folder / "store"
-            err = stop(
-                roberta, arguments, how, lambda at=working: any(at.glob("2-clean/*/.work/*"))
-            )
+            err = stop(roberta, arguments, how, partial(is_cleaning, working))
             check_said(err, how, "run")
         done = roberta(*arguments)
         assert done.code == 0, done.err

@@ -1,6 +1,7 @@
 """What surrounds a run: Prefect's server and home, secrets, pipes, and what is not imported."""
 
 import json
+import stat
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from command import ROOT, Command, ask, free_port
 from tiny_pipeline import write_config
+
+from flows.embedded_server import check_home
 
 SECRET = "s3cret-of-the-team"
 
@@ -85,12 +88,21 @@ def test_a_prefect_server_that_does_not_answer(tmp_path: Path) -> None:
 
 def test_a_prefect_home_that_cannot_be_written(tmp_path: Path) -> None:
     """The folder is named before a server is started in vain."""
-    home = tmp_path / "home"
-    home.write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder")
+    home = tmp_path / "file" / "home"
     done = Command(tmp_path, home)("run", write_config(tmp_path))
     assert done.code == 2
     _, told = done.err.splitlines()
     assert told.startswith(f"roberta: PREFECT_HOME: {home} cannot be written")
+
+
+def test_a_prefect_home_that_is_made_is_the_users_alone(tmp_path: Path) -> None:
+    """Below folders that are made with it too: its database holds secrets and their key."""
+    from prefect.settings import PREFECT_HOME, temporary_settings
+
+    with temporary_settings({PREFECT_HOME: tmp_path / "new" / "home"}):
+        check_home()
+    assert stat.S_IMODE((tmp_path / "new" / "home").stat().st_mode) == 0o700
 
 
 def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
@@ -142,6 +154,10 @@ def status(path, headers):
     except urllib.error.HTTPError as refused:
         return refused.code, refused.headers.get("Access-Control-Allow-Origin")
 
+with prefect_api():  # one that nobody waits for
+    (server,) = psutil.Process().children()
+    passwords = [server.environ()["PREFECT_SERVER_API_AUTH_STRING"]]
+left_running = server.is_running()
 with prefect_api() as wait_until_ready:
     wait_until_ready()
     url, password = os.environ["PREFECT_API_URL"], os.environ["PREFECT_API_AUTH_STRING"]
@@ -155,7 +171,7 @@ with prefect_api() as wait_until_ready:
     seen = any(password.partition(":")[2] in part for part in server.cmdline())
 left = [name for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING") if name in os.environ]
 print(json.dumps({"refused": refused, "known": known, "heard": sorted(heard), "seen": seen,
-                  "left": left, "password": password}))
+                  "left": left, "passwords": [*passwords, password], "left_running": left_running}))
 """
 
 
@@ -163,16 +179,15 @@ def test_a_run_s_own_server_answers_that_run_alone(tmp_path: Path) -> None:
     """It serves the user's Prefect database, and other users and web pages find its port."""
     command = Command(tmp_path, tmp_path / "home")
     asked = [sys.executable, "-c", ASKING]
-    told = []
-    for _ in range(2):
-        done = subprocess.run(
-            asked, cwd=ROOT, env=command.environment(), capture_output=True, text=True, check=True
-        )
-        told.append(json.loads(done.stdout.splitlines()[-1]))
-    for answer in told:
-        assert answer["refused"] == [[401, None], [401, None]]
-        assert answer["known"] == []
-        assert answer["heard"] == ["127.0.0.1"]
-        assert not answer["seen"]
-        assert answer["left"] == []
-    assert told[0]["password"] != told[1]["password"]
+    done = subprocess.run(
+        asked, cwd=ROOT, env=command.environment(), capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["refused"] == [[401, None], [401, None]]
+    assert told["known"] == []
+    assert told["heard"] == ["127.0.0.1"]
+    assert not told["seen"]
+    assert told["left"] == []
+    assert not told["left_running"]
+    assert len(set(told["passwords"])) == 2
+    assert all(len(password) > 40 for password in told["passwords"])

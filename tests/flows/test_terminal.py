@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_log_lines_are_printable(verbose: bool, monkeypatch: pytest.MonkeyPatch)
 
 def run(*arguments: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(cli, "configure_logging", lambda verbose: None)
-    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(sys, "argv", ["roberta", *arguments])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -14,7 +14,7 @@ from tiny_pipeline import write_config
 
 from tasks.stages import STAGE_NAMES
 
-PAGES = ("ledger", "corpus", "tokenizer", "loss", "scores", "fills", "run")
+PAGES = ("ledger", "corpus", "tokenizer", "loss", "scores", "fills", "leaderboard", "run")
 
 
 def of_run(api: str, kind: str, run: str) -> Any:
@@ -40,6 +40,7 @@ def test_a_run_shows_its_pages_and_how_far_each_stage_is(
     assert "data:image/svg+xml;base64," in found["tiny-loss"]["data"]
     assert "published before" in found["tiny-scores"]["data"]
     assert "\\<mask\\>" in found["tiny-fills"]["data"]
+    assert "tiny \\*" in found["tiny-leaderboard"]["data"]
     told = found["tiny-run"]["data"].replace("\\", "")
     assert first_run["model"] in told
     assert first_run["report"] in told

@@ -258,10 +258,13 @@ def _pairs() -> Files:
 
 
 def _read_pairs(folder: Path) -> None:
-    from tasks.evaluation.blimp import find_files, read_pairs
+    from tasks.config.evaluate import MinimalPairsConfig
+    from tasks.evaluation.pair_files import FORMATS, read_pairs
+    from tasks.evaluation.text_files import find_files
 
-    for path in find_files(folder):
-        read_pairs(path, path.name)
+    read = MinimalPairsConfig(task="minimal_pairs", name="pairs", data=str(folder))
+    for name, path in find_files(folder, "auto", "data", FORMATS).items():
+        read_pairs(path, read, name)
 
 
 def _taken_over(folder: Path) -> None:

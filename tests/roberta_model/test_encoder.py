@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from transformers import RobertaForMaskedLM
 
 from roberta_model.config import ModelConfig
-from roberta_model.encoder import position_ids
+from roberta_model.encoder import Layer, position_ids
 from roberta_model.huggingface import load_config, save_model, to_stock
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.training.start import initialise
@@ -72,7 +73,8 @@ def test_a_folder_stock_writes_gives_the_same_logits_here(shape: str, tmp_path: 
 def test_stock_finds_every_weight_and_no_other(tmp_path: Path) -> None:
     """Nothing in an exported folder is missing, left over or newly drawn."""
     save_model(our_model(small_config()), tmp_path)
-    _, told = RobertaForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    loaded: Any = RobertaForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    _, told = loaded
 
     assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
@@ -108,7 +110,8 @@ def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
 
 def test_half_precision_weights_are_read_as_fp32(tmp_path: Path) -> None:
     """A checkpoint published in bf16 computes in fp32 here, from the very same numbers."""
-    stock = stock_model(small_config()).to(torch.bfloat16)
+    stock: Any = stock_model(small_config())
+    stock.to(torch.bfloat16)
     stock.save_pretrained(tmp_path)
     ours = load_masked_lm(tmp_path)
 
@@ -260,4 +263,4 @@ def test_initial_weights_follow_from_the_seed() -> None:
     assert word.std().item() == pytest.approx(0.02, rel=0.05)
     assert word[PAD].abs().max() == 0
     assert one.lm_head.bias.abs().max() == 0
-    assert torch.equal(one.layers[0].norm.weight, torch.ones(256))
+    assert torch.equal(cast("Layer", one.layers[0]).norm.weight, torch.ones(256))

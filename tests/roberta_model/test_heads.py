@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ IDS_BT, MASK_BT = random_ids((3, 24), CONFIG.vocab_size, [24, 9, 2])
 def our_classifier(seed: int = 0) -> RobertaWithHead:
     model = SequenceClassificationHead(CONFIG, LABELS).on_encoder(CONFIG)
     draw_weights(model, seed)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def stock_classifier(seed: int = 0) -> RobertaForSequenceClassification:
@@ -31,7 +33,8 @@ def stock_classifier(seed: int = 0) -> RobertaForSequenceClassification:
     values = {**CONFIG.to_huggingface(), "id2label": names, "classifier_dropout": 0.3}
     model = RobertaForSequenceClassification(RobertaConfig(**values))
     draw_weights(model, seed)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def assert_same_logits(ours: RobertaWithHead, stock: RobertaForSequenceClassification) -> None:
@@ -46,9 +49,10 @@ def test_a_classifier_we_write_is_stocks(tmp_path: Path) -> None:
     """Same logits, padded or not; every weight is found, and the classes have their names."""
     ours = our_classifier()
     save_model(ours, tmp_path)
-    stock, told = RobertaForSequenceClassification.from_pretrained(
+    loaded: Any = RobertaForSequenceClassification.from_pretrained(
         tmp_path, output_loading_info=True
     )
+    stock, told = loaded
     assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert stock.config.id2label == dict(enumerate(LABELS))
     assert_same_logits(ours, stock.eval())

@@ -74,6 +74,7 @@ def test_the_held_out_loss_is_stocks(stock: RobertaForMaskedLM, rows: PackedRows
     assert score.loss_sum == pytest.approx(expected, rel=1e-5)
     assert score.loss == pytest.approx(expected / batch.num_masked, rel=1e-5)
     assert score.perplexity == pytest.approx(math.exp(score.loss))
+    assert batch.lengths_B is not None
     mask_BT = torch.arange(batch.input_ids_BT.shape[1]) < batch.lengths_B[:, None]
     logits = stock(input_ids=batch.input_ids_BT, attention_mask=mask_BT.long()).logits
     best_M = logits.argmax(dim=-1).flatten()[batch.positions_M]
@@ -93,6 +94,7 @@ def assert_same_score(found: HeldOutScore, expected: HeldOutScore) -> None:
 def by_a_plain_loop(stock: RobertaForMaskedLM, rows: PackedRows) -> Sums:
     """Losses and right answers by kind, position by position over stock's logits."""
     batch = frozen_batch(rows)
+    assert batch.lengths_B is not None
     mask_BT = torch.arange(batch.input_ids_BT.shape[1]) < batch.lengths_B[:, None]
     logits_BTV = stock(input_ids=batch.input_ids_BT, attention_mask=mask_BT.long()).logits
     ordinary = range(4, TABLES.vocab_size - 1)
@@ -170,7 +172,7 @@ def test_the_held_out_score_is_the_same_in_any_batch(
 ) -> None:
     """A machine with less memory measures the same model, to rounding."""
     expected = masked_loss(our_model(CONFIG), rows, TABLES, token_counts=COUNTS)
-    monkeypatch.setattr(scoring, "_HEAD_ROWS", 5)
+    monkeypatch.setattr(scoring, "HEAD_ROWS", 5)
     found = masked_loss(
         our_model(CONFIG), rows, TABLES, token_counts=COUNTS, batch_tokens=batch_tokens
     )

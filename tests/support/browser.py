@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -25,7 +26,7 @@ def find_browser() -> str | None:
 class Page:
     """One page; `problems` collects errors and warnings of its console."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._numbers = itertools.count(1)
         self.problems: list[str] = []
@@ -98,6 +99,17 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    def value(self, expression: str) -> Any:
+        """What an expression of JavaScript comes to, as plain JSON."""
+        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return told["result"].get("value")
+
+    def mouse(self, event: str, x: float, y: float) -> None:
+        """One event of the mouse, such as `mouseMoved`."""
+        button = "none" if event == "mouseMoved" else "left"
+        place = {"x": x, "y": y, "button": button, "clickCount": int(button == "left")}
+        self.call("Input.dispatchMouseEvent", type=event, **place)
 
     def count(self, selector: str) -> int:
         """How many elements a CSS selector finds."""

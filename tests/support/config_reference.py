@@ -6,7 +6,7 @@ The guide's words stand here once; every field's type, default and meaning come 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from tasks.config import Config, Execution
 from tasks.config.corpus import SOURCE_TYPES
+from tasks.config.evaluate import TASK_TYPES
 
 PLACE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
@@ -57,6 +58,8 @@ def type_name(annotation: Any) -> str:
     arguments = get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "mapping"
+    if get_origin(annotation) is Annotated:
+        return type_name(arguments[0])
     if get_origin(annotation) in (list, tuple):
         return f"list of {type_name(arguments[0])}"
     if get_origin(annotation) is dict:
@@ -97,8 +100,10 @@ def table(model: type[BaseModel], prefix: str, skip: tuple[str, ...] = ()) -> It
         yield f"| `{shown}` | {type_name(info.annotation)} | {default_of(info)} | {text} |\n"
         below += [(f"{prefix}.{shown}", part) for part in nested]
     for path, part in below:
-        yield f"\n### `{path}`\n\n{first_line(part)}\n\n"
-        yield from table(part, path)
+        kind = next((name for name, found in TASK_TYPES.items() if found is part), None)
+        heading = f"`{path}`" + ("" if kind is None else f": `task: {kind}`")
+        yield f"\n### {heading}\n\n{first_line(part)}\n\n"
+        yield from table(part, path, skip=() if kind is None else ("task",))
 
 
 def first_line(model: type[BaseModel]) -> str:
@@ -121,9 +126,9 @@ def reference() -> str:
         also = "".join(f" `type: {name}` is its older spelling." for name in older)
         parts.append(f"\n## `corpus`: `type: {kind}`\n\n{first_line(model)}{also}\n\n")
         parts += table(model, "corpus", skip=("type",))
-    for name, model in sections:
-        parts.append(f"\n## `{name}`\n\n{first_line(model)}\n\n")
-        parts += table(model, name)
+    for name, section in sections:
+        parts.append(f"\n## `{name}`\n\n{first_line(section)}\n\n")
+        parts += table(section, name)
     return "".join(parts)
 
 

@@ -37,8 +37,8 @@ TOLERANCE = 0.2  # of a figure of training, relative and absolute
 
 _NOT_PINNED = (
     r"<svg.*?</svg>",
-    r"<section><h2>Stages</h2>.*?</section>",
-    r'<p class="quiet">Code .*?</p>',
+    r"<!--varies-->.*?<!--/varies-->",
+    r"## Hardware and energy\n.*",
 )
 
 Pin = dict[str, Any]
@@ -99,9 +99,11 @@ def _figures_aside(value: Any) -> Any:
     """With scores as `a figure`: of three tokens, one more right is a third of the accuracy."""
     if isinstance(value, Mapping):
         return {
-            key: "a figure" if key == "num_correct" else _figures_aside(part)
+            key: "a figure" if key in ("num_correct", "bins") else _figures_aside(part)
             for key, part in value.items()
         }
+    if isinstance(value, list):
+        return [_figures_aside(part) for part in value]
     return "a figure" if isinstance(value, float) else value
 
 
@@ -161,13 +163,14 @@ def _changed(before: Any, after: Any, *, exact: bool) -> Iterator[str]:
     """The dotted paths of what differs, figures of training beyond the tolerance."""
     old, new = flatten(before), flatten(after)
     for path in sorted(old.keys() | new.keys()):
-        pair = old.get(path), new.get(path)
+        one, other = old.get(path), new.get(path)
         close = (
             not exact
-            and all(isinstance(value, float) for value in pair)
-            and bool(np.isclose(*pair, rtol=TOLERANCE, atol=TOLERANCE))
+            and isinstance(one, float)
+            and isinstance(other, float)
+            and bool(np.isclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
         )
-        if path not in old or path not in new or (pair[0] != pair[1] and not close):
+        if path not in old or path not in new or (one != other and not close):
             yield path
 
 

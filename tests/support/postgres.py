@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from command import free_port
 
@@ -44,19 +45,23 @@ def postgres(folder: Path) -> Iterator[str]:
             parent.chmod(parent.stat().st_mode | 0o011)
     port = free_port()
     log = (folder / "postgres.log").open("w")
-    options = {"user": user, "stdout": log, "stderr": log, "cwd": folder}
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "prefect", "--auth=trust", "-E", "UTF8"],
-        check=True,
-        **options,
-    )
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1"],
-        **options,
-    )
+    options: dict[str, Any] = {"user": user, "stdout": log, "stderr": log, "cwd": folder}
+    initdb = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "prefect",
+        "--auth=trust",
+        "-E",
+        "UTF8",
+    ]
+    server = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    subprocess.run(initdb, check=True, **options)
+    process = subprocess.Popen([*server, "-h", "127.0.0.1"], **options)
     try:
         end = time.monotonic() + _START_SECONDS
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
+        ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
         while subprocess.run(ready, check=False).returncode != 0:
             assert process.poll() is None, (folder / "postgres.log").read_text()
             assert time.monotonic() < end, "PostgreSQL did not start"

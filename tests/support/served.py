@@ -102,9 +102,10 @@ class Served:
     def wait(self, run: str, *states: str, seconds: float = 120) -> dict[str, Any]:
         """Wait until a run is in one of the states (default: ended)."""
         wanted = states or ENDED
-        return self.until(
+        ended: dict[str, Any] = self.until(
             lambda: found if (found := self.run(run))["state_type"] in wanted else None, seconds
         )
+        return ended
 
     def until(self, look: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait for something to be true; what it was."""

@@ -60,7 +60,8 @@ def stock_model(config: ModelConfig, seed: int = 0) -> RobertaForMaskedLM:
     """A stock model, from nothing but the public config, with drawn weights."""
     model = RobertaForMaskedLM(RobertaConfig(**config.to_huggingface()))
     draw_weights(model, seed)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def stock_twin(model: RobertaMaskedLM, folder: Path) -> RobertaForMaskedLM:
@@ -68,7 +69,9 @@ def stock_twin(model: RobertaMaskedLM, folder: Path) -> RobertaForMaskedLM:
     from roberta_model.huggingface import save_model
 
     save_model(model, folder)
-    return RobertaForMaskedLM.from_pretrained(folder).eval()
+    twin = RobertaForMaskedLM.from_pretrained(folder)
+    twin.eval()
+    return twin
 
 
 def random_ids(
@@ -97,12 +100,13 @@ def write_random_rows(
     rng = np.random.default_rng(7)
     tokens_RT = rng.integers(4, vocab_size - 1, (num_rows, row_tokens)).astype(np.uint16)
     lengths_R = np.full(num_rows, row_tokens, dtype=np.int32)
+    offsets = np.arange(num_rows + 1, dtype=np.int32)
     if shortest is not None:
         lengths_R = rng.integers(shortest, row_tokens + 1, num_rows).astype(np.int32)
     tokens_RT[:, 0] = 0
     tokens_RT[np.arange(row_tokens) >= lengths_R[:, None]] = PAD
-    ones = np.zeros(num_rows, dtype=np.int64)
-    write_rows(path, Rows(tokens_RT, lengths_R, np.arange(num_rows + 1), ones, ones))
+    documents, starts = np.zeros(num_rows, dtype=np.int64), np.zeros(num_rows, dtype=np.int32)
+    write_rows(path, Rows(tokens_RT, lengths_R, offsets, documents, starts))
     return PackedRows([path])
 
 
@@ -111,7 +115,9 @@ def train_in_process(
 ) -> tuple[Training, list[StepResult]]:
     """Run a training here and now; it and its steps."""
     training = Training(spec, Accelerator(cpu=True))
-    return training, list(training.run(last or spec.steps, must_stop))
+    last = last or spec.steps
+    assert last is not None, "a training by epochs or minutes: say how many steps"
+    return training, list(training.run(last, must_stop))
 
 
 def stock_loss_sum(stock: RobertaForMaskedLM, batch: Any) -> Tensor:
@@ -123,4 +129,5 @@ def stock_loss_sum(stock: RobertaForMaskedLM, batch: Any) -> Tensor:
     if batch.lengths_B is not None:
         mask_BT = (torch.arange(ids_BT.shape[1]) < batch.lengths_B[:, None]).long()
     loss = stock(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT).loss
-    return loss * batch.num_masked
+    loss_sum: Tensor = loss * batch.num_masked
+    return loss_sum

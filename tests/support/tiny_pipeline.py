@@ -44,8 +44,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict)
-        result[key] = merged(old, value) if nested else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = merged(old, value)
+        result[key] = value
     return result
 
 
@@ -84,9 +85,9 @@ def run_record(config: Config, outcomes: Mapping[str, Outcome], run: str = "r") 
 def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """What must not depend on history: keys, output digests, ledgers and summaries.
 
-    The report tells times and hosts, so of `publish` the other files.
+    The report tells times and hosts and the card how long it took, so of `publish` the other files.
     """
-    told = {
+    told: dict[str, dict[str, Any]] = {
         name: {
             "key": outcome.artifact.key,
             "outputs": {path: file.sha256 for path, file in outcome.artifact.outputs},
@@ -96,7 +97,8 @@ def digests(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         for name, outcome in outcomes.items()
     }
     if "publish" in told:
-        told["publish"]["outputs"].pop("report.html")
+        for path in ("report.html", "model/README.md"):
+            told["publish"]["outputs"].pop(path)
     return told
 
 

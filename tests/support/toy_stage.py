@@ -86,5 +86,9 @@ def toy_stages(slice_: ToySlice) -> tuple[Stage[ToySlice], Stage[Any]]:
         return slice_
 
     first = Stage("first", 1, 1, (), config, run_first)
-    second = Stage("second", 2, 1, ("first",), lambda _: None, run_second)
+
+    def nothing(_: Config) -> Any:
+        return None
+
+    second = Stage("second", 2, 1, ("first",), nothing, run_second)
     return first, second

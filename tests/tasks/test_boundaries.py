@@ -15,7 +15,8 @@ Pieces = list[list[bytes]]
 
 def pieces_of(texts: list[str], target: int) -> Pieces:
     """The texts cut by `Boundaries`, as lists of ids."""
-    boundaries, pieces, size = Boundaries(target), [[]], 0
+    pieces: Pieces = [[]]
+    boundaries, size = Boundaries(target), 0
     for text in texts:
         identity = document_id(text)
         pieces[-1].append(identity)

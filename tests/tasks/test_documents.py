@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -83,7 +84,8 @@ def test_a_writer_that_loses_text_is_found_out(
         if fault == "cut":
             self._texts = [text[:-1] for text in self._texts]
         else:
-            for part in (self._ids, self._records, self._texts):
+            parts: tuple[list[Any], ...] = (self._ids, self._records, self._texts)
+            for part in parts:
                 part[:] = part[::2] if fault == "lost" else part * 2
         flush(self)
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command
@@ -47,7 +48,7 @@ def test_no_route_that_reads_or_acts_answers_without_the_password(closed: Served
     outside = stranger(closed)
     for method, path in [*routes, ("GET", "/roberta/metrics"), ("GET", "/roberta/reports/x")]:
         filled = path.replace("{", "").replace("}", "")
-        body = None if method in ("GET", "DELETE") else {}
+        body: dict[str, Any] | None = None if method in ("GET", "DELETE") else {}
         status, _ = outside.request(filled, body, method)
         assert status in (401, 403), (method, path, status)
     assert closed.request("/roberta/metrics")[0] == 200

@@ -1,6 +1,5 @@
 """Which runs an operator's commands see and choose, however many there are and will be."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +26,11 @@ from tasks.errors import UserError
 NOW = datetime.now(UTC)
 
 
+def due_time(run: FlowRun) -> datetime:
+    assert run.expected_start_time is not None
+    return run.expected_start_time
+
+
 class Server:
     """As much of a server as is asked: runs by when they are due."""
 
@@ -43,12 +47,11 @@ class Server:
         found = [
             run
             for run in self.runs
-            if (due.before_ is None or run.expected_start_time <= due.before_)
-            and (due.after_ is None or run.expected_start_time >= due.after_)
+            if (due.before_ is None or due_time(run) <= due.before_)
+            and (due.after_ is None or due_time(run) >= due.after_)
         ]
         newest_first = sort.value.endswith("DESC")
-        found.sort(key=lambda run: run.expected_start_time, reverse=newest_first)
-        return found[:limit]
+        return sorted(found, key=due_time, reverse=newest_first)[:limit]
 
     def set_flow_run_state(self, run: Any, state: State[Any], force: bool) -> None:
         self.told.append((run, state.type))
@@ -143,6 +146,6 @@ def test_a_second_pipeline_of_one_name_is_noticed() -> None:
 def test_a_time_that_no_clock_shows_is_refused_before_anything_is_registered() -> None:
     """In a sentence, and for all five deployments at once."""
     values = {"corpus": [{"type": "docstrings"}], "operations": {"prune": {"cron": "99 3 * * *"}}}
-    nobody: Callable[..., Any] | Any = None
+    nobody: Any = None
     with pytest.raises(UserError, match=r"operations\.prune\.cron: '99 3 \* \* \*' is no time"):
         deploy(nobody, Config.model_validate(values), Path("/"))

@@ -1,12 +1,13 @@
 """What a server does beside its runs goes on, whatever one store or one record says."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 
@@ -48,8 +49,8 @@ class Server:
 
 
 def under_way(store: Path) -> FlowRun:
-    state = Running()
-    state = state.model_copy(update={"timestamp": state.timestamp.subtract(days=1)})
+    started = datetime.now(UTC) - timedelta(days=1)
+    state: State[Any] = Running().model_copy(update={"timestamp": started})
     parameters = {"config": {"store": str(store)}}
     return FlowRun(id=uuid4(), flow_id=uuid4(), name="x", parameters=parameters, state=state)
 

@@ -109,8 +109,9 @@ def test_a_run_that_only_seemed_to_have_crashed_is_running_again(
 
 def test_a_stopped_process_is_not_at_work(tmp_path: Path) -> None:
     """Whoever stopped it may wake it, and then the run goes on."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", f"{SAY}; input()"], **pipes) as child:
+    command, pipe = [sys.executable, "-c", f"{SAY}; input()"], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
         process = json.loads(child.stdout.readline())
         run = at_work(tmp_path, 60, process, StateType.CRASHED)
         child.send_signal(signal.SIGSTOP)

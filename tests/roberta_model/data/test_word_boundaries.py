@@ -6,6 +6,8 @@ and for scripts without spaces are tried one by one here, on real text in test_w
 
 import string
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +44,8 @@ def true_starts(text: str, tokens: list[str]) -> np.ndarray:
 
 
 def found_starts(codes: np.ndarray) -> np.ndarray:
-    return segment_starts(codes[None], np.ones((1, len(codes)), bool))[0]
+    starts: np.ndarray = segment_starts(codes[None], np.ones((1, len(codes)), bool))[0]
+    return starts
 
 
 def is_apart(character: str) -> bool:
@@ -60,7 +63,9 @@ def is_whole(token: str) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "allowed"), [("english", 1e-4), ("other", 5e-3)])
-def test_words_of_real_text_are_the_pre_tokenizers(real_text, kind: str, allowed: float) -> None:
+def test_words_of_real_text_are_the_pre_tokenizers(
+    real_text: Any, kind: str, allowed: float
+) -> None:
     """On a few hundred KB: all but exact; what is missed elsewhere are cut-up characters.
 
     English is compared in full; of the other languages, texts without marks and without a
@@ -84,7 +89,7 @@ def test_words_of_real_text_are_the_pre_tokenizers(real_text, kind: str, allowed
     assert wrong_among_whole <= 1e-4 * num_tokens
 
 
-def cut(draw: st.DrawFn, text: str) -> list[str]:
+def cut(draw: Callable[[st.SearchStrategy[set[int]]], set[int]], text: str) -> list[str]:
     """The text as tokens: its words, cut anywhere between characters."""
     tokens = []
     for word in words_of(text):

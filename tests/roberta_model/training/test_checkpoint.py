@@ -1,8 +1,10 @@
 """Checkpoints: whole or not there, and never half believed."""
 
 import json
+import os
 import resource
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +107,33 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_else(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["00000001"]
     assert is_sound_checkpoint(earlier)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a file's name")
+def test_all_is_on_the_disk_before_a_checkpoint_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut leaves one that looks whole; its name is flushed last."""
+    done: list[str] = []
+    flush, rename = os.fsync, os.replace
+
+    def noted_flush(descriptor: int) -> None:
+        done.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+        flush(descriptor)
+
+    def noted_rename(source: Path, target: Path) -> None:
+        done.append("renamed")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    monkeypatch.setattr(os, "replace", noted_rename)
+    folder = write_small(tmp_path / "checkpoints" / "1")
+    renamed = done.index("renamed")
+    *files, hidden = done[:renamed]
+    assert {path.name for path in folder.iterdir()} == set(files)
+    assert files[-1] == "checkpoint.json"
+    assert hidden.startswith(".1.")
+    assert done[renamed + 1 :] == ["checkpoints"]
 
 
 def test_the_record_tells_what_the_files_are(tmp_path: Path) -> None:

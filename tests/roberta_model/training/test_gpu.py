@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,14 +131,19 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
 def test_a_killed_training_process_goes_on_to_the_same_bytes(
     spec: TrainingSpec, tmp_path: Path
 ) -> None:
-    def start(name: str, **changes: object) -> tuple[subprocess.Popen[str], Path]:
+    def start(name: str, **changes: Any) -> tuple[subprocess.Popen[str], Path]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         told = replace(
             spec, folder=str(folder), precision="auto", steps=40, checkpoint_steps=10, **changes
-        )  # type: ignore[arg-type]
+        )
         (folder / "spec.json").write_text(json.dumps(told.to_json()))
-        command = [sys.executable, "-m", "roberta_model.training.process", folder / "spec.json"]
+        command = [
+            sys.executable,
+            "-m",
+            "roberta_model.training.process",
+            str(folder / "spec.json"),
+        ]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True), folder
 
     undisturbed, whole = start("whole")

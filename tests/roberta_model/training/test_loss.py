@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from roberta_model.data.batches import MaskedBatches
 from roberta_model.data.masking import Masking
 from roberta_model.data.ordering import SampleOrder
+from roberta_model.encoder import Layer
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.recipe import MaskingRecipe
 from roberta_model.training import loss as loss_module
@@ -81,7 +83,7 @@ def test_pieces_of_a_batch_add_up(targets: list[int], size: int) -> None:
             masked_lm_loss_sum(MODEL, hidden, part, candidates_C)
             for hidden, part in zip(hidden_MD.split(size), targets_M.split(size), strict=True)
         ]
-        assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5, abs=1e-5)
+        assert sum(part.item() for part in parts) == pytest.approx(whole.item(), rel=1e-5, abs=1e-5)
 
 
 def test_a_loss_over_one_candidate_is_zero() -> None:
@@ -134,13 +136,14 @@ def test_a_batch_costs_what_stock_says_it_costs(shortest: int | None, tmp_path: 
     found.backward()
     expected.backward()
     theirs = {name: p.grad for name, p in stock.named_parameters() if p.grad is not None}
+    layers = cast("list[Layer]", list(ours.layers))
     pairs = [
         (ours.embeddings.word.weight, "roberta.embeddings.word_embeddings.weight"),
         (ours.embeddings.position.weight, "roberta.embeddings.position_embeddings.weight"),
         (ours.lm_head.bias, "lm_head.bias"),
         (ours.lm_head.dense.weight, "lm_head.dense.weight"),
-        (ours.layers[0].inner.weight, "roberta.encoder.layer.0.intermediate.dense.weight"),
-        (ours.layers[1].norm.bias, "roberta.encoder.layer.1.output.LayerNorm.bias"),
+        (layers[0].inner.weight, "roberta.encoder.layer.0.intermediate.dense.weight"),
+        (layers[1].norm.bias, "roberta.encoder.layer.1.output.LayerNorm.bias"),
     ]
     for parameter, name in pairs:
         assert theirs[name].abs().max() > 0
@@ -150,5 +153,5 @@ def test_a_batch_costs_what_stock_says_it_costs(shortest: int | None, tmp_path: 
         for part in ("query", "key", "value")
     ]
     torch.testing.assert_close(
-        ours.layers[1].attention.qkv.weight.grad, torch.cat(qkv), atol=2e-4, rtol=1e-3
+        layers[1].attention.qkv.weight.grad, torch.cat(qkv), atol=2e-4, rtol=1e-3
     )

@@ -1,7 +1,7 @@
 """The optimisers against torch's own AdamW and Muon, step by step."""
 
 import copy
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ NOT_DECAYING = (
     "embeddings.norm.bias",
 )
 FP32 = torch.float32
-KINDS = ("adam", "muon")
+KINDS: tuple[Literal["adam", "muon"], ...] = ("adam", "muon")
 
 
 class Trained(NamedTuple):
@@ -106,7 +106,7 @@ def test_every_step_is_torchs_adamw(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_matrices_decay_and_nothing_else(kind: str) -> None:
+def test_matrices_decay_and_nothing_else(kind: Literal["adam", "muon"]) -> None:
     """Biases and norms that decay are a well-known way to a worse model."""
     named = dict(our_model(small_config()).named_parameters())
     assert "vectors" not in {group_of(name, named[name]) for name in DECAYING}
@@ -143,7 +143,7 @@ def test_bf16_weights_follow_an_fp32_master() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_state_goes_on_to_the_bit(kind: str) -> None:
+def test_the_state_goes_on_to_the_bit(kind: Literal["adam", "muon"]) -> None:
     """Saved moments and step count, loaded elsewhere, give the same next steps."""
     recipe = OptimizerRecipe(kind, learning_rate=1e-2)
     one, other = our_model(small_config()), our_model(small_config(), seed=9)
@@ -202,7 +202,7 @@ def test_loss_tokens_and_stop_leave_the_gradient_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_update_of_parts_is_the_update_of_the_whole(kind: str) -> None:
+def test_an_update_of_parts_is_the_update_of_the_whole(kind: Literal["adam", "muon"]) -> None:
     """Each half of a group alone: processes may share the updates out, an average looks on."""
     recipe = OptimizerRecipe(kind, 1e-2)
     flat, _, whole = trained(our_model(small_config()), recipe)

@@ -74,7 +74,7 @@ def test_the_speed_is_the_mean_of_all_steps_but_the_first(
                 if must_stop():
                     return
 
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(pace, "_PROBE_SECONDS", 11.9)
     probe: Any = Probe()
     assert pace._seconds_per_step(probe, never) == pytest.approx(1.5)

@@ -18,6 +18,7 @@ from small_models import (
 )
 
 from roberta_model.config import ModelConfig
+from roberta_model.encoder import Layer
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.spec import TrainingSpec
@@ -46,9 +47,12 @@ def attention_of(model: RobertaMaskedLM, ids_BT: torch.Tensor, layer: int) -> to
     x_BTD = model.embeddings(ids_BT)
     for earlier in model.layers[:layer]:
         x_BTD = earlier(x_BTD)
-    query, key, _ = model.layers[layer].attention.qkv(x_BTD).chunk(3, dim=-1)
+    of_layer = model.layers[layer]
+    assert isinstance(of_layer, Layer)
+    query, key, _ = of_layer.attention.qkv(x_BTD).chunk(3, dim=-1)
     split = [part.unflatten(-1, (config.num_heads, K)).transpose(1, 2) for part in (query, key)]
-    return (split[0] @ split[1].transpose(-2, -1) / math.sqrt(K)).softmax(dim=-1)
+    attention_BHTT: torch.Tensor = split[0] @ split[1].transpose(-2, -1) / math.sqrt(K)
+    return attention_BHTT.softmax(dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +188,9 @@ def test_a_local_start_leaves_the_plateau_where_a_plain_one_does_not(tmp_path: P
     tokens_RT[:, 0] = rng.choice(ids, 400)
     for place in range(1, 24):
         tokens_RT[:, place] = after[tokens_RT[:, place - 1] - 4]
-    ones = np.zeros(400, dtype=np.int64)
-    write_rows(
-        tmp_path / "rows.arrow",
-        Rows(tokens_RT, np.full(400, 24, dtype=np.int32), np.arange(401), ones, ones),
-    )
+    lengths_R, offsets = np.full(400, 24, dtype=np.int32), np.arange(401, dtype=np.int32)
+    documents, starts = np.zeros(400, dtype=np.int64), np.zeros(400, dtype=np.int32)
+    write_rows(tmp_path / "rows.arrow", Rows(tokens_RT, lengths_R, offsets, documents, starts))
     tables.save(tmp_path / "tables.npz")
     ends = {}
     for kind in ("plain", "local"):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_models import stock_loss_sum, stock_twin, train_in_process
 from torch import Tensor, nn
+from transformers import RobertaForMaskedLM
 
 from roberta_model.data.batches import MaskedBatches
 from roberta_model.data.masking import Masking, MaskingTables
@@ -51,8 +52,9 @@ def first_model(spec: TrainingSpec) -> RobertaMaskedLM:
     return model
 
 
-def plain_loop(stock: nn.Module, spec: TrainingSpec) -> Iterator[float]:
+def plain_loop(stock: RobertaForMaskedLM, spec: TrainingSpec) -> Iterator[float]:
     """Train stock's model as anybody would: mean loss, AdamW, clipping, warm-up and decay."""
+    assert spec.steps is not None
     rows, tables = PackedRows(spec.rows), MaskingTables.load(spec.tables)
     order = SampleOrder(spec.seed, rows.num_rows, spec.batch_rows)
     batches = MaskedBatches(rows, order, Masking(tables, spec.masking, spec.seed), spec.steps)

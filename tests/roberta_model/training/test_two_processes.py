@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import stat
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +14,12 @@ import pytest
 import torch
 from recorded_training import samples_of
 from small_models import train_in_process
+from torch._C._distributed_c10d import TCPStore
 
 from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.checkpoint import is_sound_checkpoint, read_checkpoint
 from roberta_model.training.loop import StepResult, Training
+from roberta_model.training.objective import MaskedLMObjective
 from roberta_model.training.spec import TrainingSpec
 from tasks.config import LaunchConfig
 from tasks.errors import StageError
@@ -93,7 +97,9 @@ def test_two_processes_share_the_samples_and_masks_of_one(pair: Pair) -> None:
     """Each sample of each step goes to exactly one process, hidden just as it is alone."""
     first, second = (notes_of(pair.folder, rank) for rank in (0, 1))
     assert len(first) == len(second) == 50 * 8
-    batches = pair.training.objective.batches
+    objective = pair.training.objective
+    assert isinstance(objective, MaskedLMObjective)
+    batches = objective.batches
     expected = [
         note for step in range(50) for note in samples_of(batches, batches.batch(step), step, 0)
     ]
@@ -140,19 +146,47 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(pair: Pair) -> None:
         )
 
 
+def keys_told_to_anybody(pid: int) -> list[str]:
+    """What torch's launcher keeps where every process and every machine may read and write it."""
+    listening = psutil.Process(pid).net_connections("inet")
+    ports = [each.laddr.port for each in listening if each.status == psutil.CONN_LISTEN]
+    stores = [TCPStore("127.0.0.1", port, is_master=False) for port in ports]
+    return [key for store in stores for key in store.list_keys()]
+
+
 def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
-    """SIGTERM while they train: a sound checkpoint is written, and no process is left behind."""
+    """SIGTERM while they train: a sound checkpoint is written, and no process is left behind.
+
+    The state of their meeting is a pickle: it is in a file of this user, which is removed, and not
+    behind a port, where whoever writes another one has his code run.
+    """
     spec = packed.spec(tmp_path, steps=100_000, checkpoint_steps=100_000)
-    with Trainer(arguments_for(spec), threads=1) as trainer:
+    arguments = arguments_for(spec)
+    meeting = Path(arguments[arguments.index("--rdzv-endpoint") + 1])
+    assert stat.S_IMODE(meeting.stat().st_mode) == 0o600
+    with Trainer(arguments, threads=1) as trainer:
         next(event for event in trainer.events() if event["event"] == "step")
         family = psutil.Process(trainer.process.pid).children(recursive=True)
+        told = keys_told_to_anybody(trainer.process.pid)
         events = list(trainer.stop())
         _, alive = psutil.wait_procs(family, timeout=10)
     assert len(family) == 2
     assert not alive
+    assert told
+    assert [key for key in told if re.fullmatch(r"torch\.rendezvous\.[^/]+", key)] == []
+    assert not meeting.exists()
     assert [event["event"] for event in events][-2:] == ["checkpoint", "stopped"]
     assert is_sound_checkpoint(Path(events[-2]["path"]))
     assert read_checkpoint(Path(events[-2]["path"]))[2]["step"] == events[-1]["step"]
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_the_steps_that_fit_into_the_minutes(
+    packed: Any, tmp_path: Path
+) -> None:
+    """Each has measured its own; the first one's count."""
+    events = launch(packed.spec(tmp_path, steps=None, minutes=1e-6))
+    assert events[-1] == {"event": "done", "step": 1}
 
 
 def test_a_mistake_is_told_once_and_clearly(packed: Any, tmp_path: Path) -> None:

@@ -66,7 +66,15 @@ def test_mojibake_seen_in_the_wild_is_undone(shared_data: Path) -> None:
     cases = json.loads((shared_data / "corpus/unicode/ftfy_in_the_wild.json").read_text())
 
     def plain(text: str) -> str:
-        table = {"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "，": ","}
+        table: dict[str, str | int | None] = {
+            "‘": "'",
+            "’": "'",
+            "‚": "'",
+            "“": '"',
+            "”": '"',
+            "„": '"',
+            "，": ",",
+        }
         table |= {"ﬁ": "fi", "ŉ": "'n", "ǌ": "nj", "ǉ": "lj"}
         return text.translate(str.maketrans(table))
 

@@ -81,7 +81,9 @@ def test_bad_text_is_what_ftfy_calls_bad(line: str) -> None:
 
 def test_what_ftfy_calls_bad_is_short_and_beyond_ascii() -> None:
     """Another version of ftfy with longer rules would need wider windows."""
-    pattern = re._parser.parse(badness.BADNESS_RE.pattern, badness.BADNESS_RE.flags)
+    pattern = re._parser.parse(  # type: ignore[attr-defined]
+        badness.BADNESS_RE.pattern, badness.BADNESS_RE.flags
+    )
     assert pattern.getwidth()[1] <= module.LONGEST_BAD_CHARACTERS
     letters = [chr(code) for code in range(128)]
     everything = "".join(itertools.chain.from_iterable(itertools.product(letters, repeat=2)))

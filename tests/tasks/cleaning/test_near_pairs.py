@@ -18,7 +18,8 @@ KEYS = st.lists(st.integers(0, 2), min_size=24, max_size=24)
 
 
 def clusters(edges: np.ndarray, count: int) -> list[int]:
-    return join(np.arange(count), edges).tolist()
+    joined: list[int] = join(np.arange(count), edges).tolist()
+    return joined
 
 
 def plainly(keys: np.ndarray, signatures: np.ndarray) -> np.ndarray:

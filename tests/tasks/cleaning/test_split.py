@@ -68,7 +68,9 @@ def near() -> np.ndarray:
     num_bands, width = band_shape(THRESHOLD, NUM_HASHES)
     keys = np.stack([band_keys(signatures(), band, width) for band in range(num_bands)])
     meets = (keys[:, :, None] == keys[:, None, :]).any(axis=0)
-    return meets & ((signatures()[:, None] == signatures()[None]).mean(axis=2) >= THRESHOLD)
+    alike: np.ndarray = (signatures()[:, None] == signatures()[None]).mean(axis=2) >= THRESHOLD
+    both: np.ndarray = meets & alike
+    return both
 
 
 def is_near(one: int, other: int) -> bool:
@@ -154,7 +156,7 @@ def test_the_order_of_documents_decides_nothing(corpus: Corpus, shuffled: random
 
 
 def decided(
-    sizes: Sequence[int], share: float, seed: int = 0, start: int = 0
+    sizes: Sequence[int] | np.ndarray, share: float, seed: int = 0, start: int = 0
 ) -> tuple[np.ndarray, HoldingOut]:
     """The splits of different documents of one source."""
     texts = [f"document {number}" for number in range(start, start + len(sizes))]

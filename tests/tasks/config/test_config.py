@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tasks.config import Config
-from tasks.config.corpus import FilesSource, HubSource
+from tasks.config.corpus import DocstringsSource, FilesSource, HubSource
 from tasks.config.load import PRESETS, load_config, set_value
 from tasks.config.places import absolute
 from tasks.engine.identity import canonical, digest_of
@@ -96,7 +96,9 @@ def test_overrides_reach_nested_fields_and_lists() -> None:
     overrides = ["pretrain.steps=7", "corpus.0.max_bytes=1000", "pretrain.masking.whole_word=true"]
     config = load_config("quickstart", overrides)
     assert config.pretrain.steps == 7
-    assert config.corpus[0].max_bytes == 1000
+    (docstrings,) = config.corpus
+    assert isinstance(docstrings, DocstringsSource)
+    assert docstrings.max_bytes == 1000
     assert config.pretrain.masking.whole_word is True
 
 
@@ -225,6 +227,12 @@ def test_a_home_that_is_nobodys_is_a_name(tmp_path: Path) -> None:
     """No traceback of the library that looks for it."""
     with pytest.raises(UserError, match="no such config file"):
         load_config("~nobody-of-that-name/c.yaml")
+
+
+def test_a_folder_is_no_config(tmp_path: Path) -> None:
+    """Whoever names the folder with his text learns where that belongs."""
+    with pytest.raises(UserError, match=r"this is a folder.*`paths`"):
+        load_config(str(tmp_path))
 
 
 @pytest.mark.parametrize(

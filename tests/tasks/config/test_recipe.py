@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 import annotated_types
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from tiny_pipeline import TINY, merged
 
 from roberta_model.config import ModelConfig
@@ -27,7 +27,7 @@ from tasks.config.pretrain import (
 from tasks.engine.identity import digest_of
 from tasks.stages.pretrain_model import pretrain_slice
 
-PAIRS = [
+PAIRS: list[tuple[type[BaseModel], type[Any]]] = [
     (MaskingConfig, MaskingRecipe),
     (OptimizerConfig, OptimizerRecipe),
     (ScheduleConfig, Schedule),

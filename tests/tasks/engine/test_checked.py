@@ -26,6 +26,7 @@ from tasks.engine.sealing import FORMAT, seal, unseal
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.unit_files import count_rows
+from tasks.engine.unit_records import read_unit
 from tasks.engine.units import StoredFile, UnitReport, UnitWork
 from tasks.errors import StageError, UserError
 
@@ -232,7 +233,7 @@ def test_a_sibling_that_vanishes_is_made_anew(
 ) -> None:
     """Another run prunes or repairs there: no reason to fail here."""
     run(store, [1, 2])
-    read = catalog_module.read_unit
+    read = read_unit
 
     def vanishing(where: Store, folder: str, name: str) -> Any:
         record = read(where, folder, name)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks.config import Config
 from tasks.engine.ledger import Ledger
 from tasks.engine.records import read_manifest
 from tasks.engine.runner import Outcome, run_stage
+from tasks.engine.stage import StageContext, StageReport
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import StageError
@@ -48,6 +50,16 @@ def test_a_second_run_is_served_from_the_store(store: Store, computed: Any) -> N
 
     assert (first.state, again.state, computed()) == ("done", "cached", [])
     assert again.artifact.manifest == first.artifact.manifest
+
+
+def test_outputs_are_handed_on_in_the_order_of_their_paths(store: Store) -> None:
+    """Shards are read in this order: rows get their numbers, and so their masks, by it."""
+    made = run_first(store, list(range(12))).artifact
+    paths = [path for path, _ in made.outputs]
+    assert paths == [f"numbers/{number:05d}.txt" for number in range(12)]
+    assert [file.local().read_text() for file in made.files("numbers/")] == [
+        f"{number}\n" for number in range(12)
+    ]
 
 
 def test_execution_fields_and_workers_are_no_part_of_the_key(store: Store, computed: Any) -> None:
@@ -182,7 +194,28 @@ def test_a_ledger_that_does_not_balance_fails(tmp_path: Path) -> None:
         ledger.check("clean")
     ledger.drop("long", documents=1)
     ledger.check("clean")
+    ledger.keep(documents=1)  # one document counted twice is as wrong as one that is lost
+    with pytest.raises(StageError, match="3 documents came in.* -1 are unaccounted"):
+        ledger.check("clean")
     assert Ledger.from_json(ledger.to_json()).to_json() == ledger.to_json()
+
+
+@pytest.mark.parametrize("arrived", [1, 3])
+def test_what_a_stage_takes_in_is_what_the_one_before_it_kept(store: Store, arrived: int) -> None:
+    """Text that is lost on the way, or there twice, is a defect even if each ledger adds up."""
+    kept = run_first(store, [1, 2])
+    assert kept.artifact.ledger.balances["documents"].kept == 2
+
+    def takes(_: StageContext[Any]) -> StageReport:
+        ledger = Ledger()
+        ledger.take(documents=arrived)
+        ledger.keep(documents=arrived)
+        return StageReport(ledger)
+
+    _, second = toy_stages(ToySlice(numbers=[1, 2]))
+    inputs = {"first": kept.artifact}
+    with pytest.raises(StageError, match=f"first kept 2 documents but {arrived} arrived"):
+        run_stage(replace(second, run=takes), config(), store, inputs)
 
 
 KILLED_RUN = """

@@ -13,6 +13,7 @@ from toy_stage import ToySlice, toy_stages, write_number
 
 from tasks.config import Config
 from tasks.engine import context as context_module
+from tasks.engine import executors
 from tasks.engine.computing import Place, Work, compute_unit
 from tasks.engine.lease import Lease
 from tasks.engine.runner import Outcome, run_stage
@@ -25,6 +26,12 @@ from tasks.inspection import verify
 
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}], "engine": {"workers": 1}})
 MANY = 60
+
+
+@pytest.fixture(autouse=True)
+def _batches_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: units that take long are given and recorded one by one."""
+    monkeypatch.setattr(executors, "_BATCH_SECONDS", 30.0)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -67,7 +74,12 @@ def test_files_are_moved_and_flushed_then_recorded_and_the_fence_is_before_each(
     noted("flush_names", list)
     noted("write", lambda path, _: path)
     check = Lease.check
-    monkeypatch.setattr(Lease, "check", lambda self: (said.append(("check", "")), check(self)))
+
+    def noted_check(lease: Lease) -> None:
+        said.append(("check", ""))
+        check(lease)
+
+    monkeypatch.setattr(Lease, "check", noted_check)
     artifact = run(store, list(range(MANY))).artifact
 
     placed: set[str] = set()
@@ -170,7 +182,7 @@ def test_one_that_does_not_add_up_costs_none_of_its_batch(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its neighbours are recorded before the stage fails."""
-    compute = context_module.compute_unit
+    compute = compute_unit
 
     def miscounts(work: Any) -> Any:
         done = compute(work)

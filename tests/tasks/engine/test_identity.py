@@ -1,6 +1,7 @@
 """What a key knows: versions of the libraries that decide the bytes."""
 
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_library_that_decides_the_bytes_is_part_of_both_keys(
     store = open_store(str(tmp_path))
     first, _ = toy_stages(ToySlice(numbers=[1, 2]))
     before = run_stage(replace(first, libraries=("ftfy", "unicode")), CONFIG, store)
-    monkeypatch.setattr(identity.metadata, "version", lambda _: "99")
+    monkeypatch.setattr(metadata, "version", lambda _: "99")
     after = run_stage(replace(first, libraries=("ftfy", "unicode")), CONFIG, store)
     assert after.state == "done"
     assert not {unit.key for unit in before.artifact.units} & {u.key for u in after.artifact.units}
@@ -31,7 +32,7 @@ def test_a_library_that_decides_the_bytes_is_part_of_both_keys(
 
 def test_of_pyarrow_only_the_major_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """It decides how files are laid out; a patch release must not recompute a corpus."""
-    monkeypatch.setattr(identity.metadata, "version", lambda _: "26.7.8")
+    monkeypatch.setattr(metadata, "version", lambda _: "26.7.8")
     assert identity.library_versions(("pyarrow", "tokenizers")) == {
         "pyarrow": "26",
         "tokenizers": "26.7.8",

@@ -96,7 +96,7 @@ def test_a_host_with_another_clock_keeps_what_it_has(store: Store, hours: int) -
 def test_a_clock_that_is_set_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stepping the wall clock by a day neither ends nor steals a lease."""
     with held(Lease(store, FOLDER, 1.0)) as mine:
-        monkeypatch.setattr(module.time, "time", lambda: 0.0)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
         assert not Lease(store, FOLDER, 1.0).try_acquire()
         mine.check()
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3_server import KINDS, S3Server
@@ -188,11 +189,11 @@ def test_a_server_that_ignores_conditions_is_found_out(
     """Some speak S3 and overwrite all the same: leases are then settled by reading again."""
     store = open_store(url)
     assert store.creates_in_one_step
-    ignorant = open_store(url)
-    pipe = ignorant.fs.pipe_file  # type: ignore[attr-defined]
+    ignorant: Any = open_store(url)
+    pipe = ignorant.fs.pipe_file
     monkeypatch.setattr(
         ignorant.fs, "pipe_file", lambda path, content, mode="": pipe(path, content)
-    )  # type: ignore[attr-defined]
+    )
     assert not ignorant.creates_in_one_step
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from toy_stage import SLOW, ToySlice, toy_stages
 from tasks.config import Config
 from tasks.engine import computing
 from tasks.engine.lease import LeaseLostError
+from tasks.engine.outside import check_unchanged
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
@@ -85,7 +87,8 @@ def test_a_killed_fork_server_costs_nothing_but_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies while a worker is asked of it: another one is started."""
-    read, killed = forkserver.read_signed, []  # type: ignore[attr-defined]
+    read: Callable[[int], int] = forkserver.read_signed
+    killed: list[int] = []
 
     def dies_once(channel: int) -> int:
         process: int = read(channel)
@@ -146,7 +149,7 @@ def test_a_unit_whose_files_are_in_place_is_not_recorded_without_the_lease(
 
 def test_no_file_is_put_without_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The successor comes while a unit is computed: its files stay outside the artifact."""
-    check = computing.check_unchanged
+    check = check_unchanged
 
     def overtaken(payload: object) -> None:
         check(payload)

@@ -2,13 +2,16 @@
 
 import math
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.config import Config
+from tasks.engine.records import Artifact
+from tasks.engine.stores import open_store
 from tasks.errors import UserError
-from tasks.evaluation.comparison import Comparison, check_scores
+from tasks.evaluation.comparison import Comparison, check_scores, compare
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,20 @@ def test_a_model_is_good_if_no_score_has_fallen_and_there_is_one(
 ) -> None:
     """At the margin it is; where nothing was scored, or the score is no number, it is not."""
     assert Comparison(before, after, margin).is_good == is_good
+
+
+def test_the_new_scores_are_held_against_the_old_ones(tmp_path: Path) -> None:
+    """Of accuracies at `<mask>` and on BLiMP; the other way round every fall would pass."""
+
+    def scored(share: float) -> Artifact:
+        held_out = {"by_kind": {"mask": {"accuracy": share}}}
+        summary = {"held_out": held_out, "blimp": {"accuracy": share + 0.1}}
+        return Artifact(open_store(str(tmp_path)), "6-evaluate/key", {"summary": summary})
+
+    fallen = compare(scored(0.5), scored(0.3), 0.01)
+    assert fallen.before == {"held-out accuracy at <mask>": 0.5, "BLiMP": 0.6}
+    assert fallen.fallen == ["held-out accuracy at <mask>", "BLiMP"]
+    assert compare(scored(0.3), scored(0.5), 0.01).is_good
 
 
 @pytest.mark.parametrize(

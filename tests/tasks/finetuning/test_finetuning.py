@@ -15,6 +15,7 @@ from tasks.engine.progress import Progress
 from tasks.errors import UserError
 from tasks.finetuning import trying
 from tasks.finetuning.alone import fine_tune_folder, unfinished
+from tasks.finetuning.dev_scores import score_dev
 from tasks.finetuning.items import Columns, Item
 from tasks.finetuning.predictor import Predictor
 
@@ -91,7 +92,7 @@ def test_what_was_stopped_at_any_epoch_ends_in_the_same_bytes(
         "seeds": 2,
     }
     whole = tune(model_folder, tmp_path / "whole", **settings)
-    usual = trying.score_dev
+    usual = score_dev
     for stop_at in (2, 1):
         calls = 0
 
@@ -211,7 +212,7 @@ def test_answers_are_found_in_long_contexts(model_folder: Path, tmp_path: Path) 
     with torch.inference_mode():
         logits = AutoModelForQuestionAnswering.from_pretrained(out)(**inputs)
     start, end = int(logits.start_logits.argmax()), int(logits.end_logits.argmax())
-    assert tokenizer.decode(inputs.input_ids[0, start : end + 1]).strip() == ours["answer"]
+    assert str(tokenizer.decode(inputs.input_ids[0, start : end + 1])).strip() == ours["answer"]
     assert ours["answer"] == "grim"
     assert context[ours["start"] :].startswith(ours["answer"])
 

@@ -1,6 +1,7 @@
 """Text is parted the same however it arrives, and nothing between separators is lost."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_all_three_line_ends_part_lines() -> None:
 def test_a_part_that_is_too_long_is_refused_before_it_fills_the_memory() -> None:
     """The stream is not read on once the limit is passed."""
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[str]:
         yield "short\n"
         while True:
             yield "x" * 10_000

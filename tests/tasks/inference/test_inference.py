@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import run_all, write_config
 
+from tasks.config.evaluate import MinimalPairsConfig
 from tasks.config.load import load_config
 from tasks.engine.identity import file_digest
-from tasks.engine.units import StoredFile, UnitWork
+from tasks.engine.units import StoredFile, UnitResult, UnitWork
 from tasks.errors import UserError
-from tasks.evaluation.blimp import count_right
+from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_pairs
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder, load_for_use
 from tasks.inference.over_files import Account, score_windows
 from tasks.inference.score_lines import score_lines
 from tasks.inference.texts import open_texts
-from tasks.stages.evaluate_model import score_blimp
 
 TEXTS = [
     "Return the <mask> of the list.",
@@ -135,10 +135,12 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     }
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
-    report = score_blimp(
-        work, model=files, data=known, name="agreement", max_pairs=None, special_tokens="bos_eos"
+    read = MinimalPairsConfig(task="minimal_pairs", name="blimp", data="agreement.jsonl")
+    report = score_pairs(
+        work, model=files, data=known, name="agreement", read=read, special_tokens="bos_eos"
     )
-    return dict(report.summary)
+    result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
+    return summarise_pairs("blimp", [result])
 
 
 def test_a_model_that_knows_nothing_gets_no_minimal_pair_right(
@@ -164,7 +166,8 @@ def test_minimal_pairs_are_decided_by_line_scores(published: Path, tmp_path: Pat
     """A pair is right exactly where the good line scores strictly higher."""
     both = PAIRS + [(bad, good) for good, bad in PAIRS]
     scores = {s["text"]: s["score"] for pair in both for s in score_lines(published, pair)}
-    right, ties = count_right([(scores[good], scores[bad]) for good, bad in both])
+    pairs = [(scores[good] or math.nan, scores[bad] or math.nan) for good, bad in both]
+    right, ties = count_right(pairs)
     summary = blimp(published, tmp_path, both)
     assert (right, ties) == (len(PAIRS), 0)
     assert summary["accuracy"] == right / len(both)
@@ -191,7 +194,9 @@ def test_pairs_that_the_model_cannot_read_are_counted_apart(
 
     assert alone["too_long"] == 0
     assert alone["pairs"] == 4
-    assert found == {**alone, "too_long": 3}
+    assert found["too_long"] == 3
+    counts = ("pairs", "right", "ties", "accuracy", "interval")
+    assert [found[name] for name in counts] == [alone[name] for name in counts]
     assert found["accuracy"] > 0
     scores = json.loads((tmp_path / "unit/blimp/agreement.json").read_text())["scores"]
     assert [pair is None for pair in scores] == [True, *[False] * 3, True, True, False]
@@ -207,6 +212,11 @@ def test_a_file_without_a_pair_that_fits_is_refused(published: Path, tmp_path: P
     assert "The longest has 70 tokens" in message
     assert "reads at most 64" in message
     assert "Raise model.max_row_tokens or pack.row_tokens" in message
+
+
+def remove(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -234,7 +244,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "other sizes": (lambda f: rewrite(f / "config.json", hidden_size=128), "asks for"),
     "no tokenizer": (
-        lambda f: [(f / n).unlink() for n in ("tokenizer.json", "vocab.json", "merges.txt")],
+        lambda f: remove(f, "tokenizer.json", "vocab.json", "merges.txt"),
         "has no tokenizer",
     ),
     "a torn tokenizer": (

@@ -3,9 +3,9 @@
 import errno
 import json
 import os
+import shutil
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tasks.engine.records import MANIFEST, read_manifest
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection import prune as pruning
+from tasks.inspection.freed_space import weigh
 from tasks.inspection.prune import Pruned, prune
 from tasks.inspection.references import kept_runs
 from tasks.inspection.runs import write_run
@@ -177,7 +178,6 @@ def test_a_run_that_begins_at_the_last_moment_wins(
             done.wait(30)
 
     worker = threading.Thread(target=work)
-    weigh: Callable[..., tuple[int, int]] = pruning.weigh
 
     def begin_then_weigh(*arguments: Any) -> tuple[int, int]:
         worker.start()
@@ -200,7 +200,6 @@ def test_a_run_that_begins_while_others_are_removed_keeps_what_it_finds_done(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes an old artifact from the store, under no lease, for as long as it runs."""
-    weigh = pruning.weigh
 
     def begin(*arguments: Any) -> tuple[int, int]:
         record = {"run": "late", "name": "other", "started": "2026-02", "state": "running"}
@@ -249,7 +248,7 @@ def test_a_removal_cut_short_never_leaves_a_whole_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pruning.shutil, "rmtree", killed)
+        patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             prune(case.store)
     assert not folder.exists()
@@ -287,7 +286,7 @@ def test_what_dead_writers_left_is_swept(case: Case) -> None:
 
 def test_kept_runs_are_the_published_ones_and_the_newest() -> None:
     """A run that stopped at the tokenizer does not push out the model before it."""
-    runs = [
+    runs: list[dict[str, Any]] = [
         {"run": "5", "name": "a", "state": "failed", "stages": [], "model": None},
         {"run": "4", "name": "a", "state": "done", "stages": [], "model": None},
         {"run": "3", "name": "a", "state": "done", "stages": [], "model": "m"},

@@ -1,6 +1,7 @@
 """Verify names damage and nothing else; repair looks before it runs, and leaves live work alone."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from small_corpus import small_config, write_texts
 from tiny_pipeline import run_all, run_record
 
 from tasks.config import Config
-from tasks.engine import identity
 from tasks.engine.lease import Lease
 from tasks.engine.progress import Progress
 from tasks.engine.records import output_digest
@@ -209,6 +209,6 @@ def test_the_command_ends_with_2_when_a_source_has_changed(case: Case, tmp_path:
 def test_a_new_version_of_a_library_is_named(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it makes of the same text may be other bytes."""
     damage(case.output("clean"))
-    monkeypatch.setattr(identity.unicodedata, "unidata_version", "99.0")
+    monkeypatch.setattr(unicodedata, "unidata_version", "99.0")
     with pytest.raises(UserError, match=r"library unicode: \S+ -> 99\.0"):
         case.mend()

@@ -89,7 +89,8 @@ def test_a_large_vocabulary_gets_wider_ids(tokenizer: Tokenizer) -> None:
     wide = Tokenizer.from_str(tokenizer.to_str())
     wide.encode_special_tokens = True
     wide.add_special_tokens([f"<extra {number}>" for number in range(1 << 16)])
-    assert (WordEncoder(tokenizer).dtype, WordEncoder(wide).dtype) == (np.uint16, np.int32)
+    assert WordEncoder(tokenizer).dtype == np.uint16
+    assert WordEncoder(wide).dtype == np.int32
     assert_same_ids(WordEncoder(wide), wide, AWKWARD)
 
 

@@ -49,8 +49,9 @@ def test_rows_read_in_portions_count_the_same(
     """A corpus larger than memory is counted piece by piece, short rows up to their length."""
     tokens_RT = np.random.default_rng(1).integers(0, 50, (23, 8)).astype(np.uint16)
     lengths_R = np.random.default_rng(2).integers(0, 9, 23).astype(np.int32)
-    none = np.zeros(0, dtype=np.int64)
-    write_rows(tmp_path / "rows.arrow", Rows(tokens_RT, lengths_R, np.zeros(24), none, none))
+    documents, starts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    offsets = np.zeros(24, dtype=np.int32)
+    write_rows(tmp_path / "rows.arrow", Rows(tokens_RT, lengths_R, offsets, documents, starts))
     real = np.concatenate([row[:n] for row, n in zip(tokens_RT, lengths_R, strict=True)])
     expected = [int((real == token).sum()) for token in range(60)]
 

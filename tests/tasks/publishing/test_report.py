@@ -1,11 +1,18 @@
-"""The report escapes whatever was planted in names, texts and tokens."""
+"""The report: whatever was planted is text, sums add up, and pictures are true."""
 
-from tasks.publishing.render import _template
+import re
+
+import pytest
+
+from tasks.publishing.charts import flow_chart, lengths_chart, loss_chart, scores_chart
+from tasks.publishing.render import account_of
+from tasks.publishing.svg import Plot, shown, ticks
+from tasks.publishing.templates import template
 
 
 def test_whatever_a_report_shows_is_text() -> None:
     """All values but our own drawings are escaped, by the template's environment itself."""
-    report = _template("report.html.j2")
+    report = template("report.html.j2")
     planted = {"x": "<script>alert(1)</script>", "y": "' onload='a"}
     shown = report.environment.from_string("<b title='{{ y }}'>{{ x }}</b>").render(planted)
     assert "<script>" not in shown
@@ -14,3 +21,61 @@ def test_whatever_a_report_shows_is_text() -> None:
     assert report.environment.loader is not None
     source, _, _ = report.environment.loader.get_source(report.environment, "report.html.j2")
     assert source.count("|safe") + source.count("| safe") == 1, "only drawings of our own"
+
+
+def stage(name: str, taken: int, kept: int, **dropped: int) -> dict[str, object]:
+    return {"name": name, "documents": {"in": taken, "kept": kept, "dropped": dropped}}
+
+
+CLEANED = {"train": {"documents": 70}, "held_out": {"documents": 5}}
+
+
+def test_the_account_adds_up_or_says_that_it_does_not() -> None:
+    """Found, less what was dropped, more what was cut, is what is trained on and held out."""
+    stages = [stage("download", 100, 60, empty=40), stage("clean", 60, 75, spans=-20, short=5)]
+    account = account_of({"stages": stages, "balanced": True}, CLEANED)
+    assert (account["found"], account["num_dropped"], account["gained"]) == (100, 45, 20)
+    assert list(account["dropped"]) == ["empty", "short"]
+    assert account["agrees"]
+    one_more = {**CLEANED, "held_out": {"documents": 6}}
+    assert not account_of({"stages": stages, "balanced": True}, one_more)["agrees"]
+    assert not account_of({"stages": stages, "balanced": False}, CLEANED)["agrees"]
+
+
+def test_the_rivers_widths_are_the_documents() -> None:
+    """Half of them dropped is half of the height, and what leaves below says how many."""
+    svg = flow_chart(
+        [stage("download", 100, 50, **{"<b>": 50}), stage("pack", 50, 50)], "documents"
+    )
+    heights = [float(h) for h in re.findall(r'class="node"[^>]* height="([\d.]+)"', svg)]
+    assert heights == pytest.approx([2 * heights[1], heights[1], heights[1]], abs=0.2)
+    assert "50 dropped" in svg
+    assert "100 documents came in" in svg
+    assert "<b>" not in svg
+
+
+def test_a_line_is_where_its_figures_are() -> None:
+    """Ends of the axes are ends of the picture; a loss that falls goes down."""
+    plot = Plot((0, 10), (0, 1), height=120, left=40).line([(0, 1), (5, 0.5), (10, 0)], "main")
+    (path,) = re.findall(r'points="([^"]*)"', plot.svg("a line"))
+    assert path == "40,10.0 334.0,47.0 628.0,84.0" or path == "40.0,10.0 334.0,47.0 628.0,84.0"
+    assert loss_chart([1], [3.0]).count("<polyline") == 1, "one step is a picture too"
+
+
+def test_names_in_pictures_are_text() -> None:
+    """In labels, in what is told on pointing, and in what is read aloud."""
+    evil = "<script>'\"&</script>"
+    drawn = scores_chart({evil: 0.5, "plain": 0.75}, chance=0.5)
+    drawn += Plot((0, 1), (0, 1)).grid(evil, evil).svg(evil)
+    drawn += lengths_chart({3: 4, 5: 1})
+    assert "<script" not in drawn
+    assert "&lt;script&gt;" in drawn
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0), (3, 3.001), (0, 9e9), (1e-7, 9e-7)])
+def test_axes_have_numbers_whatever_the_range(low: float, high: float) -> None:
+    """A training of one step, or with a loss that does not move."""
+    marks = ticks(low, high)
+    assert 1 <= len(marks) <= 7
+    assert all(low - 1e-9 <= mark <= high + 1e-9 for mark in marks)
+    assert len({shown(mark) for mark in marks}) == len(marks)

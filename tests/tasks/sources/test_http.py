@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from file_server import BODY, Handler, Server, always_whole, cut_off, status, whole
@@ -18,6 +19,7 @@ from tasks.config.corpus import HttpSource, RemoteFile
 from tasks.engine.units import UnitWork
 from tasks.errors import StageError, UserError
 from tasks.sources.fetching import RetryPolicy, fetch
+from tasks.sources.http_answers import Access
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
@@ -80,12 +82,13 @@ def test_a_line_that_breaks_often_but_moves_on_is_not_given_up(
     def a_little_more(handler: Handler) -> None:
         start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         if not start:
-            return cut_off(100_000)(handler)
+            cut_off(100_000)(handler)
+            return
         handler.send_response(206)
         handler.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
         handler.send_header("Content-Length", str(len(BODY) - start))
         handler.end_headers()
-        return handler.wfile.write(BODY[start : start + 100_000]) and None
+        handler.wfile.write(BODY[start : start + 100_000])
 
     server.script = [a_little_more]
     assert get(server.url(), tmp_path, attempts=2) == BODY
@@ -151,6 +154,14 @@ def test_a_dead_host_ends_in_a_stage_error(tmp_path: Path) -> None:
     """Nobody listens: the cause is named after the attempts."""
     with pytest.raises(StageError, match=r"given up after 2 attempts.*ConnectError"):
         get("http://127.0.0.1:9/x", tmp_path, attempts=2)
+
+
+def test_a_secret_that_is_repeated_is_not_shown_however_it_is_spelled() -> None:
+    """A server that quotes the address it was asked for quotes what was in its query."""
+    secret = "p/w &é+"
+    access = Access({}, {"key": secret}, 5.0)
+    for spelled in (secret, quote(secret, safe=""), quote_plus(secret)):
+        assert access.redacted(f"no such file: /a?key={spelled}") == "no such file: /a?key=***"
 
 
 def test_secrets_reach_their_host_only_and_are_shown_nowhere(

@@ -16,7 +16,7 @@ from tasks.inspection.runs import write_run
 from tasks.inspection.verify import find_damage, repair
 from tasks.stages import get_stage
 
-NEVER = {"tokenizer": {**SMALL["tokenizer"], "refresh": "never"}}
+NEVER: dict[str, Any] = {"tokenizer": {**SMALL["tokenizer"], "refresh": "never"}}
 OLD = [f"Document {n} of the first night: {n * 7} herrings were caught." for n in range(40)]
 NEW = [f"The {n}th quotation mentions jazz, quartz and {n * 3} sphinxes." for n in range(40)]
 

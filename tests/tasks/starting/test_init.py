@@ -7,7 +7,7 @@ import os
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -188,19 +188,20 @@ def test_the_field_and_the_time_are_asked_for_at_a_terminal(
     assert "sized for 3 minutes" in Path("q.yaml").read_text()
 
 
-ODD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "nothing there": (lambda p: None, "there is no such file or folder"),
-    "an empty folder": (lambda p: p.mkdir(), "there are no files in it"),
+# The files of a folder; None where there is no folder.
+ODD: dict[str, tuple[dict[str, bytes] | None, str]] = {
+    "nothing there": (None, "there is no such file or folder"),
+    "an empty folder": ({}, "there are no files in it"),
     "binaries only": (
-        lambda p: [p.mkdir(), (p / "a.bin").write_bytes(bytes(256)), (p / "b.png").touch()],
+        {"a.bin": bytes(256), "b.png": b""},
         "nothing in it is text that can be read .*a.bin: no text.*Convert it",
     ),
     "archives of nothing": (
-        lambda p: [p.mkdir(), (p / "a.zip").write_bytes(b"PK\x05\x06" + bytes(18))],
+        {"a.zip": b"PK\x05\x06" + bytes(18)},
         "there is no member in this archive",
     ),
     "torn JSON": (
-        lambda p: [p.mkdir(), (p / "a.jsonl").write_text("{'text'")],
+        {"a.jsonl": b"{'text'"},
         "nothing in it is text that can be read .*no field with text was seen in it",
     ),
 }
@@ -224,8 +225,11 @@ def test_damage_that_looks_like_text_is_no_defect(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ODD)
 def test_an_odd_folder_gets_one_clear_paragraph(case: str, tmp_path: Path) -> None:
     """What is there and what to do; nothing is written."""
-    make, message = ODD[case]
-    make(tmp_path / "odd")
+    files, message = ODD[case]
+    if files is not None:
+        (tmp_path / "odd").mkdir()
+    for name, content in (files or {}).items():
+        (tmp_path / "odd" / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
         init("odd", "--minutes", 1)
     assert "\n" not in str(caught.value)

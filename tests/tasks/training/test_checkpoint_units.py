@@ -41,5 +41,6 @@ def test_the_losses_of_all_steps_survive(
     assert last["intervals"][-1] in told
     # No part of the key, so recorded: with what each interval was trained.
     assert all((p["processes"], p["torch"]) == (1, torch.__version__) for p in told)
+    assert all((p["threads"], p["is_on_gpu"]) == (1, False) and p["device"] for p in told)
     lines = finished.file("losses.jsonl").local().read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 15))

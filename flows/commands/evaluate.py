@@ -1,0 +1,91 @@
+"""`roberta evaluate`: a suite of tasks asked of any model folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli import print_json
+from flows.commands.options import DEFAULT_STORE, json_option, set_option, store_option
+from flows.commands.tables import new_table, show_all
+from tasks.config import EngineConfig
+from tasks.engine.files import write_whole
+from tasks.engine.stores import open_store
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--suite", required=True, metavar="FILE", help="A suite's file or its name.")
+@set_option
+@store_option
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="F", help="Write JSON there."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Worker processes; as many as there are cores unless given.",
+)
+@json_option
+def evaluate(
+    model: str,
+    suite: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    out: Path | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Ask MODEL, any Hugging Face RoBERTa folder, the tasks of a suite.
+
+    What is scored is kept, so the same command goes on after Ctrl-C or a crash.
+    """
+    from tasks.config.suite import load_suite
+    from tasks.engine.progress import default_progress
+    from tasks.evaluation.running import costs
+    from tasks.stages.evaluate_suite import evaluate_folder
+
+    asked = load_suite(suite, overrides)
+    opened = open_store(store or DEFAULT_STORE)
+    opened.check_writable()
+    engine = EngineConfig(workers=workers)
+    outcome = evaluate_folder(
+        Path(model), asked, opened, engine=engine, progress=default_progress()
+    )
+    artifact = outcome.artifact
+    found = {
+        "model": model,
+        **artifact.summary,
+        "costs": costs(artifact.manifest["units"]),
+        "path": opened.url(artifact.folder),
+    }
+    if out is not None:
+        write_whole(out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+    if as_json:
+        print_json(found)
+    else:
+        show_all(_table(found), f"Every item: {found['path']}")
+
+
+def _table(found: Mapping[str, Any]) -> Any:
+    """The scores, each with what is needed to judge it, and what its task cost."""
+    from tasks.evaluation.told import shown
+
+    table = new_table("task", "measure", "score", "95 % interval", "items", "guessing", "seconds")
+    told: set[str] = set()
+    for score in found["scores"]:
+        interval, chance = score["interval"], score["chance"]
+        bounds = "-"
+        if interval is not None:
+            low, high = (shown({**score, "value": interval[end]}) for end in ("low", "high"))
+            bounds = f"{low} to {high}"
+        guessing = "-" if chance is None else shown({**score, "value": chance})
+        name = score["task"]
+        cost = "" if name in told else f"{found['costs'][name]['seconds']:,.1f}"
+        told.add(name)
+        cells = (name, score["measure"], shown(score), bounds, f"{score['n']:,}", guessing, cost)
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,203 @@
+"""The files of an evaluation set: which of a folder are read, and their lines and records.
+
+Evaluation sets come as JSON Lines, as tables and as plain lines, plain or compressed. What
+cannot be read is told with the file, the line and what was wanted; nothing is skipped without a
+word but empty lines.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import UserError
+from tasks.formats.compression import decompressed, is_damage
+
+COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz")
+ENDINGS = {
+    "jsonl": (".jsonl", ".ndjson"),
+    "tsv": (".tsv", ".tab"),
+    "csv": (".csv",),
+    "two_lines": (".txt",),
+}
+"""How the names of each format's files end, before the ending of a compression."""
+
+_MOST_CELL_CHARACTERS = 1 << 20
+
+Numbered = tuple[int, dict[str, Any]]
+
+
+def endings_of(form: str) -> tuple[str, ...]:
+    """Every ending that a file of a format may have."""
+    return tuple(end + packed for end in ENDINGS[form] for packed in COMPRESSIONS)
+
+
+def set_name(path: Path) -> str:
+    """What a file is called: its name without its endings.
+
+    >>> set_name(Path("sets/adjunct_island.jsonl.gz"))
+    'adjunct_island'
+    """
+    for endings in map(endings_of, ENDINGS):
+        for ending in sorted(endings, key=len, reverse=True):
+            if path.name.endswith(ending):
+                return path.name.removesuffix(ending)
+    return path.name
+
+
+def find_files(data: Path, form: str, told: str, formats: Sequence[str]) -> dict[str, Path]:
+    """The files to read, by name in alphabetical order: the file itself, or those of a folder.
+
+    Args:
+        data: A file or a folder.
+        form: The format; `auto` takes the first of `formats` that the folder has files of.
+        told: The field that names it, for messages.
+        formats: Those that the task reads.
+
+    Raises:
+        UserError: there is nothing there, none of its files has a known ending, one has a name
+            that cannot be shown, or two have the same.
+    """
+    if data.is_file():
+        return {_shown_name(data, told): data}
+    if not data.is_dir():
+        raise UserError(f"{told}: {data} is neither a file nor a folder.")
+    wanted = [*formats] if form == "auto" else [form]
+    found: list[Path] = []
+    for each in wanted:
+        found = sorted(path for path in data.iterdir() if path.name.endswith(endings_of(each)))
+        if found:
+            break
+    if not found:
+        endings = ", ".join(end for each in wanted for end in ENDINGS[each])
+        raise UserError(
+            f"{told}: {data} holds no files of this kind. Their names end in {endings}, and may "
+            "be compressed as .gz, .zst, .bz2 or .xz."
+        )
+    known: dict[str, Path] = {}
+    for path in found:
+        name = _shown_name(path, told)
+        if (other := known.setdefault(name, path)) is not path:
+            raise UserError(
+                f"{told}: {data} holds one set twice, as {other.name} and {path.name}. Remove "
+                "one of them."
+            )
+    return known
+
+
+def _shown_name(path: Path, told: str) -> str:
+    """What a file is called.
+
+    Raises:
+        UserError: that cannot be shown.
+    """
+    name = set_name(path)
+    if not name.isprintable() or not name:
+        raise UserError(
+            f"{told}: there is a file with a name that the report cannot show: "
+            f"{ascii(path.name)}. Rename or remove it."
+        )
+    return name
+
+
+def format_of(path: Path, form: str) -> str:
+    """The format of a file: what is asked for, or what its name says; else JSON Lines."""
+    if form != "auto":
+        return form
+    return next((each for each in ENDINGS if path.name.endswith(endings_of(each))), "jsonl")
+
+
+def read_lines(path: Path, told: str) -> Iterator[str]:
+    """The lines of a UTF-8 file, plain or compressed, without their ends.
+
+    Raises:
+        UserError: it is not UTF-8, damaged, or cannot be read.
+    """
+    try:
+        with (
+            path.open("rb") as stream,
+            io.TextIOWrapper(decompressed(stream), encoding="utf-8-sig") as lines,
+        ):
+            for line in lines:
+                yield line.rstrip("\r\n")
+    except UnicodeDecodeError as problem:
+        raise UserError(f"{told}: this is not UTF-8 ({problem}).") from problem
+    except Exception as problem:
+        if is_damage(problem):
+            raise UserError(
+                f"{told}: the file is damaged or cut short ({problem}). Get it again from where "
+                "it came."
+            ) from problem
+        raise
+
+
+def read_records(path: Path, form: str, told: str, columns: Sequence[str]) -> Iterator[Numbered]:
+    """The records of a JSON Lines file or a table, each with the number of its line.
+
+    Args:
+        path: The file.
+        form: jsonl, tsv or csv.
+        told: What to call it in messages.
+        columns: A table's first row names its columns if it holds all of these; else its first
+            columns are these.
+
+    Raises:
+        UserError: a line is no record; or as `read_lines`.
+    """
+    lines = read_lines(path, told)
+    yield from (_objects(lines, told) if form == "jsonl" else _rows(lines, form, told, columns))
+
+
+def _objects(lines: Iterator[str], told: str) -> Iterator[Numbered]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as problem:
+            raise UserError(f"{told}, line {number}: this is not JSON ({problem}).") from problem
+        if not isinstance(record, dict):
+            raise UserError(f"{told}, line {number}: this is not a JSON object.")
+        yield number, record
+
+
+def _rows(lines: Iterator[str], form: str, told: str, columns: Sequence[str]) -> Iterator[Numbered]:
+    names = list(columns)
+    for row, (number, cells) in enumerate(_cells(lines, form, told)):
+        if row == 0 and set(columns) <= set(cells):
+            names = cells
+            continue
+        if len(cells) < len(columns):
+            raise UserError(
+                f"{told}, line {number}: this row has {len(cells)} columns; {' and '.join(columns)}"
+                f" were expected. A first row with these names says which columns they are."
+            )
+        yield number, dict(zip(names, cells, strict=False))
+
+
+def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[int, list[str]]]:
+    if form == "tsv":
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield number, [cell.strip() for cell in line.split("\t")]
+        return
+    csv.field_size_limit(_MOST_CELL_CHARACTERS)
+    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as problem:
+        raise UserError(f"{told}, line {reader.line_num}: this is no CSV ({problem}).") from problem
+
+
+def shown_name(value: Any) -> str:
+    r"""A value of a file as a name: it is shown, so it is short and has no odd characters.
+
+    >>> shown_name("a\nb"), shown_name(7)
+    ("'a\\nb'", '7')
+    """
+    text = str(value)[:100]
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,45 @@
+"""The scores of a checkpoint on the labelled data that choose, as a unit."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roberta_model.threads import one_thread
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
+from tasks.finetuning.folders import linked_folder
+from tasks.finetuning.items import read_items
+from tasks.finetuning.labels import Labels
+from tasks.finetuning.plan import Files
+from tasks.finetuning.predictor import Predictor, Reading
+from tasks.finetuning.scoring import quick_score
+
+
+@shown_as("scoring dev")
+def score_dev(
+    work: UnitWork,
+    *,
+    settings: FineTuningConfig,
+    reading: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    tuned: Files,
+    tokenizer: Files,
+    dev: StoredFile,
+    name: str,
+) -> UnitReport:
+    """The metrics of a checkpoint on the labelled data that choose."""
+    folder = linked_folder(work, {**tuned, **tokenizer})
+    read = Reading(**reading)
+    read.write(folder)
+    items = list(read_items(dev.local(), settings.task, read.columns, settings.format, name))
+    with one_thread():
+        answers = Predictor(folder)(items)
+    metrics = quick_score(settings, Labels(**labels), items, answers)
+    write_json(work.path(".json"), metrics)
+    return UnitReport(summary={"metrics": metrics})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain JSON, the same values as the same bytes."""
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,208 @@
+"""Handing a model folder on: to a folder, to any store that fsspec knows, or to the hub.
+
+    model ──(stock agrees?)──▶ a checked copy ──▶ a folder   renamed into place, whole
+                                              ──▶ a store    weights, ..., files.json, config.json
+                                              ──▶ the hub    one commit
+
+The copy is made and checked on this machine before anything is sent. A store has no rename: there
+`config.json`, without which nobody can load the folder, is put last, and taken away first where
+another model is replaced. So what an interrupted push leaves is never taken for a whole model, and
+the same command makes it one. `files.json` names every file with its size and digest.
+
+Credentials come from the environment alone, as each store's own driver reads them; the hub's
+token is HF_TOKEN.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.config.addresses import redacted
+from tasks.engine.files import sync_folder
+from tasks.engine.identity import file_digest
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
+from tasks.errors import RobertaError, StageError, UserError
+from tasks.publishing.export import export_folder
+
+HUB = "hf://"
+INDEX = "files.json"
+LAST = "config.json"
+_FORMAT = 1
+
+
+def push_model(model: Path, url: str, *, replace: bool = False) -> dict[str, Any]:
+    """Copy a model folder to a URL, checked against stock transformers, whole or not at all.
+
+    Returns `{"url", "files", "bytes", "largest_difference", "state"}`; `state` is `pushed`, or
+    `there` where the very same files were there already.
+
+    Args:
+        model: A model folder on this machine.
+        url: A folder, an fsspec URL, or `hf://user/name`.
+        replace: Put it in the place of another model that is there.
+
+    Raises:
+        UserError: there is no model folder, the place holds something else, or the URL is none
+            that can be written or carries a secret.
+        StageError: stock transformers does not agree, nothing is sent; or a server failed.
+    """
+    if url.startswith(HUB):
+        with _checked_copy(model, None) as (folder, told):
+            index = _write_index(folder)
+            _commit(folder, url)
+        return _told(url, index, told, "pushed")
+    try:
+        store = open_store(url)
+    except UserError as problem:
+        raise UserError(str(problem).replace("store:", "--to:", 1)) from problem
+    beside = Path(store.root).parent if store.is_local else None
+    with _checked_copy(model, beside) as (folder, told):
+        index = _write_index(folder)
+        if _is_there(store, index):
+            return _told(redacted(url), index, told, "there")
+        _check_free(store, redacted(url), index, replace)
+        if store.is_local:
+            _move_in(folder, Path(store.root))
+        else:
+            _send(folder, store, index)
+    return _told(redacted(url), index, told, "pushed")
+
+
+def _told(
+    url: str, index: Mapping[str, Any], told: Mapping[str, Any], state: str
+) -> dict[str, Any]:
+    files = index["files"]
+    return {
+        "url": url,
+        "files": sorted(files),
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "largest_difference": told["largest_difference"],
+        "state": state,
+    }
+
+
+@contextmanager
+def _checked_copy(model: Path, beside: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A copy that stock transformers agrees with, and what `export_folder` says of it."""
+    if beside is not None:
+        beside.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".push-", dir=beside))
+    try:
+        folder = scratch / "model"
+        yield folder, export_folder(model, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_index(folder: Path) -> dict[str, Any]:
+    """Write `files.json`: every other file with its size and digest; that of a push before goes."""
+    (folder / INDEX).unlink(missing_ok=True)
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(folder.iterdir())
+    }
+    index = {"format": _FORMAT, "files": files}
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    return index
+
+
+def _read_index(store: Store) -> dict[str, Any]:
+    """The index of what was pushed there before; empty where there is none that can be read."""
+    try:
+        known = json.loads(store.read(INDEX) or b"null")
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) and isinstance(known.get("files"), dict) else {}
+
+
+def _is_there(store: Store, index: Mapping[str, Any]) -> bool:
+    """Whether the place holds these very files, whole; sizes are asked for, digests are told."""
+    sizes = {name: entry["bytes"] for name, entry in index["files"].items()}
+    return _read_index(store) == index and all(
+        store.size(name) == size for name, size in sizes.items()
+    )
+
+
+def _check_free(store: Store, url: str, index: Mapping[str, Any], replace: bool) -> None:
+    """Refuse a place that holds what is neither an unfinished push nor a model to be replaced.
+
+    A model is replaced as far as its index names its files; what else lies there is somebody's.
+
+    Raises:
+        UserError: says what is there.
+    """
+    there = set(store.names(""))
+    foreign = sorted(there - {*index["files"], *_read_index(store).get("files", {}), INDEX})
+    foreign += sorted(name for name in there - set(foreign) if store.size(name) is None)
+    if LAST in there and not replace:
+        raise UserError(
+            f"{url}: another model is there already. Give a new place, or --replace to put this "
+            "one in its stead."
+        )
+    if foreign:
+        raise UserError(
+            f"{url}: something else is there already, such as {foreign[0]}. Give a new or empty "
+            "place."
+        )
+
+
+def _move_in(folder: Path, target: Path) -> None:
+    """Put a folder into its place in one step; what was there goes aside, then away."""
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    if target.exists():
+        target.rename(aside)
+    try:
+        folder.rename(target)
+    except OSError:
+        if aside.exists():
+            aside.rename(target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _send(folder: Path, store: Store, index: Mapping[str, Any]) -> None:
+    """Put the files into a store: nobody can load it before the last one is there."""
+    there = store.names("")
+    for name in sorted(there, key=lambda name: name != LAST):
+        if name == LAST or name not in index["files"]:
+            store.remove(name)
+    order = sorted(index["files"], key=lambda name: (name == LAST, name))
+    for name in (*order[:-1], INDEX, order[-1]):
+        store.put(folder / name, name)
+
+
+def _commit(folder: Path, url: str) -> None:
+    """One commit to a repository of the hub, made private where it is new: whole or not at all.
+
+    Raises:
+        UserError: the name is none, or there is no token.
+        StageError: the hub refused or could not be reached.
+    """
+    name = url.removeprefix(HUB).strip("/")
+    if name.count("/") != 1:
+        raise UserError(f"{url}: the hub's addresses are {HUB}user/name.")
+    token = os.environ.get("HF_TOKEN")
+    if not token:
+        raise UserError(f"{url}: the hub needs a token with write access. Set it as HF_TOKEN.")
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    try:
+        api.create_repo(name, private=True, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="A model, checked")
+    except RobertaError:
+        raise
+    except Exception as problem:  # of the library, of httpx, of the hub: none is ours
+        reason = redacted(str(problem)).replace(token, "***").split("\n")[0]
+        raise StageError(
+            f"{url}: the hub did not take it: {type(problem).__name__}: {reason} Nothing was "
+            "changed there; the same command tries again."
+        ) from problem

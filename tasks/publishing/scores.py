@@ -1,0 +1,202 @@
+"""The scores of an evaluation as rows: each with its interval, and what stands beside it.
+
+    summary of `evaluate` ──▶ [Score, ...] ──▶ card, model-index, report, diff, leaderboard
+
+Intervals are 95 % ones. Those that the evaluation itself gives are taken; where it gives none,
+a share of right answers gets Wilson's, as if its items had been drawn independently. Tokens of
+one text are no independent draws, so their interval is a little too narrow, never too wide.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FEW_ITEMS = {"tokens": 2000, "pairs": 1000}
+"""Below so many items a score gets a word of caution: its interval is wider than 2 to 3 points."""
+
+_Z = 1.959964
+_BASELINE = "unigram"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of an evaluation.
+
+    Attributes:
+        task: What was asked, such as `held-out`.
+        measure: What was measured, such as `accuracy at <mask>`.
+        value: The figure itself; a share between 0 and 1 where `is_share`.
+        items: How many answers it is made of, 0 where nobody says.
+        unit: What an item is, in the plural.
+        is_share: Whether it is a share of right answers.
+        interval: The ends of its 95 % interval.
+        baseline: What knows nothing reaches, and what that is.
+        higher_is_better: Which way is up.
+        method: How the interval was found.
+    """
+
+    task: str
+    measure: str
+    value: float
+    items: int = 0
+    unit: str = "items"
+    is_share: bool = True
+    interval: tuple[float, float] | None = None
+    baseline: tuple[float, str] | None = None
+    higher_is_better: bool = True
+    method: str = "wilson, items taken as independent"
+
+    @property
+    def name(self) -> str:
+        """Task and measure, as one row's name."""
+        return f"{self.task}, {self.measure}"
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether it is made of so few items that it says little."""
+        return 0 < self.items < FEW_ITEMS.get(self.unit, 500)
+
+    def shown(self, value: float | None = None) -> str:
+        """The figure, or another of its kind, as text."""
+        number = self.value if value is None else value
+        return f"{number:.1%}" if self.is_share else f"{number:,.2f}"
+
+    @property
+    def shown_interval(self) -> str:
+        """The interval as text; nothing where there is none."""
+        if self.interval is None:
+            return ""
+        low, high = (self.shown(end) for end in self.interval)
+        return f"{low.removesuffix('%')} to {high}"
+
+    @property
+    def shown_items(self) -> str:
+        """How many items, in words."""
+        return f"{self.items:,} {self.unit}" if self.items else ""
+
+    @property
+    def shown_baseline(self) -> str:
+        """What stands beside it, as text; nothing where nothing does."""
+        return "" if self.baseline is None else f"{self.shown(self.baseline[0])} {self.baseline[1]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: `name`, `value`, `interval`, `items`, `unit`, `baseline`."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "interval": None if self.interval is None else list(self.interval),
+            "items": self.items,
+            "unit": self.unit,
+            "baseline": None if self.baseline is None else self.baseline[0],
+        }
+
+
+def wilson(share: float, items: int) -> tuple[float, float]:
+    """The 95 % interval of Wilson (1927) for a share of right answers.
+
+    >>> [round(end, 3) for end in wilson(0.5, 100)]
+    [0.404, 0.596]
+    """
+    spread = _Z * _Z / items
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / items + spread / (4 * items))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def scores_of(summary: Mapping[str, Any]) -> list[Score]:
+    """Every score that an evaluation's summary holds, in the order they are shown.
+
+    A table of rows in it (`scores`, see docs/evaluation.md) is taken as it is; without one the
+    held-out score and whatever has an `accuracy` are.
+    """
+    held_out = summary.get("held_out") or {}
+    rows = summary.get("scores")
+    if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows) and rows:
+        return [_of_row(row, held_out) for row in rows if isinstance(row.get("value"), int | float)]
+    found = list(_held_out(held_out))
+    for name, part in summary.items():
+        if name != "held_out" and isinstance(part, Mapping) and "accuracy" in part:
+            found.append(_share_right(name, part))
+    return found
+
+
+def _of_row(row: Mapping[str, Any], held_out: Mapping[str, Any]) -> Score:
+    """A row of the evaluation's own table."""
+    task, measure = str(row.get("task", "")), str(row.get("measure", "")).replace("_", " ")
+    value, interval, chance = float(row["value"]), row.get("interval"), row.get("chance")
+    better = row.get("better", "higher") == "higher"
+    baseline = None if chance is None else (float(chance), "guessing")
+    if task == "held_out" and (beside := _unigram(held_out, measure)) is not None:
+        baseline = beside, _BASELINE
+    return Score(
+        _TASKS.get(task, (task.replace("_", " "), "", None))[0],
+        measure,
+        value,
+        int(row.get("n") or 0),
+        _UNITS.get(task, "items"),
+        is_share=better and 0 <= value <= 1,
+        interval=(float(interval["low"]), float(interval["high"])) if interval else None,
+        baseline=baseline,
+        higher_is_better=better,
+        method=str(interval.get("method", "as evaluated")) if interval else "",
+    )
+
+
+def _unigram(held_out: Mapping[str, Any], measure: str) -> float | None:
+    """What the unigram baseline reaches, where it was measured."""
+    kind = "mask" if "mask" in measure else "all"
+    found = (held_out.get("unigram") or {}).get(kind) or {}
+    return next((found[name] for name in found if measure.startswith(name)), None)
+
+
+def _held_out(held_out: Mapping[str, Any]) -> Iterator[Score]:
+    if not held_out:
+        return
+    kind = held_out["by_kind"]["mask"]
+    if kind["loss"] is not None:
+        yield Score(
+            _TASKS["held_out"][0],
+            "accuracy at <mask>",
+            kind["accuracy"],
+            kind["tokens"],
+            "tokens",
+            interval=wilson(kind["accuracy"], kind["tokens"]),
+            baseline=(held_out["unigram"]["mask"]["accuracy"], _BASELINE),
+        )
+    for measure in ("perplexity", "bits_per_byte"):
+        if isinstance(value := held_out.get(measure), float):
+            beside = _unigram(held_out, measure)
+            yield Score(
+                _TASKS["held_out"][0],
+                measure.replace("_", " "),
+                value,
+                held_out["masked_tokens"],
+                "tokens",
+                is_share=False,
+                baseline=None if beside is None else (beside, _BASELINE),
+                higher_is_better=False,
+            )
+
+
+def _share_right(name: str, part: Mapping[str, Any]) -> Score:
+    """A task that counts right answers, whichever it is."""
+    task, unit, chance = _TASKS.get(name, (name.replace("_", " "), "items", None))
+    value, items = float(part["accuracy"]), int(part.get(unit) or part.get("items") or 0)
+    return Score(
+        task,
+        "accuracy",
+        value,
+        items,
+        unit,
+        interval=wilson(value, items) if items else None,
+        baseline=None if chance is None else (chance, "guessing"),
+    )
+
+
+_UNITS = {"held_out": "tokens", "blimp": "pairs", "minimal_pairs": "pairs"}
+# A task of the summary: what it is called, what an item of it is, what guessing gives.
+_TASKS: dict[str, tuple[str, str, float | None]] = {
+    "held_out": ("held-out text", "tokens", None),
+    "blimp": ("BLiMP", "pairs", 0.5),
+}

@@ -1,0 +1,90 @@
+"""A suite asked of any model folder: the evaluation's tasks with the engine's restarts.
+
+    model folder ─┐
+    suite ────────┴──▶ 6-suite/<key>/<task>/... ──▶ manifest
+
+It is a stage of its own that no pipeline has. Its key is made of the folder's and the sets'
+bytes, so the same question to the same model is answered at once, and one that was cut off goes
+on with the items that are not done.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from roberta_model.weight_files import INDEX, SINGLE, weight_files
+from tasks.config import Config, EngineConfig
+from tasks.config.suite import Suite
+from tasks.engine.outside import outside_file
+from tasks.engine.progress import Progress
+from tasks.engine.runner import Outcome, run_stage
+from tasks.engine.stage import Stage, StageContext, StageReport
+from tasks.engine.store import Store
+from tasks.engine.units import StoredFile
+from tasks.errors import UserError
+from tasks.evaluation.running import check_asked, outside_files, run_tasks
+from tasks.evaluation.table import asked_of
+from tasks.evaluation.task import Subject
+from tasks.evaluation.told import headline
+
+NAME, NUMBER, VERSION = "suite", 6, 2
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
+_MODEL = "<model>/"  # no task is called so
+
+
+def evaluate_folder(
+    folder: Path,
+    suite: Suite,
+    store: Store,
+    *,
+    engine: EngineConfig | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Ask a model folder a suite, or find the answers that are there already.
+
+    Raises:
+        UserError: the folder cannot be loaded, or a set of the suite is not what it should be.
+        StageError: the work could not be finished; finished items are kept.
+    """
+    check_asked(asked_of(suite.tasks, "tasks"))
+    model = model_files(folder)
+    # All that a stage reads of the whole config is its slice, which is the suite, and the engine.
+    config = Config.model_construct(corpus=[], engine=engine or EngineConfig())
+    return run_stage(_stage(suite, model), config, store, progress=progress)
+
+
+def model_files(folder: Path) -> dict[str, StoredFile]:
+    """The files of a Hugging Face folder that scoring reads, by name.
+
+    Raises:
+        UserError: it is not a folder of that kind.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder. Give a run's model folder or any RoBERTa's.")
+    try:
+        weights = weight_files(folder)
+    except (ValueError, OSError) as problem:
+        raise UserError(f"{problem}.") from problem
+    index = [] if (folder / SINGLE).is_file() else [folder / INDEX]
+    others = [folder / name for name in ("config.json", *_TOKENIZER_FILES)]
+    paths = [*weights, *index, *(path for path in others if path.is_file())]
+    return {path.name: outside_file(path) for path in paths}
+
+
+def _stage(suite: Suite, model: dict[str, StoredFile]) -> Stage[Suite]:
+    """The stage that asks this suite of this model."""
+    asked = asked_of(suite.tasks, "tasks")
+
+    def run(context: StageContext[Suite]) -> StageReport:
+        done = run_tasks(asked, context.externals, Subject(model), context.map)
+        summary: dict[str, Any] = {
+            "suite": suite.name,
+            "tasks": {each.asked.name: each.summary for each in done},
+            "scores": [score for each in done for score in each.scores],
+        }
+        return StageReport(summary=summary, headline=headline(summary))
+
+    def externals(_: Suite) -> dict[str, StoredFile]:
+        own = {f"{_MODEL}{name}": file for name, file in model.items()}
+        return own | outside_files(asked)
+
+    return Stage(NAME, NUMBER, VERSION, (), lambda _: suite, run, externals=externals)
