@@ -89,7 +89,7 @@ def test_hints_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_a_shell_can_complete_commands() -> None:
     """As the README says: click's own completion, through the console script's main."""
     program = "import sys; sys.argv = ['roberta']; from flows.cli import main; main()"
-    asked = {"_ROBERTA_COMPLETE": "bash_complete", "COMP_WORDS": "roberta fi", "COMP_CWORD": "1"}
+    asked = {"_ROBERTA_COMPLETE": "bash_complete", "COMP_WORDS": "roberta fil", "COMP_CWORD": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PATH": "/usr/bin", "PYTHONPATH": str(Path(cli.__file__).parents[1]), **asked},
