@@ -219,7 +219,7 @@ def test_weights_that_are_no_numbers_end_both_processes_without_a_checkpoint(
             events.append(event["event"])
             family = family or psutil.Process(trainer.process.pid).children(recursive=True)
         with pytest.raises(
-            StageError, match="weights are nan or infinite after step 1.*learning_rate"
+            StageError, match="weights are nan or infinite after step 1.*learning rate"
         ):
             trainer.check_end()
         _, alive = psutil.wait_procs(family, timeout=10)
