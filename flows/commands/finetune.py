@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from flows.cli import print_json
+from flows.commands import completing
 from flows.commands.options import json_option
 from flows.terminal import printable, say
 from tasks.errors import UserError
@@ -31,10 +32,8 @@ def _chosen(
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
-@click.option(
-    "--task", required=True, type=click.Choice(_TASKS), metavar="TASK", help="What to learn."
-)
+@click.argument("model", metavar="MODEL", shell_complete=completing.folders)
+@_chosen("--task", _TASKS, "TASK", "What to learn.", required=True)
 @click.option("--train", required=True, metavar="F", help="Labelled data to learn from.")
 @click.option("--dev", required=True, metavar="F", help="Labelled data that choose the model.")
 @click.option("--test", metavar="F", help="Labelled data that choose nothing, scored at the end.")
@@ -42,21 +41,9 @@ def _chosen(
 @click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
 @click.option("--label", metavar="COLUMN", help="What is to be learnt; in qa the answers.")
-@click.option(
-    "--format",
-    "form",
-    default="auto",
-    type=click.Choice(_FORMATS),
-    metavar="FORMAT",
-    help="Of the files.",
-)
+@_chosen("--format", _FORMATS, "FORMAT", "Of the files.", default="auto")
 @click.option("--separator", metavar="S", help="What parts several classes in one cell.")
-@click.option(
-    "--metric",
-    type=click.Choice(_METRICS),
-    metavar="METRIC",
-    help="What decides; each task has its own.",
-)
+@_chosen("--metric", _METRICS, "METRIC", "What decides; each task has its own.")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--patience",
@@ -155,19 +142,12 @@ def _tell(found: dict[str, Any], out: Path) -> None:
 
 
 @click.command()
-@click.argument("model", metavar="DIR")
+@click.argument("model", metavar="DIR", shell_complete=completing.folders)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=_file, metavar="F", help="jsonl, csv, tsv or parquet, by its ending.")
 @click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
-@click.option(
-    "--format",
-    "form",
-    default="auto",
-    type=click.Choice(_FORMATS),
-    metavar="FORMAT",
-    help="Of FILE.",
-)
+@_chosen("--format", _FORMATS, "FORMAT", "Of FILE.", default="auto")
 @json_option
 def predict(
     model: str,

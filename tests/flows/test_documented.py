@@ -27,7 +27,11 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
     (roberta.folder / "suite.yaml").write_text(
         "tasks: [{task: minimal_pairs, name: two, data: two.txt}]\n"
     )
+    rows = [{"text": f"word {number % 2}", "label": number % 2} for number in range(8)]
+    (roberta.folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     model, config = first_run["model"], "tiny.yaml"
+    labelled = ["--task", "classify", "--train", "rows.jsonl", "--dev", "rows.jsonl"]
+    labelled += ["--epochs", "1", "--learning-rate", "1e-3"]
     words = {
         "init": ["two.txt", "--out", "two.yaml"],
         "plan": [config],
@@ -38,6 +42,8 @@ def printed(first_run: Run, roberta: Command) -> dict[str, Any]:
         "ledger": [config],
         "fill-mask": [model, "Return the <mask>."],
         "score": [model, "two.txt"],
+        "finetune": [model, *labelled, "--out", "tuned"],
+        "predict": ["tuned", "rows.jsonl", "--out", "answers.csv"],
         "evaluate": [model, "--suite", "suite.yaml", "--store", "suites"],
         "embed": [model, "two.txt", "--out", "two.parquet"],
         "export": [model, "--to", "documented"],
