@@ -11,6 +11,7 @@ from flows.loss_picture import Point, loss_picture
 from flows.plain_markdown import plain, table
 from tasks.engine.ledger import amount_dropped
 from tasks.engine.records import Artifact
+from tasks.evaluation.told import is_share
 from tasks.inference.shown import shown_token
 from tasks.inspection.ledger_path import ledger_of
 from tasks.publishing.figures import read_losses
@@ -129,6 +130,10 @@ def _scores(summary: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
     if blimp := summary.get("blimp"):
         found["BLiMP"] = blimp["accuracy"], "{:.1%}"
         found |= {f"BLiMP: {name}": (value, "{:.1%}") for name, value in blimp["files"].items()}
+    for score in summary.get("scores", ()):
+        if score["task"] in summary.get("tasks", ()):
+            form = "{:.1%}" if is_share(score) else "{:,.3f}"
+            found[f"{score['task']}, {score['measure']}"] = score["value"], form
     return found
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scheduling import LongestFirst, longest_first
@@ -14,9 +15,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LongestFirst | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
     """See `scheduling`; xdist's own where another way to give out tests is asked for."""
-    return LongestFirst(config) if config.getvalue("dist") == "loadscope" else None
+    return LongestFirst(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
-from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
+from tasks.engine.units import UnitReport, UnitWork, shown_as
 from tasks.finetuning.folders import linked_folder
 from tasks.finetuning.items import read_items
 from tasks.finetuning.labels import Labels
-from tasks.finetuning.plan import Files
+from tasks.finetuning.plan import DataFile, Files
 from tasks.finetuning.predictor import Predictor, Reading
 from tasks.finetuning.scoring import quick_score
 
@@ -25,14 +25,15 @@ def score_dev(
     labels: Mapping[str, Any],
     tuned: Files,
     tokenizer: Files,
-    dev: StoredFile,
-    name: str,
+    dev: DataFile,
 ) -> UnitReport:
     """The metrics of a checkpoint on the labelled data that choose."""
     folder = linked_folder(work, {**tuned, **tokenizer})
     read = Reading(**reading)
     read.write(folder)
-    items = list(read_items(dev.local(), settings.task, read.columns, settings.format, name))
+    items = list(
+        read_items(dev.file.local(), settings.task, read.columns, settings.format, dev.name)
+    )
     with one_thread():
         answers = Predictor(folder)(items)
     metrics = quick_score(settings, Labels(**labels), items, answers)

@@ -15,7 +15,7 @@ from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.finetuning.items import find_columns, first_row
 from tasks.finetuning.job import fine_tune
-from tasks.finetuning.plan import Job
+from tasks.finetuning.plan import DataFile, Job
 
 
 def data_files(settings: FineTuningConfig, field: str) -> dict[str, Path]:
@@ -93,7 +93,8 @@ def job_of(
     prefix: str = "",
 ) -> Job:
     """A job whose files are called by their paths."""
-    return Job(settings, files, {part: file.url for part, file in files.items()}, model, prefix)
+    named = {part: DataFile(file.url, file) for part, file in files.items()}
+    return Job(settings, named, model, prefix)
 
 
 def told_score(found: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ Every part is a unit of the stage at work, so whatever ends a run, the next one 
 of less worth keeps its scores and lets its weights go.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.config.downstream import FineTuningConfig
@@ -56,7 +57,6 @@ def _prepare(context: StageContext[Any], job: Job) -> Found:
     payload = {
         "settings": job.settings,
         "files": parts,
-        "names": {name: job.names[name] for name in parts},
         "model": {**job.tokenizer, "config.json": job.encoder["config.json"]},
     }
     unit = Unit(f"{job.prefix}examples", payload)
@@ -109,7 +109,11 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
         "tuned": {name: best.weights.files[f"/{name}"] for name in names},
         "model": {**job.tokenizer, **job.encoder},
         "files": {name: job.files[name] for name in ("dev", "test") if name in job.files},
-        "names": {name: job.names[name] for name in ("train", "dev", "test") if name in job.names},
+        "names": {
+            name: Path(job.files[name].name).name
+            for name in ("train", "dev", "test")
+            if name in job.files
+        },
         "tried": [each.to_json() for each in best.tried],
         "chosen": best.tried.index(best.chosen),
     }
@@ -124,7 +128,6 @@ def _to_predict(job: Job, made: UnitResult, label: str) -> Unit:
     payload = {
         "model": files,
         "file": job.files[label],
-        "name": job.names[label],
         "settings": job.settings,
     }
     return Unit(f"{job.prefix}{label}", payload)

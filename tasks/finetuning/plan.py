@@ -16,6 +16,21 @@ from tasks.finetuning.scoring import main_metric
 Files = Mapping[str, StoredFile]
 
 
+@dataclass(frozen=True)
+class DataFile:
+    """A file of labelled data: it counts by its content; its name is for messages."""
+
+    name: str
+    file: StoredFile
+
+    def identity(self) -> str:
+        """Content only."""
+        return self.file.identity()
+
+
+DataFiles = Mapping[str, DataFile]
+
+
 class Choice(NamedTuple):
     """What is tried."""
 
@@ -35,14 +50,12 @@ class Job:
     Attributes:
         settings: What to learn, and how.
         files: train, dev, test and what is to be predicted (`predict/0`, ...), by these names.
-        names: What to call each of them.
         model: The files of the pretrained folder.
         prefix: What labels begin with; empty where a stage has one job alone.
     """
 
     settings: FineTuningConfig
-    files: Files
-    names: Mapping[str, str]
+    files: DataFiles
     model: Files
     prefix: str = ""
 

@@ -4,14 +4,14 @@ train ──▶ columns, labels ──▶ examples.arrow, baselines
 dev, test, predict ──▶ checked: the same columns, no label that training does not know
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from roberta_model.data.examples import IGNORED, SCHEMA
 from tasks.config.downstream import FineTuningConfig
-from tasks.engine.units import StoredFile, UnitReport, UnitWork
+from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.finetuning.baselines import baselines
 from tasks.finetuning.encoding import ItemEncoder, Window
@@ -26,17 +26,15 @@ from tasks.finetuning.items import (
     read_items,
 )
 from tasks.finetuning.labels import Labels, find_labels, number_of
+from tasks.finetuning.plan import DataFiles, Files
 from tasks.inference.model_folder import load_tokenizer
-
-Files = Mapping[str, StoredFile]
 
 
 def prepare(
     work: UnitWork,
     *,
     settings: FineTuningConfig,
-    files: Files,
-    names: Mapping[str, str],
+    files: DataFiles,
     model: Files,
 ) -> UnitReport:
     """Write the examples to learn from; the summary tells all that was found.
@@ -45,7 +43,6 @@ def prepare(
         work: Gets `.arrow`.
         settings: The task.
         files: train, dev, and test where there is one.
-        names: What to call each of them.
         model: The files of the model folder: its tokenizer, and how much it reads.
 
     Raises:
@@ -57,10 +54,11 @@ def prepare(
     limit = load_config(folder).max_row_tokens
     most = min(settings.max_tokens, limit)
     encoder = ItemEncoder(load_tokenizer(folder), most, min(settings.stride, most // 2))
-    where, row = first_row(files["train"].local(), settings.format, names["train"])
+    learnt = files["train"]
+    where, row = first_row(learnt.file.local(), settings.format, learnt.name)
     columns = find_columns(settings.task, row, settings.columns, where, labelled=True)
-    train = _Reader(settings, columns, files, names)
-    labels = find_labels(settings.task, train("train"), settings.separator, names["train"])
+    train = _Reader(settings, columns, files)
+    labels = find_labels(settings.task, train("train"), settings.separator, learnt.name)
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in train("train"))
     counts = {"train": _write(work.path(".arrow"), train("train"), settings, labels, encoder)}
     cut = encoder.num_cut
@@ -68,7 +66,7 @@ def prepare(
         if part in files:
             counts[part] = sum(1 for item in train(part) if _is_known(item, settings, labels))
             if not counts[part]:
-                raise UserError(f"{names[part]} holds no rows. Give a file that does.")
+                raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
     summary = {
         "reading": {
             "task": settings.task,
@@ -109,20 +107,13 @@ def _write(
 class _Reader:
     """Reads the items of one of the files, as often as it is asked."""
 
-    def __init__(
-        self, settings: FineTuningConfig, columns: Columns, files: Files, names: Mapping[str, str]
-    ) -> None:
-        self._settings, self._columns = settings, columns
-        self._files, self._names = files, names
+    def __init__(self, settings: FineTuningConfig, columns: Columns, files: DataFiles) -> None:
+        self._settings, self._columns, self._files = settings, columns, files
 
     def __call__(self, part: str) -> Iterator[Item]:
-        settings = self._settings
+        settings, data = self._settings, self._files[part]
         return read_items(
-            self._files[part].local(),
-            settings.task,
-            self._columns,
-            settings.format,
-            self._names[part],
+            data.file.local(), settings.task, self._columns, settings.format, data.name
         )
 
 

@@ -6,7 +6,6 @@ weights, tokenizer ──▶ folder ──▶ scores with intervals ──▶ ca
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from roberta_model.threads import one_thread
@@ -15,7 +14,7 @@ from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 from tasks.finetuning.card import card_of, confusion_picture
 from tasks.finetuning.folders import is_of_tokenizer, linked_folder, write_folder
 from tasks.finetuning.items import Item, read_items
-from tasks.finetuning.plan import Files, Found
+from tasks.finetuning.plan import DataFile, DataFiles, Files, Found
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import score_answers
 from tasks.finetuning.writing import predictions, write_jsonl
@@ -33,7 +32,7 @@ def publish(
     examples: StoredFile,
     tuned: Files,
     model: Files,
-    files: Files,
+    files: DataFiles,
     names: Mapping[str, str],
     tried: Sequence[Mapping[str, Any]],
     chosen: int,
@@ -55,8 +54,8 @@ def publish(
     rows = {}
     with one_thread():
         predictor = Predictor(folder)
-        for part, file in files.items():
-            items = _items(file, settings, known, names[part])
+        for part, data in files.items():
+            items = _items(data, settings, known)
             answers = predictor(items)
             scores[part] = score_answers(settings, known.labels, items, answers)
             rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
@@ -86,9 +85,10 @@ def publish(
     return UnitReport(rows=rows, summary=summary)
 
 
-def _items(file: StoredFile, settings: FineTuningConfig, found: Found, name: str) -> list[Item]:
+def _items(data: DataFile, settings: FineTuningConfig, found: Found) -> list[Item]:
     columns = found.reading.columns
-    return list(read_items(file.local(), settings.task, columns, settings.format, name))
+    rows = read_items(data.file.local(), settings.task, columns, settings.format, data.name)
+    return list(rows)
 
 
 def _text_of(item: Item) -> str:
@@ -105,11 +105,12 @@ def _told(items: Sequence[Item], answers: Sequence[dict[str, Any]]) -> list[dict
 
 @shown_as("predicting")
 def predict_file(
-    work: UnitWork, *, model: Files, file: StoredFile, name: str, settings: FineTuningConfig
+    work: UnitWork, *, model: Files, file: DataFile, settings: FineTuningConfig
 ) -> UnitReport:
     """Write the model's answer for each row of a file into `.jsonl`."""
     with one_thread():
         predictor = Predictor(linked_folder(work, model))
-        rows = predictions(predictor, file.local(), settings.columns, settings.format, name)
+        path, form = file.file.local(), settings.format
+        rows = predictions(predictor, path, settings.columns, form, file.name)
         count = write_jsonl(rows, work.path(".jsonl"))
-    return UnitReport(rows={".jsonl": count}, summary={"file": Path(name).name, "rows": count})
+    return UnitReport(rows={".jsonl": count}, summary={"rows": count})

@@ -203,7 +203,6 @@ class _Trial:
             "tuned": {name: checkpoint.files[f"/{name}"] for name in _WEIGHTS},
             "tokenizer": self.job.tokenizer,
             "dev": self.job.files["dev"],
-            "name": self.job.names["dev"],
         }
         unit = Unit(f"{self.prefix}dev/{step:08d}", payload)
         (scored,) = self.context.map(score_dev, [unit], outputs=False, workers=1)

@@ -29,6 +29,9 @@ class Run:
     def publish(self) -> None:
         self.did.append("pointed")
 
+    def fine_tune(self, *_: Any) -> None:
+        self.did.append("taught")
+
 
 @pytest.mark.parametrize(
     ("after", "leads_to", "state", "is_pointed", "news"),
@@ -56,6 +59,8 @@ def test_only_what_was_compared_with_what_stands_now_takes_its_place(
     published: Any = SimpleNamespace(folder="7-publish/old")
     ended = refresh._compared(run, published, {"pretrain": None}, CONFIG)  # type: ignore[dict-item]
     assert (ended.name, "pointed" in run.did, told) == (state, is_pointed, news)
+    # What is not published teaches nothing either.
+    assert ("taught" in run.did) == is_pointed
 
 
 def test_a_config_that_scores_nothing_is_refused_before_anything_runs() -> None:

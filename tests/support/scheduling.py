@@ -6,6 +6,7 @@ busy while the others have nothing to do.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -44,9 +45,9 @@ def longest_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 class LongestFirst(LoadScopeScheduling):
     """Gives out the tests of a scope together, in the order in which they were collected."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
         config.option.loadscopereorder = False
-        super().__init__(config)
+        super().__init__(config, log)  # without a log of xdist's own it prints what it does
 
     def _split_scope(self, nodeid: str) -> str:
         return scope_of(nodeid)

@@ -21,7 +21,7 @@ from roberta_model.huggingface import save_model
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
 from roberta_model.recipe import MaskingRecipe, OptimizerRecipe, Schedule, StartRecipe
 from roberta_model.training.loop import StepResult, Training
-from roberta_model.training.spec import EXECUTION, TrainingSpec, read_spec
+from roberta_model.training.spec import EXECUTION, FineTuningSpec, TrainingSpec, read_spec
 from roberta_model.training.start import initialise
 from roberta_model.training.step_sums import StepSums
 
@@ -208,7 +208,8 @@ def test_precision_auto_is_that_of_the_checkpoint(packed: Any, tmp_path: Path) -
 def test_what_places_a_training_is_no_part_of_its_identity(packed: Any, tmp_path: Path) -> None:
     """Every other field is: a new one takes part unless it is listed among the execution."""
     spec = packed.spec(tmp_path)
-    assert {field.name for field in fields(TrainingSpec)} >= EXECUTION
+    known = {field.name for kind in (TrainingSpec, FineTuningSpec) for field in fields(kind)}
+    assert known >= EXECUTION
     moved = replace(spec, folder="x", rows=["y"], tables="z", threads=7, stop_step=3, began=1.0)
     assert moved.identity() == spec.identity() == replace(spec, micro_batch_rows=3).identity()
     assert set(spec.identity()) == {f.name for f in fields(spec)} - EXECUTION - {"micro_batch_rows"}
@@ -256,7 +257,7 @@ def test_a_loss_that_is_no_number_stops_the_training(packed: Any, tmp_path: Path
     weights["lm_head.bias"][9] = 3e38  # a number, and the sum of a few of them is none
     save_file(weights, file, metadata={"format": "pt"})
     spec = replace(packed.spec(tmp_path), model=None, initial=str(tmp_path / "given"))
-    with pytest.raises(ValueError, match="became inf at step 1.*learning_rate"):
+    with pytest.raises(ValueError, match="became inf at step 1.*lower the learning rate"):
         train_in_process(spec)
 
 
@@ -272,7 +273,9 @@ def test_a_gradient_that_is_no_number_stops_the_training_before_the_update(
         sums.gradient[7] = float("inf")
 
     monkeypatch.setattr(StepSums, "collect", overflowing)
-    with pytest.raises(ValueError, match="gradient's norm became inf at step 2.*learning_rate"):
+    with pytest.raises(
+        ValueError, match="gradient's norm became inf at step 2.*lower the learning rate"
+    ):
         list(training.run(5, NEVER))
     assert torch.equal(training.flat.master, before), "the update came before the check"
     assert training.step == 1
@@ -282,7 +285,7 @@ def test_weights_that_are_no_numbers_are_not_saved(packed: Any, tmp_path: Path) 
     """Whatever made them: no folder appears, and the earlier checkpoint stays."""
     training, _ = train_in_process(packed.spec(tmp_path, steps=5), last=1)
     training.flat.master[3] = float("nan")
-    with pytest.raises(ValueError, match="nan or infinite after step 1.*learning_rate"):
+    with pytest.raises(ValueError, match="nan or infinite after step 1.*lower the learning rate"):
         training.save("")
     assert [path.name for path in tmp_path.iterdir()] == []
 

@@ -34,16 +34,24 @@ def test_a_model_is_good_if_no_score_has_fallen_and_there_is_one(
 
 
 def test_the_new_scores_are_held_against_the_old_ones(tmp_path: Path) -> None:
-    """Of accuracies at `<mask>` and on BLiMP; the other way round every fall would pass."""
+    """Of all shares of right answers; the other way round every fall would pass."""
 
     def scored(share: float) -> Artifact:
         held_out = {"by_kind": {"mask": {"accuracy": share}}}
-        summary = {"held_out": held_out, "blimp": {"accuracy": share + 0.1}}
+        facts = {"task": "facts", "measure": "precision at 1", "value": share - 0.1}
+        loss = {"task": "words", "measure": "loss", "value": share}
+        summary = {
+            "held_out": held_out,
+            "blimp": {"accuracy": share + 0.1},
+            "tasks": {"facts": {}, "words": {}},
+            "scores": [facts, loss],
+        }
         return Artifact(open_store(str(tmp_path)), "6-evaluate/key", {"summary": summary})
 
     fallen = compare(scored(0.5), scored(0.3), 0.01)
-    assert fallen.before == {"held-out accuracy at <mask>": 0.5, "BLiMP": 0.6}
-    assert fallen.fallen == ["held-out accuracy at <mask>", "BLiMP"]
+    shares = {"held-out accuracy at <mask>": 0.5, "BLiMP": 0.6, "facts precision at 1": 0.4}
+    assert fallen.before == pytest.approx(shares)
+    assert fallen.fallen == list(shares)
     assert compare(scored(0.3), scored(0.5), 0.01).is_good
 
 

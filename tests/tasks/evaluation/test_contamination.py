@@ -98,17 +98,20 @@ def evaluated(folder: Path, sets: list[Path], texts: list[str]) -> dict[str, Any
 
 
 def test_a_model_trained_on_a_set_is_flagged_and_scored_without_it(tmp_path: Path) -> None:
-    """Twelve of its sentences stand in the training text, in other clothes; of another none."""
+    """Twelve of its sentences stand in the training text, in other clothes; half a one is none."""
     seen, unseen = sentences(12, 6, 8, seed=5), sentences(20, 6, 8, seed=6)
+    half = [f"h{number}" for number in range(12)]
     sets = [
         pairs_file(tmp_path / "leaked.jsonl", [*unseen, *seen, "w1 w2"]),
-        pairs_file(tmp_path / "kept.jsonl", [*unseen, "w1 w2"]),
+        pairs_file(tmp_path / "kept.jsonl", [*unseen, "w1 w2", " ".join(half)]),
     ]
     noise = [f"some filler of {n} words and {n * n}" for n in range(400)]
     copies = [f"Well, {text.upper()}! says line {number}" for number, text in enumerate(seen)]
+    # Two of its five runs of eight words: less than the share from which on it is contained.
+    noise.append(" ".join(half[:9]))
     summary = evaluated(tmp_path, sets, noise + copies * 3)
     assert summary["contamination"]["flagged"] == ["leaked"]
-    for name, items, contained in (("leaked", 33, 12), ("kept", 21, 0)):
+    for name, items, contained in (("leaked", 33, 12), ("kept", 22, 0)):
         told = summary["contamination"]["tasks"][name]
         whole = summary["tasks"][name]
         assert (told["items"], told["contained"], told["too_short"]) == (items, contained, 1)

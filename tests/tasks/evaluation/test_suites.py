@@ -193,7 +193,7 @@ def test_packaged_suites_are_valid(name: str) -> None:
             "data: c}]",
             "two tasks are called a",
         ),
-        ("tasks: []", "`tasks`: list should have at least 1 item"),
+        ("tasks: []", "there is nothing in `tasks` or in `downstream`"),
         ("taskz: []", "unknown key `taskz`, did you mean `tasks`"),
         ("[1]", "a suite is a mapping"),
         ("tasks: [", "not valid YAML"),

@@ -64,6 +64,7 @@ def test_stocks_pipeline_gives_the_same_answers(classifier: Tuned) -> None:
     assert [each["score"] for each in stock] == pytest.approx(shares, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_chance(model_folder: Path, tmp_path: Path) -> None:
     """What has no rule cannot be learnt: on unseen text it is a coin's guess."""
     rng = np.random.default_rng(1)
@@ -146,6 +147,7 @@ def test_words_are_tagged(model_folder: Path, tmp_path: Path) -> None:
     assert ours["tags"] == [by_word.get(word, "O") for word in words]
 
 
+@pytest.mark.slow
 def test_numbers_are_learnt(model_folder: Path, tmp_path: Path) -> None:
     files = {}
     for seed, part in enumerate(("train", "dev")):
@@ -162,6 +164,7 @@ def test_numbers_are_learnt(model_folder: Path, tmp_path: Path) -> None:
     assert value["value"] == pytest.approx(expected["score"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_several_classes_and_pairs(model_folder: Path, tmp_path: Path) -> None:
     """A pair of texts with any number of classes, from a table whose cells hold several."""
     files = {}

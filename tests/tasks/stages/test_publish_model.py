@@ -204,7 +204,8 @@ def test_an_earlier_model_of_the_name_stands_beside_the_scores(
     assert earlier_models(store, "another", "k") == []
     (model,) = earlier_models(store, "small", "k")
     told = {score["name"]: score["value"] for score in model["scores"]}
-    assert told["held-out text, perplexity"] == evaluated.summary["held_out"]["perplexity"]
+    at_mask = evaluated.summary["held_out"]["by_kind"]["mask"]
+    assert told["held-out text, perplexity at <mask>"] == at_mask["perplexity"]
     manifests = {n: m.artifact.manifest for n, m in finished.items() if n != "publish"}
     figures = collect_figures("small", PublishConfig(), [None], manifests)
     losses = [{"step": 1, "loss": 2.0}]
