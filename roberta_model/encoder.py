@@ -88,7 +88,7 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x_BTD).view(B, T, 3, H, K)
         # Cut where the three lie: their gradients are then put together as they are needed.
         q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
-        mixed_BHTK = self._attend(q, k, v, bias_B11T)
+        mixed_BHTK = self.attend(q, k, v, bias_B11T)
         mixed: Tensor = self.out(mixed_BHTK.transpose(1, 2).reshape(B, T, D))
         return mixed
 
@@ -101,12 +101,13 @@ class SelfAttention(nn.Module):
         q_BHQK = places.by_row(q_MD, B).view(B, Q, H, K).transpose(1, 2)
         kv = F.linear(x_BTD, weight[D:], bias[D:])
         k, v = (part.transpose(1, 2) for part in kv.view(B, T, 2, H, K).unbind(2))
-        mixed_BHQK = self._attend(q_BHQK, k, v, bias_B11T)
+        mixed_BHQK = self.attend(q_BHQK, k, v, bias_B11T)
         mixed_BQD = mixed_BHQK.transpose(1, 2).reshape(B * Q, D)
         mixed: Tensor = self.out(mixed_BQD.index_select(0, places.slots_M))
         return mixed
 
-    def _attend(self, q_BHQK: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    def attend(self, q_BHQK: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+        """What queries gather from keys and values, each BH.K."""
         dropout = self.attention_dropout if self.training else 0.0
         if k.is_cuda or k.dtype != torch.bfloat16 or k.shape[2] > LONGEST_PLAIN_ATTENTION_TOKENS:
             return F.scaled_dot_product_attention(q_BHQK, k, v, attn_mask=bias, dropout_p=dropout)
@@ -133,13 +134,14 @@ class Layer(nn.Module):
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor | None = None) -> Tensor:
         """The hidden state after this layer, BTD."""
-        return self._finish(x_BTD, self.attention(x_BTD, bias_B11T))
+        return self.finish(x_BTD, self.attention(x_BTD, bias_B11T))
 
     def at(self, x_BTD: Tensor, places: "Places", bias_B11T: Tensor | None = None) -> Tensor:
         """The hidden state after this layer at some places only, MD."""
-        return self._finish(places.take(x_BTD), self.attention.at(x_BTD, places, bias_B11T))
+        return self.finish(places.take(x_BTD), self.attention.at(x_BTD, places, bias_B11T))
 
-    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The hidden state of any tokens after this layer, from what they gathered."""
         x = self.attention_norm(x + self.dropout(attended))
         inner = self.outer(F.gelu(self.inner(x)))
         out: Tensor = self.norm(x + self.dropout(inner))

@@ -6,8 +6,7 @@ An Arrow file has a row for each example, and two columns:
     targets  list<float32>  what it is to answer: one class, one value for each class, a value, a
                             class for each token (IGNORED for those not asked), or start and end
 
-The examples of one step are sorted by length and cut into micro-batches of about equal length,
-each as wide as its longest. Where the cuts lie follows from the lengths alone.
+A batch of them holds no padding, see `ragged`; its groups follow from the lengths alone.
 
 Shape letters: B examples, T tokens of the longest, K targets of an example.
 """
@@ -22,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roberta_model.ragged import Ragged
+
 IGNORED = -100.0
 
 SCHEMA = pa.schema([("ids", pa.list_(pa.int32())), ("targets", pa.list_(pa.float32()))])
@@ -34,23 +35,16 @@ class ExampleBatch:
     """Some examples, ready for the model.
 
     Attributes:
-        input_ids_BT: int64, padded at the end.
-        lengths_B: int64 real tokens of each, or None when all have T.
-        targets_BK: float32, padded with IGNORED.
+        rows: Their tokens, in groups of similar length.
+        targets: float32, all of them one behind the other: K of each row, or one of each token.
     """
 
-    input_ids_BT: Tensor
-    lengths_B: Tensor | None
-    targets_BK: Tensor
+    rows: Ragged
+    targets: Tensor
 
     def to(self, device: torch.device | str) -> "ExampleBatch":
         """Return the batch on a device, copied without blocking where that is possible."""
-        lengths_B = self.lengths_B
-        return ExampleBatch(
-            self.input_ids_BT.to(device, non_blocking=True),
-            None if lengths_B is None else lengths_B.to(device, non_blocking=True),
-            self.targets_BK.to(device, non_blocking=True),
-        )
+        return ExampleBatch(self.rows.to(device), self.targets.to(device, non_blocking=True))
 
 
 class Examples:
@@ -84,15 +78,14 @@ class Examples:
         targets: NDArray[np.float32] = self._targets[first:last]
         return targets
 
-    def batch(self, numbers: Int64s, pad_id: int) -> ExampleBatch:
-        """Some examples as one batch."""
-        ids, lengths = padded_ids([self.ids(number) for number in numbers], pad_id)
-        targets = [self.targets(number) for number in numbers]
-        width = max(len(each) for each in targets)
-        padded = np.full((len(targets), width), IGNORED, dtype=np.float32)
-        for row, each in zip(padded, targets, strict=True):
-            row[: len(each)] = each
-        return ExampleBatch(ids, lengths, torch.from_numpy(padded))
+    def batch(self, numbers: Int64s, pass_tokens: int, pad_id: int) -> ExampleBatch:
+        """Some examples as one batch; see `cut_by_length` for how they are grouped."""
+        lengths = self.lengths[numbers]
+        cuts = cut_by_length(lengths, pass_tokens, int(lengths.sum()) + int(lengths.max()))
+        groups = [numbers[cut] for cut in cuts]
+        rows = [[self.ids(number) for number in group] for group in groups]
+        targets = np.concatenate([self.targets(n) for group in groups for n in group])
+        return ExampleBatch(Ragged.of(rows, pad_id), torch.from_numpy(targets))
 
 
 def padded_ids(rows: list[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor | None]:

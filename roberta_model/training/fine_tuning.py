@@ -19,7 +19,7 @@ from torch import Tensor
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.batches import prepared
-from roberta_model.data.examples import ExampleBatch, Examples, cut_by_length
+from roberta_model.data.examples import ExampleBatch, Examples
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.heads import (
     Head,
@@ -29,19 +29,16 @@ from roberta_model.heads import (
     TokenClassificationHead,
 )
 from roberta_model.huggingface import load_config, load_under_head
-from roberta_model.training.objective import (
-    CPU_MICRO_TOKENS,
-    GPU_MICRO_TOKENS,
-    seed_dropout,
-    set_dropout,
-)
+from roberta_model.ragged import encode_ragged
+from roberta_model.training.objective import seed_dropout, set_dropout
 from roberta_model.training.spec import FineTuningSpec
 from roberta_model.training.start import draw_weights
 
-# What a pass costs beside its tokens, in tokens: on a GPU few large passes are best.
-_CPU_PASS_TOKENS = 32
-_GPU_PASS_TOKENS = 1024
-
+# Tokens of one forward and backward pass. On CPUs several processes share a step's passes.
+_CPU_PASS_TOKENS = 320
+_GPU_PASS_TOKENS = 16_384
+# What attending in one more group costs, in tokens of padding.
+_GROUP_TOKENS = 16
 
 Numbered = tuple[int, ExampleBatch]
 """A micro-batch, and which of its step it is: its dropout depends on that, not on the process."""
@@ -70,9 +67,8 @@ class FineTuningObjective:
         self.order = SampleOrder(spec.seed, len(self.examples), spec.batch_rows)
         is_on_cpu = self.device.type == "cpu"
         self._pass_tokens = _CPU_PASS_TOKENS if is_on_cpu else _GPU_PASS_TOKENS
-        self._most_tokens = CPU_MICRO_TOKENS if is_on_cpu else GPU_MICRO_TOKENS
         if spec.micro_batch_rows is not None:
-            self._most_tokens = spec.micro_batch_rows * longest
+            self._pass_tokens = spec.micro_batch_rows * longest
         weights = None if spec.weights is None else torch.tensor(spec.weights, device=self.device)
         self._loss_sum = _LOSSES[spec.head](self.model, spec, weights)
 
@@ -94,11 +90,14 @@ class FineTuningObjective:
         """Cut the whole step, whatever the processes; then take this one's part of the cuts."""
         _, numbers = self.order.rows_of(step)
         lengths = self.examples.lengths[numbers]
-        groups = cut_by_length(lengths, self._pass_tokens, self._most_tokens)
-        costs = [len(group) * int(lengths[group].max()) + self._pass_tokens for group in groups]
+        passes = shared_out(lengths.tolist(), max(1, -(-int(lengths.sum()) // self._pass_tokens)))
+        costs = [int(lengths[part].sum()) for part in passes]
         mine = shared_out(costs, self.accelerator.num_processes)[self.accelerator.process_index]
         pad_id = self.model.config.pad_id
-        return [(each, self.examples.batch(numbers[groups[each]], pad_id)) for each in mine]
+        return [
+            (each, self.examples.batch(numbers[passes[each]], _GROUP_TOKENS, pad_id))
+            for each in mine
+        ]
 
     def backward(
         self, step: int, micro: list[Numbered], collect: Callable[[], None]
@@ -139,18 +138,17 @@ def _sequence_loss(
     """The loss of a sequence classifier, whose last layer is computed at <s> alone."""
 
     def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
-        B, T = batch.input_ids_BT.shape
-        firsts_B = torch.arange(B, device=batch.input_ids_BT.device) * T
-        hidden_BD = model.encode_at(batch.input_ids_BT, firsts_B, batch.lengths_B, most_in_row=1)
+        hidden_BD = encode_ragged(model, batch.rows, firsts_only=True)
         logits_BC = model.head(hidden_BD[:, None]).float()
-        targets_BK = batch.targets_BK
+        targets_BK = batch.targets.view(len(logits_BC), -1)
+        B, C = logits_BC.shape
         if spec.problem == "regression":
-            return F.mse_loss(logits_BC, targets_BK, reduction="sum") / logits_BC.shape[1], B
+            return F.mse_loss(logits_BC, targets_BK, reduction="sum") / C, B
         if spec.problem == "multi_label_classification":
             total = F.binary_cross_entropy_with_logits(
                 logits_BC, targets_BK, weights_C, reduction="sum"
             )
-            return total / logits_BC.shape[1], B
+            return total / C, B
         classes_B = targets_BK[:, 0].long()
         return F.cross_entropy(logits_BC, classes_B, weights_C, reduction="sum"), B
 
@@ -161,10 +159,10 @@ def _token_loss(model: RobertaWithHead, _: FineTuningSpec, weights_C: Tensor | N
     """The loss of a token classifier over the tokens that have a class."""
 
     def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
-        hidden_BTD = model.encode(batch.input_ids_BT, batch.lengths_B)
-        is_asked_BT = batch.targets_BK >= 0
-        logits_MC = model.head(hidden_BTD[is_asked_BT]).float()
-        classes_M = batch.targets_BK[is_asked_BT].long()
+        hidden_ND = encode_ragged(model, batch.rows)
+        asked_M = (batch.targets >= 0).nonzero().flatten()
+        logits_MC = model.head(hidden_ND.index_select(0, asked_M)).float()
+        classes_M = batch.targets.index_select(0, asked_M).long()
         return F.cross_entropy(logits_MC, classes_M, weights_C, reduction="sum"), len(classes_M)
 
     return loss_sum
@@ -174,16 +172,18 @@ def _span_loss(model: RobertaWithHead, _: FineTuningSpec, __: Tensor | None) -> 
     """The mean of the losses of start and end, each a choice among the tokens of the row."""
 
     def loss_sum(batch: ExampleBatch) -> tuple[Tensor, int]:
-        hidden_BTD = model.encode(batch.input_ids_BT, batch.lengths_B)
-        logits_B2T = model.head(hidden_BTD).float().transpose(1, 2)
-        if batch.lengths_B is not None:
-            T = logits_B2T.shape[2]
-            places_T = torch.arange(T, device=logits_B2T.device)
-            is_padding_BT = places_T >= batch.lengths_B[:, None]
-            logits_B2T = logits_B2T.masked_fill(is_padding_BT[:, None], float("-inf"))
-        targets_B2 = batch.targets_BK.long()
-        loss = F.cross_entropy(logits_B2T.flatten(0, 1), targets_B2.flatten(), reduction="sum")
-        return loss / 2, len(targets_B2)
+        logits_N2 = model.head(encode_ragged(model, batch.rows)).float()
+        targets_R2 = batch.targets.view(-1, 2).long()
+        loss = logits_N2.new_zeros(())
+        for group in batch.rows.groups:
+            logits_B2T = group.spread(logits_N2[slice(*group.tokens)]).transpose(1, 2)
+            if (bias_B11T := group.bias(logits_B2T.dtype)) is not None:
+                logits_B2T = logits_B2T + bias_B11T[:, 0]
+            targets_B2 = targets_R2[slice(*group.rows)]
+            loss = loss + F.cross_entropy(
+                logits_B2T.flatten(0, 1), targets_B2.flatten(), reduction="sum"
+            )
+        return loss / 2, len(targets_R2)
 
     return loss_sum
 

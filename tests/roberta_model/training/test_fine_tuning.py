@@ -11,7 +11,13 @@ import transformers
 from accelerate import Accelerator
 from small_models import our_model, small_config
 
-from roberta_model.data.examples import IGNORED, SCHEMA, Examples, cut_by_length
+from roberta_model.data.examples import (
+    IGNORED,
+    SCHEMA,
+    Examples,
+    cut_by_length,
+    padded_ids,
+)
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
 from roberta_model.training.loop import Training
@@ -102,21 +108,22 @@ def test_the_loss_is_stocks(
     stock = getattr(transformers, f"Roberta{kind}").from_pretrained(tmp_path / "stock").eval()
     examples = Examples(Path(spec.examples))
     _, numbers = training.objective.order.rows_of(0)  # type: ignore[attr-defined]
-    batch = examples.batch(numbers, CONFIG.pad_id)
-    mask = (batch.input_ids_BT != CONFIG.pad_id).long()
-    given: dict[str, Any] = {"input_ids": batch.input_ids_BT, "attention_mask": mask}
+    ids_BT, _ = padded_ids([examples.ids(number) for number in numbers], CONFIG.pad_id)
+    targets_BK = torch.full(ids_BT.shape, IGNORED)
+    for row, number in zip(targets_BK, numbers, strict=True):
+        row[: len(examples.targets(number))] = torch.from_numpy(examples.targets(number).copy())
+    if head != "tokens":
+        targets_BK = targets_BK[:, : len(examples.targets(0))]
+    mask = (ids_BT != CONFIG.pad_id).long()
+    given: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask}
     if head == "span":
-        starts, ends = batch.targets_BK.long().T
+        starts, ends = targets_BK.long().T
         given |= {"start_positions": starts, "end_positions": ends}
     elif problem == "single_label_classification":
-        labels = batch.targets_BK.long()
+        labels = targets_BK.long()
         given["labels"] = labels if head == "tokens" else labels[:, 0]
     else:
-        given["labels"] = batch.targets_BK
-    if head == "tokens":  # stock wants a label for each token of the padded batch
-        padded = torch.full(batch.input_ids_BT.shape, int(IGNORED))
-        padded[:, : given["labels"].shape[1]] = given["labels"]
-        given["labels"] = padded
+        given["labels"] = targets_BK
     if head == "span":  # stock lets padding take part in the softmax
         logits = stock(input_ids=given["input_ids"], attention_mask=mask)
         hidden = (mask == 0) * -1e9
