@@ -51,14 +51,12 @@ def test_two_hundred_faults_hit_every_process_by_every_signal_in_every_stage() -
         assert set(product((target,), (how,), STAGES)) <= hit
 
 
-@pytest.mark.parametrize(
-    ("target", "stage"),
-    [("flow", "tokenizer"), pytest.param("pool worker", "clean", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "stage"), [("flow", "tokenizer"), ("pool worker", "clean")])
 def test_a_killed_flow_or_pool_ends_in_the_same_bytes(
     place: Installation, target: str, stage: str
 ) -> None:
-    """Up to the tokenizer. Of pools, tasks/engine has faster tests."""
+    """Up to the tokenizer. test_restart and tasks/engine have faster tests."""
     place.template("one", QUICK_UNTIL)
     result = Scenario(place, chosen(target, "KILL", stage), QUICK_UNTIL).play()
     check(result)

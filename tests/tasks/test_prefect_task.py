@@ -80,7 +80,7 @@ print(json.dumps({"calls": len(calls), "flow": state.name}))
     ("problem", "times", "is_deployed", "calls", "ended"),
     [
         ("TransientError", 2, True, 3, "Completed"),
-        ("TransientError", 9, True, 3, "Failed"),
+        pytest.param("TransientError", 9, True, 3, "Failed", marks=pytest.mark.slow),
         ("StageError", 2, True, 1, "Failed"),
         ("TransientError", 2, False, 1, "Failed"),
     ],
