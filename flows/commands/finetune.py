@@ -95,7 +95,8 @@ def finetune(model: str, out: Path, as_json: bool, **given: Any) -> None:
     except ValidationError as problem:
         first = problem.errors()[0]
         option = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
-        raise UserError(f"--{option.rstrip('s')}: {first['msg']}.") from problem
+        told = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"--{option.rstrip('s')}: {told}.") from problem
     try:
         found = fine_tune_folder(
             AloneConfig(model=model, settings=settings), out, default_progress()

@@ -40,7 +40,7 @@ class Choice(NamedTuple):
 
     def told(self) -> str:
         """As one says it, and as its units are called."""
-        return f"{self.learning_rate:g}-{self.batch_size}-{self.seed}"
+        return f"{self.learning_rate!r}-{self.batch_size}-{self.seed}"
 
 
 @dataclass(frozen=True)
