@@ -27,6 +27,10 @@ from tasks.sources.source import RunUnits, SourceResult, TextSource
 class LocalFiles(TextSource[FilesSource]):
     """Files that globs match; their contents and how they are read are in the key."""
 
+    def check(self) -> None:
+        """Whether every glob matches something."""
+        find_files(self.config, self._where)
+
     def externals(self) -> dict[str, StoredFile]:
         """Every file, and what endings mean where archives have members to be named by them."""
         found: dict[str, StoredFile] = {}
@@ -48,7 +52,11 @@ class LocalFiles(TextSource[FilesSource]):
         return sampled(self._files())
 
     def _files(self) -> list[SourceFile]:
-        return describe_local(self.config, f"corpus.{self.index}")
+        return describe_local(self.config, self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"corpus.{self.index}"
 
 
 def find_files(source: FilesSource, where: str) -> list[Path]:

@@ -48,6 +48,13 @@ class TextSource(ABC, Generic[C]):
     def __init__(self, config: C, index: int) -> None:
         self.config, self.index = config, index
 
+    def check(self) -> None:  # noqa: B027 (most have nothing that costs little to look for)
+        """Look for what is missing, without reading any of it.
+
+        Raises:
+            UserError: nothing is where the config says.
+        """
+
     @abstractmethod
     def externals(self) -> dict[str, StoredFile]:
         """What it reads that nobody keeps for us, by content; labels begin with `prefix`.

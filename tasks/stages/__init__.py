@@ -79,7 +79,7 @@ def stage_folder(name: str) -> str:
 def check_outside(config: Config, until: str | None = None) -> None:
     """Look for what would fail in any stage, before the first one runs for hours.
 
-    The sources' own files are left to the first stage, which looks for them at once.
+    That the sources' files are there is looked at; reading them is left to the first stage.
 
     Raises:
         UserError: something that the config names is missing or cannot be read, or what it asks

@@ -59,6 +59,16 @@ def corpus_slice(config: Config) -> CorpusSlice:
     return CorpusSlice(tuple(config.corpus))
 
 
+def check_sources(config: Config) -> None:
+    """Refuse a corpus of which a source's files are not there.
+
+    Raises:
+        UserError: says which.
+    """
+    for source in open_sources(config.corpus):
+        source.check()
+
+
 def outside_files(corpus: CorpusSlice) -> dict[str, StoredFile]:
     """What all sources read from outside, by content; labels say how it is read."""
     found: dict[str, StoredFile] = {}
@@ -108,6 +118,7 @@ DOWNLOAD = Stage(
     config=corpus_slice,
     run=run,
     externals=outside_files,
+    check=check_sources,
     estimate=estimate,
     libraries=("charset-normalizer", "unicode", "pyarrow"),
 )

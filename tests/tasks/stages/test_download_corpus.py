@@ -17,6 +17,7 @@ from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
+from tasks.stages import check_outside
 from tasks.stages.download_corpus import DOWNLOAD
 
 
@@ -244,6 +245,13 @@ def test_bad_input_ends_in_one_paragraph(
         run(tmp_path / "store", {"type": "files", "paths": str(folder)} | options)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "store").rglob("manifest.json"))
+
+
+def test_a_misspelt_path_is_found_before_anything_is_started() -> None:
+    """A run looks for it while its server is still starting, and reads none of the other files."""
+    sources = [{"type": "files", "paths": __file__}, {"type": "files", "paths": "nowhere/*"}]
+    with pytest.raises(UserError, match=r"corpus\.1: no file matches 'nowhere/"):
+        check_outside(Config(name="test", corpus=sources))
 
 
 def test_a_missing_remote_file_leaves_the_other_sources_units(
