@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roberta_model.encoder import Encoder, Layer, SelfAttention, padding_bias
+from roberta_model.short_rows import ShortRowAttention
 
 Int32s = NDArray[np.int32]
 
@@ -176,7 +177,12 @@ def encode_ragged(model: Encoder, ragged: Ragged, *, firsts_only: bool = False) 
 def _attended(attention: SelfAttention, x_ND: Tensor, ragged: Ragged) -> Tensor:
     """What every token gathered from its row, ND."""
     H = attention.num_heads
-    qkv = attention.qkv(x_ND).view(len(x_ND), 3, H, -1)
+    qkv = attention.qkv(x_ND)
+    if x_ND.device.type == "cpu":
+        share = attention.attention_dropout if attention.training else 0.0
+        near_ND = ShortRowAttention.apply(qkv, ragged.groups, H, attention.scale, share)
+        return cast(Tensor, attention.out(near_ND))
+    qkv = qkv.view(len(x_ND), 3, H, -1)
     mixed = []
     for group in ragged.groups:
         spread = group.spread(qkv[slice(*group.tokens)])
@@ -195,10 +201,12 @@ def _attended_firsts(
     weight, bias = attention.qkv.weight, attention.qkv.bias
     q_RHK = F.linear(firsts_RD, weight[:D], bias[:D]).view(len(firsts_RD), H, -1)
     kv = F.linear(x_ND, weight[D:], bias[D:]).view(len(x_ND), 2, H, -1)
+    if x_ND.device.type == "cpu":  # products so small are faster in fp32, see short_rows
+        q_RHK, kv = q_RHK.float(), kv.float()
     mixed = []
     for group in ragged.groups:
         k, v = (p.transpose(1, 2) for p in group.spread(kv[slice(*group.tokens)]).unbind(2))
         q_BH1K = q_RHK[slice(*group.rows)][:, :, None]
         mixed.append(attention.attend(q_BH1K, k, v, group.bias(k.dtype)).flatten(1))
-    out_RD: Tensor = attention.out(torch.cat(mixed))
+    out_RD: Tensor = attention.out(torch.cat(mixed).to(x_ND.dtype))
     return out_RD

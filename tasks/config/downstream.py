@@ -94,8 +94,7 @@ class FineTuningConfig(Section):
     warmup_share: float = Field(0.06, ge=0, lt=1, description="As in the paper.")
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto",
-        description="auto: fp32 for encoders narrower than 512, else bf16 where the processor has "
-        "it.",
+        description="auto: bf16 where the processor has it, else fp32.",
     )
     predict: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
         (), description="Files without labels for which the finished model's answers are written."

@@ -30,7 +30,6 @@ _HEADS = {
     "tag": "tokens",
     "qa": "span",
 }
-_BF16_WIDTH = 512  # on narrower encoders and a few short texts bf16 saves no time
 _WEIGHTS = ("config.json", "model.safetensors")
 
 
@@ -42,18 +41,15 @@ def try_choice(
     The weights are None where the scores are known from an earlier run and are no better than
     what was found before: then nobody needs them.
     """
-    spec = spec_of(job.settings, found, choice, job.width)
+    spec = spec_of(job.settings, found, choice)
     training = digest_of(
         {"recipe": spec.identity(), "examples": found.examples, "initial": job.encoder}
     )
     return _Trial(context, job, found, choice, spec, training).run(before)
 
 
-def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int) -> FineTuningSpec:
+def spec_of(settings: FineTuningConfig, found: Found, choice: Choice) -> FineTuningSpec:
     """The training of a choice, but for where it runs."""
-    precision = settings.precision
-    if precision == "auto" and width < _BF16_WIDTH:
-        precision = "fp32"
     rows, labels = int(found.examples.rows or 0), found.labels
     is_weighed = settings.balance and labels.problem == "single_label_classification"
     return FineTuningSpec.from_json(
@@ -70,7 +66,7 @@ def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int
             "batch_rows": choice.batch_size,
             "seed": choice.seed,
             "dropout": settings.dropout,
-            "precision": precision,
+            "precision": settings.precision,
             "optimizer": {
                 "learning_rate": choice.learning_rate,
                 "weight_decay": settings.weight_decay,

@@ -27,7 +27,7 @@ from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
 from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
 
-NAME, NUMBER, VERSION = "suite", 6, 2
+NAME, NUMBER, VERSION = "suite", 6, 3
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 _MODEL = "<model>/"  # no task is called so
 

@@ -143,7 +143,7 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
 FINETUNE = Stage(
     name="finetune",
     number=8,
-    version=1,
+    version=2,
     needs=("pretrain", "tokenizer"),
     config=lambda config: DownstreamSlice(downstream=config.downstream),
     run=finetune,

@@ -9,6 +9,7 @@ from torch import Tensor
 from roberta_model.data.examples import cut_by_length, padded_ids
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.ragged import Ragged, encode_ragged
+from roberta_model.short_rows import ShortRowAttention
 
 CONFIG = small_config(max_row_tokens=40)
 LENGTHS = (5, 17, 40, 5, 5, 1, 23, 17, 9, 2, 2, 31)
@@ -59,6 +60,40 @@ def test_so_are_the_gradients(firsts_only: bool) -> None:
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, atol=2e-4, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_dropout_of_what_is_read_has_its_gradients_too(compute: torch.dtype) -> None:
+    """Written out by hand: held against autograd's own, with the same noise."""
+    H, D, share = 4, 32, 0.25
+    lengths = (9, 9, 7, 3)
+    rows = rows_of(lengths)
+    ragged = Ragged.of([rows[:2], rows[2:]], CONFIG.pad_id)
+    torch.manual_seed(3)
+    qkv = torch.randn(sum(lengths), 3 * D, dtype=compute)
+    grad = torch.randn(sum(lengths), D, dtype=compute)
+    found, expected = qkv.clone().requires_grad_(), qkv.float().requires_grad_()
+    torch.manual_seed(4)
+    mixed = ShortRowAttention.apply(found, ragged.groups, H, 0.3, share)
+    mixed.backward(grad)
+    torch.manual_seed(4)
+    parts, at = [], 0
+    for group in ragged.groups:
+        T, B = group.longest, group.num_rows
+        noise = torch.empty(B * H, T, T).bernoulli_(1 - share) / (1 - share)
+        assert 0 < (noise == 0).float().mean() < 0.5
+        for row, length in enumerate(lengths[slice(*group.rows)]):
+            its = expected[at : at + length].view(length, 3, H, D // H)
+            q, k, v = its.permute(1, 2, 0, 3)
+            weights = (0.3 * q @ k.transpose(1, 2)).softmax(dim=-1)
+            weights = weights * noise[row * H : row * H + H, :length, :length]
+            parts.append((weights @ v).transpose(0, 1).reshape(length, D))
+            at += length
+    torch.cat(parts).backward(grad.float())
+    close = {"atol": 2e-2 if compute == torch.bfloat16 else 1e-5, "rtol": 2e-2}
+    torch.testing.assert_close(mixed.float(), torch.cat(parts), **close)
+    assert found.grad is not None
+    torch.testing.assert_close(found.grad.float(), expected.grad, **close)
 
 
 def test_a_row_that_is_too_long_is_refused() -> None:
