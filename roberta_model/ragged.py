@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roberta_model.encoder import Encoder, Layer, SelfAttention, padding_bias
-from roberta_model.short_rows import ShortRowAttention
+from roberta_model.short_rows import attend_short_rows
 
 Int32s = NDArray[np.int32]
 
@@ -180,8 +180,8 @@ def _attended(attention: SelfAttention, x_ND: Tensor, ragged: Ragged) -> Tensor:
     qkv = attention.qkv(x_ND)
     if x_ND.device.type == "cpu":
         share = attention.attention_dropout if attention.training else 0.0
-        near_ND = ShortRowAttention.apply(qkv, ragged.groups, H, attention.scale, share)
-        return cast(Tensor, attention.out(near_ND))
+        mixed_ND = attend_short_rows(qkv, ragged.groups, H, attention.scale, share)
+        return cast(Tensor, attention.out(mixed_ND))
     qkv = qkv.view(len(x_ND), 3, H, -1)
     mixed = []
     for group in ragged.groups:

@@ -52,11 +52,26 @@ class _Kept(NamedTuple):
     used_PTT: Tensor
 
 
-class ShortRowAttention(torch.autograd.Function):
-    """What every token gathered from its row.
+def attend_short_rows(
+    qkv_N3D: Tensor, groups: Sequence[Group], num_heads: int, scale: float, dropout: float
+) -> Tensor:
+    """What every token gathered from its row, ND, in the type of the input.
 
-    apply(qkv_N3D, groups, num_heads, scale, dropout) -> ND, of the type of its input
+    Args:
+        qkv_N3D: Queries, keys and values, on a CPU.
+        groups: The rows that attend together; all tokens are in one of them.
+        num_heads: H.
+        scale: What the scores are multiplied by.
+        dropout: Share of the weights that read nothing; the noise is torch's own generator's.
     """
+    mixed: Tensor = _ShortRows.apply(  # type: ignore[no-untyped-call]
+        qkv_N3D, groups, num_heads, scale, dropout
+    )
+    return mixed
+
+
+class _ShortRows(torch.autograd.Function):
+    """See `attend_short_rows`."""
 
     @staticmethod
     def forward(

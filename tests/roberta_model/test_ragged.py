@@ -9,7 +9,7 @@ from torch import Tensor
 from roberta_model.data.examples import cut_by_length, padded_ids
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.ragged import Ragged, encode_ragged
-from roberta_model.short_rows import ShortRowAttention
+from roberta_model.short_rows import attend_short_rows
 
 CONFIG = small_config(max_row_tokens=40)
 LENGTHS = (5, 17, 40, 5, 5, 1, 23, 17, 9, 2, 2, 31)
@@ -74,7 +74,7 @@ def test_dropout_of_what_is_read_has_its_gradients_too(compute: torch.dtype) -> 
     grad = torch.randn(sum(lengths), D, dtype=compute)
     found, expected = qkv.clone().requires_grad_(), qkv.float().requires_grad_()
     torch.manual_seed(4)
-    mixed = ShortRowAttention.apply(found, ragged.groups, H, 0.3, share)
+    mixed = attend_short_rows(found, ragged.groups, H, 0.3, share)
     mixed.backward(grad)
     torch.manual_seed(4)
     parts, at = [], 0
