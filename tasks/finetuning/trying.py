@@ -49,11 +49,14 @@ def try_choice(
     return _Trial(context, job, found, choice, spec, training).run(before)
 
 
+def precision_of(settings: FineTuningConfig, width: int) -> str:
+    """What a training of an encoder of this width computes in: auto, bf16 or fp32."""
+    is_narrow = settings.precision == "auto" and width < _BF16_WIDTH
+    return "fp32" if is_narrow else settings.precision
+
+
 def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int) -> FineTuningSpec:
     """The training of a choice, but for where it runs."""
-    precision = settings.precision
-    if precision == "auto" and width < _BF16_WIDTH:
-        precision = "fp32"
     rows, labels = int(found.examples.rows or 0), found.labels
     is_weighed = settings.balance and labels.problem == "single_label_classification"
     return FineTuningSpec.from_json(
@@ -70,7 +73,7 @@ def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int
             "batch_rows": choice.batch_size,
             "seed": choice.seed,
             "dropout": settings.dropout,
-            "precision": precision,
+            "precision": precision_of(settings, width),
             "optimizer": {
                 "learning_rate": choice.learning_rate,
                 "weight_decay": settings.weight_decay,
