@@ -4,7 +4,8 @@
 #   make test     set up, then run the tests
 #   make serve    the UI, schedules and a worker, until Ctrl-C
 #   make setup    the virtual environment; TORCH=cpu (default), gpu, or a tag such as cu130;
-#                 EXTRAS=dask,s3 adds a Dask cluster's client and workers, stores on S3;
+#                 EXTRAS=dask,s3,onnx adds a Dask cluster's client and workers, stores on S3,
+#                 `roberta export --onnx`;
 #                 EXTRAS=dask,s3,dev-s3 what the tests of real servers need
 #   make sizes    what takes how much of the disk in the virtual environment
 #   make lint     ruff and strict mypy (like the tests, it installs its tools when first called)

@@ -33,7 +33,7 @@ COMMANDS = {
     "finetune": ("finetune", "Teach a model folder a task from labelled data."),
     "predict": ("finetune", "Answer each row of a file with a fine-tuned folder."),
     "evaluate": ("evaluate", "Score a model folder on a suite of tasks."),
-    "export": ("use", "Copy a model folder, checked against stock transformers."),
+    "export": ("push", "Copy a model folder, checked against stock transformers."),
     "push": ("push", "Copy a model folder to a folder, a store or the hub, whole."),
     "report": ("inspect", "Show or open a run's report."),
     "diff": ("compare", "Put two runs side by side: config, ledger, losses, scores."),

@@ -18,7 +18,7 @@ __all__ = ["load"]
 
 
 def load(folder: Path | str, device: str | None = None) -> "LoadedModel":
-    """Open any Hugging Face RoBERTa folder, to fill masks, score, embed or classify with it.
+    """Open any Hugging Face RoBERTa folder, to fill masks, score, embed, classify, tag or answer.
 
     Args:
         folder: Ours or anybody's: `config.json`, safetensors in one file or several, a tokenizer.

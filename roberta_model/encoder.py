@@ -193,6 +193,11 @@ def padding_bias(
         mask_BT = torch.arange(T, device=lengths_B.device) < lengths_B[:, None]
     if mask_BT is None or bool(mask_BT.all()):
         return None
+    return hiding_bias(mask_BT, like)
+
+
+def hiding_bias(mask_BT: Tensor, like: torch.dtype) -> Tensor:
+    """The attention bias of a mask (1 = read), B11T."""
     bias_BT = torch.zeros(mask_BT.shape, dtype=like, device=mask_BT.device)
     bias_BT.masked_fill_(~mask_BT.bool(), torch.finfo(like).min)
     return bias_BT[:, None, None, :]

@@ -20,6 +20,7 @@ ScheduleType = Literal["linear", "constant", "wsd"]
 Candidates = Literal["vocabulary", "batch"]
 Precision = Literal["auto", "bf16", "fp32"]
 StartKind = Literal["plain", "local"]
+TaskName = Literal["classify", "pair", "regress", "tag", "qa"]
 HeadName = Literal["sequence", "tokens", "span"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "tasks", "roberta_model")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The modules that may need an extra, which say so where it is missing.
-NEED_AN_EXTRA = {"tasks/engine/dask_pool.py": "dask"}
+NEED_AN_EXTRA = {
+    "tasks/engine/dask_pool.py": "dask",
+    "tasks/publishing/onnx_file.py": "onnx",
+}
 NOT_IMPORTED = {"sqlalchemy"}  # a range for Prefect's sake
 
 

@@ -28,6 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("using")
     stock_folder(folder / "artifacts/latest/model")
     stock_folder(folder / "artifacts/classifier", "RobertaForSequenceClassification")
+    stock_folder(folder / "artifacts/tagger", "RobertaForTokenClassification")
+    stock_folder(folder / "artifacts/reader", "RobertaForQuestionAnswering")
     (folder / "sentences.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     (folder / "reviews.csv").write_text("stars,review\n5,It was a joy.\n1,It was not.\n")
     return folder

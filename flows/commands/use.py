@@ -1,4 +1,4 @@
-"""Commands that use a model folder: fill-mask, score, embed, export."""
+"""Commands that use a model folder: fill-mask, score, embed."""
 
 import functools
 from collections.abc import Callable
@@ -220,21 +220,6 @@ def embed(
             f"{account.cut:,} of them are longer than the {loaded.max_tokens} tokens that the "
             "model reads: their ends were left out"
         )
-
-
-@click.command()
-@model_argument
-@click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
-@json_option
-def export(model: str, target: str, as_json: bool) -> None:
-    """Copy MODEL to DIR as a Hugging Face folder, checked against stock transformers."""
-    from tasks.publishing.export import export_folder
-
-    result = export_folder(Path(model), Path(target))
-    if as_json:
-        print_json(result)
-    else:
-        say(f"{target}: stock transformers agrees within {result['largest_difference']:.1e}")
 
 
 def _opened(

@@ -1,7 +1,8 @@
 """The server's app: Prefect's, and beside it the pages that are ours.
 
-    /roberta/reports/<run>   the HTML report of a run
-    /roberta/metrics         figures for Prometheus
+    /roberta/reports/<run>                                  the HTML report of a run
+    /roberta/reports/<run>/<stage>/<key>/manifest.json      what its figures are from
+    /roberta/metrics                                        figures for Prometheus
 
 Ours ask for the same password as the API does, where there is one; where there is none, other
 sites' pages are refused, see `callers`.
@@ -18,13 +19,14 @@ from starlette.routing import Route
 
 from flows.serving.callers import Callers
 from flows.serving.metrics import metrics_text
-from flows.serving.stores import find_report
+from flows.serving.stores import find_manifest, find_report
 
 # A report has its own styles and scripts in it, and needs nothing and nobody else.
 _SANDBOX = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; font-src data:"
 )
+_SHUT_IN = {"Content-Security-Policy": _SANDBOX, "X-Content-Type-Options": "nosniff"}
 
 
 def create_app() -> FastAPI:
@@ -33,7 +35,11 @@ def create_app() -> FastAPI:
 
     app = prefect_app()
     app.add_middleware(Callers, own_only=_password() is None)
-    ours = [Route("/roberta/reports/{run}", _report), Route("/roberta/metrics", _metrics)]
+    ours = [
+        Route("/roberta/reports/{run}", _report),
+        Route("/roberta/reports/{run}/{folder}/{key}/manifest.json", _manifest),
+        Route("/roberta/metrics", _metrics),
+    ]
     app.router.routes[:0] = ours
     return app
 
@@ -41,11 +47,27 @@ def create_app() -> FastAPI:
 def _report(request: Request) -> Response:
     if (refused := _refused(request)) is not None:
         return refused
-    page = find_report(str(request.path_params["run"]))
+    run = str(request.path_params["run"])
+    page = find_report(run)
     if page is None:
         return PlainTextResponse("There is no report of this run in a store served here.", 404)
-    headers = {"Content-Security-Policy": _SANDBOX, "X-Content-Type-Options": "nosniff"}
-    return HTMLResponse(page, headers=headers)
+    return HTMLResponse(_linked(page, run), headers=_SHUT_IN)
+
+
+def _linked(page: str, run: str) -> str:
+    """A report whose links lead on from here: manifests are below it, the model is not served."""
+    page = page.replace('href="../../', f'href="{run}/')
+    return page.replace('<a href="model/">model/</a>', "<code>model/</code>")
+
+
+def _manifest(request: Request) -> Response:
+    if (refused := _refused(request)) is not None:
+        return refused
+    asked = (str(request.path_params[name]) for name in ("run", "folder", "key"))
+    found = find_manifest(*asked)
+    if found is None:
+        return PlainTextResponse("This run has no such manifest in a store served here.", 404)
+    return Response(found, media_type="application/json", headers=_SHUT_IN)
 
 
 def _metrics(request: Request) -> Response:

@@ -6,17 +6,18 @@ The server's process does not ask its own API: the list lies in a file beside th
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tasks.engine.files import write_whole
+from tasks.engine.records import MANIFEST
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
 from tasks.inspection.runs import read_run
-from tasks.stages import stage_folder
+from tasks.stages import KNOWN_STAGES, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +65,33 @@ def _stages(store: Store, run: str) -> list[Any]:
 
 def find_report(run: str) -> str | None:
     """The report that a run made, or None; what its record says of other places is not read."""
+    for store, stage, key in _artifacts(run):
+        if stage == "publish":
+            page = store.read(f"{stage_folder(stage)}/{key}/{_REPORT}")
+            return None if page is None else page.decode(errors="replace")
+    return None
+
+
+def find_manifest(run: str, folder: str, key: str) -> bytes | None:
+    """The manifest of an artifact that a run made or found, or None.
+
+    Args:
+        run: The run's id.
+        folder: Its stage's folder in a store, such as `4-pack`.
+        key: The artifact's.
+    """
+    for store, stage, known in _artifacts(run):
+        if (stage_folder(stage), known) == (folder, key):
+            return store.read(f"{folder}/{key}/{MANIFEST}")
+    return None
+
+
+def _artifacts(run: str) -> Iterator[tuple[Store, str, str]]:
+    """(store, stage, key) of what a run's record names, as far as these are names and no paths."""
     if not run.replace("-", "").isalnum():
-        return None
+        return
     for store in shown_stores():
         for entry in _stages(store, run):
-            if entry.get("name") == "publish" and str(entry.get("key", "")).isalnum():
-                page = store.read(f"{stage_folder('publish')}/{entry['key']}/{_REPORT}")
-                return None if page is None else page.decode(errors="replace")
-    return None
+            stage, key = entry.get("name"), str(entry.get("key", ""))
+            if stage in KNOWN_STAGES and key.isalnum():
+                yield store, stage, key

@@ -3,7 +3,7 @@
 Shape letters: B rows, T tokens in the longest of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,17 +50,26 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[Text], first: int = 1) -> "li
         UnusableError: A text is none that an encoding can carry; names its number.
     """
     for number, text in enumerate(texts, start=first):
-        for part in (text,) if isinstance(text, str) else text:
-            try:
-                part.encode()
-            except UnicodeEncodeError as problem:
-                raise UnusableError(
-                    f"Text {number:,} holds half of a surrogate pair "
-                    f"(\\u{ord(part[problem.start]):04x} at character {problem.start:,}), which no "
-                    "encoding can carry. Mend it."
-                ) from None
+        require_encodable((text,) if isinstance(text, str) else text, number)
     encoded: list[Encoding] = tokenizer.encode_batch(list(texts))
     return encoded
+
+
+def require_encodable(parts: Iterable[str], number: int) -> None:
+    """Hold the parts of a text against what a tokenizer takes.
+
+    Raises:
+        UnusableError: An encoding cannot carry one of them; names the text's number.
+    """
+    for part in parts:
+        try:
+            part.encode()
+        except UnicodeEncodeError as problem:
+            raise UnusableError(
+                f"Text {number:,} holds half of a surrogate pair "
+                f"(\\u{ord(part[problem.start]):04x} at character {problem.start:,}), which no "
+                "encoding can carry. Mend it."
+            ) from None
 
 
 def batches(

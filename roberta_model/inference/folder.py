@@ -106,6 +106,8 @@ def wrong_head(folder: Path, named: str | None, wanted: str) -> str:
         MaskedLMHead.architecture: "the folder of the pretrained model, which fills masks and "
         "scores",
         "RobertaForSequenceClassification": "the folder of a model fine-tuned to classify texts",
+        "RobertaForTokenClassification": "the folder of a model fine-tuned to tag words",
+        "RobertaForQuestionAnswering": "the folder of a model fine-tuned to answer questions",
     }
     kind = "encoder without a head" if named in (None, "RobertaModel") else str(named)
     is_tuned = named in HEADS and named != MaskedLMHead.architecture

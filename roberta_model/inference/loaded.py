@@ -1,8 +1,8 @@
 """A model ready for use: what `roberta_model.load` returns.
 
 What a folder can do follows from the head that its `config.json` names. Each use is a module of
-its own and a method here; one that the head cannot do says so. A further head (of tokens, of
-questions and answers) is a line in `architectures.HEADS`, a module and a method.
+its own and a method here; one that the head cannot do says so. A further head is a line in
+`architectures.HEADS`, a module and a method.
 """
 
 import logging
@@ -16,14 +16,24 @@ import torch
 from numpy.typing import NDArray
 
 from roberta_model.encoder import Encoder
-from roberta_model.heads import RobertaWithHead, SequenceClassificationHead
+from roberta_model.heads import (
+    Head,
+    QuestionAnsweringHead,
+    RobertaWithHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+)
 from roberta_model.huggingface import load_encoder, read_config
+from roberta_model.inference.answers import Answered, answer_questions
 from roberta_model.inference.batches import Text, encode
 from roberta_model.inference.classes import Classified, classify_texts
 from roberta_model.inference.folder import model_of, open_folder, wrong_head
 from roberta_model.inference.likelihood import LineScore, score_texts
 from roberta_model.inference.masks import Guess, fill_masks
+from roberta_model.inference.reading import Reading, reading_of
 from roberta_model.inference.special_tokens import BERT_MASK, MASK, has_mask
+from roberta_model.inference.tags import Tagged, tag_texts
+from roberta_model.inference.task_rows import TaskRows
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.inference.vectors import Embedded, embed_texts
 from roberta_model.masked_lm import MaskedLMHead, RobertaMaskedLM
@@ -157,14 +167,45 @@ class LoadedModel:
         Raises:
             UnusableError: The model does not classify texts.
         """
-        if not isinstance(self._head, SequenceClassificationHead):
-            raise self._wrong_head(SequenceClassificationHead.architecture)
-        assert isinstance(self.model, RobertaWithHead)
-        return classify_texts(self.model, self._cutting, list(texts), self._config)
+        model = self._with_head(SequenceClassificationHead)
+        return classify_texts(model, self._cutting, list(texts), self._config)
 
-    @property
-    def _head(self) -> object:
-        return self.model.head_module if isinstance(self.model, RobertaWithHead) else None
+    def tag(self, text: str | Sequence[str]) -> list[Tagged]:
+        """The tag of each word of a text, or of some words, in order, as `roberta predict` tags.
+
+        A text's words are parted by white space. More words than the model reads at once are read
+        in several rows.
+
+        Raises:
+            UnusableError: The model does not tag words, or a word has more tokens than it reads.
+        """
+        return self.tag_all([text])[0]
+
+    def tag_all(self, texts: Iterable[str | Sequence[str]]) -> list[list[Tagged]]:
+        """`tag` of many texts at once, in order."""
+        return tag_texts(self._with_head(TokenClassificationHead), self._task_rows, list(texts))
+
+    def answer(self, question: str, context: str) -> Answered:
+        """The part of a context that answers a question, as `roberta predict` finds it.
+
+        A context longer than the model reads is read in windows that overlap, of which the best
+        answer counts. A question that fills more than half of a row is cut.
+
+        Raises:
+            UnusableError: The model does not answer questions.
+        """
+        return self.answer_all([(question, context)])[0]
+
+    def answer_all(self, pairs: Iterable[tuple[str, str]]) -> list[Answered]:
+        """`answer` of many pairs of question and context at once, in order."""
+        model = self._with_head(QuestionAnsweringHead)
+        may_be_none = self._reading.may_have_no_answer
+        return answer_questions(model, self._task_rows, list(pairs), may_be_none=may_be_none)
+
+    def _with_head(self, kind: type[Head]) -> RobertaWithHead:
+        if isinstance(self.model, RobertaWithHead) and isinstance(self.model.head_module, kind):
+            return self.model
+        raise self._wrong_head(kind.architecture)
 
     def _masked_lm(self) -> RobertaMaskedLM:
         if not isinstance(self.model, RobertaMaskedLM):
@@ -177,11 +218,18 @@ class LoadedModel:
     @cached_property
     def _cutting(self) -> "Tokenizer":
         """The tokenizer once more, cutting at what the model reads."""
-        from tokenizers import Tokenizer
-
-        cutting = Tokenizer.from_str(self.tokenizer.to_str())
+        cutting = _copied(self.tokenizer)
         cutting.enable_truncation(self.max_tokens)
         return cutting
+
+    @cached_property
+    def _reading(self) -> Reading:
+        head = self.model.head_module if isinstance(self.model, RobertaWithHead) else None
+        return reading_of(self.folder, head, self.max_tokens)
+
+    @cached_property
+    def _task_rows(self) -> TaskRows:
+        return TaskRows(_copied(self.tokenizer), *self._reading.sizes(self.max_tokens))
 
 
 def open_model(folder: Path, device: str | None = None, *, head: bool = True) -> LoadedModel:
@@ -213,6 +261,13 @@ def open_model(folder: Path, device: str | None = None, *, head: bool = True) ->
             f"There is no device {name!r} here: {_first_line(problem)}"
         ) from problem
     return LoadedModel(folder, architecture, model, tokenizer)
+
+
+def _copied(tokenizer: "Tokenizer") -> "Tokenizer":
+    """One that may be changed."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(tokenizer.to_str())
 
 
 def _first_line(problem: Exception) -> str:

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from roberta_model.recipe import TaskName
 from tasks.config.base import Execution, LocalPath, Section
 
-TaskName = Literal["classify", "pair", "regress", "tag", "qa"]
 Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match"]
 
 

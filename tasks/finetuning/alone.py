@@ -14,9 +14,13 @@ from tasks.engine.files import give_usual_mode
 from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
 from tasks.engine.runner import run_stage
+from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.unit_records import UNITS
 from tasks.errors import UserError
 from tasks.finetuning.downstream import check_columns
+from tasks.inspection.in_work import live_owner
+from tasks.stages import FINE_TUNING, stage_folder
 from tasks.stages.finetune_model import AloneConfig, alone, model_files
 
 _BESIDE = {"model.scores.json": "scores.json", "model.dev.jsonl": "predictions_dev.jsonl"} | {
@@ -46,11 +50,23 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     out.parent.mkdir(parents=True, exist_ok=True)
     store = open_store(str(unfinished(out).absolute()))
     store.check_writable()
-    # Only its engine is read, beside what the stage itself takes out of it.
-    made = run_stage(alone(config), cast(Config, config), store, progress=progress).artifact
+    try:
+        # Only its engine is read, beside what the stage itself takes out of it.
+        made = run_stage(alone(config), cast(Config, config), store, progress=progress).artifact
+    except UserError:
+        if not _is_begun(store):
+            shutil.rmtree(unfinished(out), ignore_errors=True)
+        raise
     _hand_over(made, out)
     shutil.rmtree(unfinished(out), ignore_errors=True)
     return {"path": str(out), **made.summary}
+
+
+def _is_begun(store: Store) -> bool:
+    """Whether something is done in a store that a later try may take up, or somebody is at it."""
+    stage = stage_folder(FINE_TUNING)
+    folders = [f"{stage}/{key}" for key in store.names(stage)]
+    return any(store.names(f"{folder}/{UNITS}") or live_owner(store, folder) for folder in folders)
 
 
 def _hand_over(made: Artifact, out: Path) -> None:

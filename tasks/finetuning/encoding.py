@@ -1,96 +1,40 @@
-"""Items as rows of tokens, as stock's tokenizer gives them, and the way back to the text.
-
-classify, pair, regress   <s> text </s>     <s> text </s></s> second </s>
-tag                       <s> words </s>, in several rows where there are more than fit
-qa                        <s> question </s></s> context </s>, in windows that overlap
-"""
+"""Items as rows of tokens: what `roberta_model.inference.task_rows` makes of their parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from roberta_model.inference.task_rows import TaskRows, Window, WordRow
+from roberta_model.inference.unusable import UnusableError
 from tasks.errors import UserError
 from tasks.finetuning.items import Item
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
-
-_CONTEXT = 1  # what the tokenizer calls the second of a pair
-_AROUND = 4  # <s>, </s></s> and </s> of a pair
-
-
-@dataclass(frozen=True)
-class WordRow:
-    """A row of words to tag.
-
-    Attributes:
-        ids: Token ids.
-        words: The number of each of its words in the item.
-        places: Where the first token of each is.
-    """
-
-    ids: list[int]
-    words: list[int]
-    places: list[int]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A question with a part of its context.
-
-    Attributes:
-        ids: Token ids.
-        first: Where the context begins.
-        spans: Of each token of the context its first character in it, and the one behind its last.
-    """
-
-    ids: list[int]
-    first: int
-    spans: list[tuple[int, int]]
-
-    def place(self, start: int, stop: int) -> tuple[int, int] | None:
-        """The first and the last token of some characters; None where they are not all here."""
-        if not self.spans or start < self.spans[0][0] or stop > self.spans[-1][1]:
-            return None
-        inside = [n for n, (a, b) in enumerate(self.spans) if b > start and a < stop]
-        return (self.first + inside[0], self.first + inside[-1]) if inside else None
+    from tokenizers import Tokenizer
 
 
 class ItemEncoder:
     """A tokenizer set up for a task.
 
-    It always puts <s> and </s> around a text, as RoBERTa's do, whether the encoder was pretrained
-    with them or not.
-
     Args:
         tokenizer: Of the model folder; it is changed.
         max_tokens: Of a row.
         stride: Tokens that neighbouring windows share.
-
-    Attributes:
-        num_cut: Texts so far that were longer and were cut.
     """
 
     def __init__(self, tokenizer: "Tokenizer", max_tokens: int, stride: int) -> None:
-        from tokenizers.processors import RobertaProcessing
+        self.tokenizer = tokenizer
+        self._rows = TaskRows(tokenizer, max_tokens, stride)
 
-        ids = tokenizer.get_vocab()
-        tokenizer.post_processor = RobertaProcessing(
-            sep=("</s>", ids["</s>"]),
-            cls_token=("<s>", ids["<s>"]),
-            trim_offsets=True,
-            add_prefix_space=False,
-        )
-        self.tokenizer, self.max_tokens, self.stride = tokenizer, max_tokens, stride
-        self.num_cut = 0
+    @property
+    def num_cut(self) -> int:
+        """Texts so far that were longer and were cut."""
+        return self._rows.num_cut
 
     def sequences(self, items: Sequence[Item]) -> list[list[int]]:
         """The token ids of texts or pairs, cut where they are too long."""
-        self.tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
-        texts = [i.text if i.second is None else (i.text, i.second) for i in items]
-        found = self.tokenizer.encode_batch(texts)
-        self.num_cut += sum(bool(each.overflowing) for each in found)
-        return [each.ids for each in found]
+        return self._rows.sequences(
+            [i.text if i.second is None else (i.text, i.second) for i in items]
+        )
 
     def word_rows(self, item: Item) -> list[WordRow]:
         """The rows of an item's words; each word is in one of them.
@@ -98,68 +42,12 @@ class ItemEncoder:
         Raises:
             UserError: a word has more tokens than a row.
         """
-        self.tokenizer.no_truncation()
-        rows: list[WordRow] = []
-        first = 0
-        while first < len(item.text):
-            row = self._row_of_words(item, first)
-            rows.append(row)
-            first += len(row.words)
-        return rows
-
-    def _row_of_words(self, item: Item, first: int) -> WordRow:
-        words: list[str] = item.text[first:]
-        found = self.tokenizer.encode(" ".join(words))
-        starts, at = [], 0
-        for word in words:
-            starts.append(at)
-            at += len(word) + 1
-        places = _first_tokens(found, starts)
-        # The last </s> takes the place of what does not fit.
-        fitting = [
-            n
-            for n in range(len(words))
-            if (places[n + 1] if n + 1 < len(words) else len(found.ids) - 1) <= self.max_tokens - 1
-        ]
-        if not fitting:
-            raise UserError(
-                f"{item.where}: the word {words[0][:40]!r} has more than {self.max_tokens} tokens. "
-                "Raise max_tokens, or remove the record."
-            )
-        count = fitting[-1] + 1
-        stop = places[count] if count < len(words) else len(found.ids) - 1
-        ids = [*found.ids[:stop], found.ids[-1]]
-        return WordRow(ids, list(range(first, first + count)), places[:count])
+        try:
+            return self._rows.word_rows(item.text)
+        except UnusableError as problem:
+            raise UserError(f"{item.where}: {problem}") from problem
 
     def windows(self, item: Item) -> list[Window]:
         """The windows of a question's context."""
         assert item.second is not None
-        question = self.tokenizer
-        question.no_truncation()
-        ids = question.encode(item.text.lstrip(), add_special_tokens=False)
-        text = item.text.lstrip()
-        if len(ids.ids) > (most := self.max_tokens // 2):
-            text = text[: ids.offsets[most - 1][1]]
-            self.num_cut += 1
-        room = self.max_tokens - min(len(ids.ids), most) - _AROUND
-        self.tokenizer.enable_truncation(
-            self.max_tokens, stride=min(self.stride, max(0, room - 1)), strategy="only_second"
-        )
-        found = self.tokenizer.encode(text, item.second)
-        return [_window(each) for each in (found, *found.overflowing)]
-
-
-def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:
-    """Where each word's first token is: the first one that ends behind the word's start."""
-    places, token = [], 1
-    for start in starts:
-        while token < len(found.ids) - 2 and found.offsets[token][1] <= start:
-            token += 1
-        places.append(token)
-    return places
-
-
-def _window(found: "Encoding") -> Window:
-    within = [n for n, part in enumerate(found.sequence_ids) if part == _CONTEXT]
-    spans = [found.offsets[n] for n in within]
-    return Window(found.ids, within[0] if within else 0, spans)
+        return self._rows.windows(item.text, item.second)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tasks.engine.units import StoredFile, UnitWork
 from tasks.finetuning.encoding import ItemEncoder
-from tasks.finetuning.predictor import RECORD, Reading
 from tasks.inference.model_folder import load_tokenizer
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -63,6 +62,3 @@ def write_folder(
     known.setdefault("tokenizer_class", "RobertaTokenizer")
     text = json.dumps(known, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     settings.write_text(text, encoding="utf-8")
-
-
-__all__ = ["RECORD", "Reading", "is_of_encoder", "is_of_tokenizer", "linked_folder", "write_folder"]

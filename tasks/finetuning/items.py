@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tasks.config.downstream import ColumnsConfig, TaskName
+from roberta_model.inference.reading import Columns
+from roberta_model.recipe import TaskName
+from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
 from tasks.formats.rows import Row, RowFormat, read_rows
 
@@ -30,19 +32,6 @@ _LABELS = ("label", "labels", "class", "category", "sentiment", "target", "gold"
 _NUMBERS = ("score", "label", "rating", "stars", "value", "target")
 _WORDS = ("tokens", "words", "text", "sentence")
 _TAGS = ("tags", "ner_tags", "pos_tags", "labels", "label")
-
-
-class Columns(NamedTuple):
-    """Where the parts of an item stand; `second` and `label` may have no column."""
-
-    text: str
-    second: str | None
-    label: str | None
-
-    def told(self) -> str:
-        """As one says it."""
-        texts = f"{self.text} and {self.second}" if self.second else self.text
-        return f"{texts} -> {self.label}" if self.label else texts
 
 
 class Item(NamedTuple):

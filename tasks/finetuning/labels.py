@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from roberta_model.recipe import Problem
-from tasks.config.downstream import TaskName
+from roberta_model.recipe import Problem, TaskName
 from tasks.errors import UserError
 from tasks.finetuning.items import Item
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from roberta_model.inference.reading import Columns, Reading
 from tasks.config.downstream import FineTuningConfig, Metric
 from tasks.engine.units import StoredFile, UnitResult
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
-from tasks.finetuning.items import Columns
 from tasks.finetuning.labels import Labels
-from tasks.finetuning.predictor import Reading
 from tasks.finetuning.scoring import main_metric
 
 Files = Mapping[str, StoredFile]

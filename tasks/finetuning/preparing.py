@@ -10,14 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from roberta_model.data.examples import IGNORED, SCHEMA
+from roberta_model.inference.reading import Columns
+from roberta_model.inference.task_rows import Window
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.finetuning.baselines import baselines
-from tasks.finetuning.encoding import ItemEncoder, Window
+from tasks.finetuning.encoding import ItemEncoder
 from tasks.finetuning.folders import linked_folder
 from tasks.finetuning.items import (
-    Columns,
     Item,
     answers_of,
     chunks,

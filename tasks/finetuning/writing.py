@@ -13,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from roberta_model.inference.reading import Columns
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
-from tasks.finetuning.items import Columns, chunks, find_columns, item_of
+from tasks.finetuning.items import chunks, find_columns, item_of
 from tasks.finetuning.predictor import Predictor
 from tasks.formats.rows import RowFormat, read_rows
 from tasks.formats.table import ending_of

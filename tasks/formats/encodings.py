@@ -34,6 +34,18 @@ _BEYOND_LATIN = "\u0250"
 _INSIDE_WORDS = "\u2018\u2019\u2013\u2014\u00ad\u00b7"
 
 
+class UndecodableError(UserError):
+    """Bytes that are no text of the encoding; the message is for a source of a config.
+
+    Attributes:
+        line: Which one they stand in, from 1, where line ends are what they are in ASCII.
+        told: What is wrong with them.
+    """
+
+    line: int = 0
+    told: str = ""
+
+
 def encoding_for(encoding: str | Mapping[str, str], name: str) -> str:
     """The configured encoding of a file: itself, or that of the longest glob that fits.
 
@@ -57,36 +69,42 @@ def decode_stream(
     """The text of a stream in pieces of about 1 MB, without its byte order mark.
 
     Raises:
-        UserError: `errors` is "refuse" and bytes do not decode; names their offset.
+        UndecodableError: `errors` is "refuse" and bytes do not decode; names their offset.
     """
     codec = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     mode = "strict" if errors == "refuse" else "replace"
     decoder = codecs.getincrementaldecoder(codec)(mode)
-    offset = 0
+    offset = lines = 0
     while True:
         block = stream.read(BLOCK_BYTES)
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeError as problem:
-            raise UserError(_undecodable(problem, offset + len(block), encoding, where)) from None
-        offset += len(block)
+            raise _undecodable(problem, offset + len(block), lines, encoding, where) from None
+        offset, lines = offset + len(block), lines + text.count("\n")
         if text:
             yield text
         if not block:
             return
 
 
-def _undecodable(problem: UnicodeError, end: int, encoding: str, where: str) -> str:
-    """The message; `end` is how many bytes were given to the decoder so far."""
+def _undecodable(
+    problem: UnicodeError, end: int, lines: int, encoding: str, where: str
+) -> UndecodableError:
+    """The error; `end` is how many bytes were given to the decoder so far, `lines` came of them."""
     advice = (
         "Set the source's `encoding` (auto guesses it for each file), or `errors: replace` to "
         "put U+FFFD in its place."
     )
-    if not isinstance(problem, UnicodeDecodeError):
-        return f"{where}: this is not {encoding} text ({problem}). {advice}"
-    at = end - len(problem.object) + problem.start
-    found = problem.object[problem.start : problem.end][:4].hex(" ")
-    return f"{where}: byte {at:,} ({found}) is not valid {encoding}. {advice}"
+    told = f"this is not {encoding} text ({problem})"
+    if isinstance(problem, UnicodeDecodeError):
+        at = end - len(problem.object) + problem.start
+        found = problem.object[problem.start : problem.end][:4].hex(" ")
+        told = f"byte {at:,} ({found}) is not valid {encoding}"
+        lines += problem.object[: problem.start].count(b"\n")
+    error = UndecodableError(f"{where}: {told}. {advice}")
+    error.line, error.told = lines + 1, told
+    return error
 
 
 def detect_encoding(stream: io.BufferedIOBase) -> str | None:

@@ -16,7 +16,7 @@ from tasks.errors import UserError
 from tasks.formats.compression import decompressed
 from tasks.formats.damage import explained
 from tasks.formats.delimited import table_rows
-from tasks.formats.encodings import decode_stream
+from tasks.formats.encodings import UndecodableError, decode_stream
 from tasks.formats.json_records import json_lines, json_values
 from tasks.formats.table import ending_of
 
@@ -58,6 +58,12 @@ def read_rows(path: Path, form: RowFormat = "auto", name: str | None = None) -> 
             for row in _rows(stream, known, where):
                 yield row
                 number += 1
+    except UndecodableError as problem:
+        raise UserError(
+            f"{where}, line {problem.line:,}: {problem.told}. Labelled data are read as UTF-8 "
+            "alone: save the file so (`iconv -f NAME -t UTF-8`, where NAME is what it is in, such "
+            "as WINDOWS-1252), or mend the line."
+        ) from None
     except UserError:
         raise
     except OSError as problem:

@@ -12,7 +12,7 @@ from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.stages import STORED, stage_folder
 
 _DAYS = 14
 
@@ -57,7 +57,7 @@ def _pipelines(store: Store) -> list[dict[str, Any]]:
 
 def _leases(store: Store) -> list[dict[str, Any]]:
     found = []
-    for stage in KNOWN_STAGES:
+    for stage in STORED:
         for key in store.names(stage_folder(stage)):
             owner = live_owner(store, f"{stage_folder(stage)}/{key}")
             if owner is not None:
@@ -71,7 +71,7 @@ def _disk(store: Store) -> Mapping[str, Any]:
         return {"free_bytes": None, "bytes_per_day": None, "days_left": None}
     free = shutil.disk_usage(store.url("")).free
     since, made, oldest = datetime.now(UTC) - timedelta(days=_DAYS), 0, None
-    for stage in KNOWN_STAGES:
+    for stage in STORED:
         for key in store.names(stage_folder(stage)):
             artifact = read_manifest(store, f"{stage_folder(stage)}/{key}")
             if artifact is None:

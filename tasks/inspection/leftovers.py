@@ -10,7 +10,7 @@ from tasks.engine.store import Store
 from tasks.inspection.freed_space import Links, local_files
 from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.runs import RUNS
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.stages import STORED, stage_folder
 
 # Outside of artifacts no lease tells whether a writer lives; nobody writes one file for so long.
 _WRITE_SECONDS = 3_600
@@ -37,7 +37,7 @@ def sweep(store: Store, folders: Iterable[str], links: Links, *, dry_run: bool) 
     for folder in (root, root / RUNS):
         old = [path for path in _temporary_in(folder) if _age_seconds(path) > _WRITE_SECONDS]
         found.drop(old)
-    for stage in KNOWN_STAGES:
+    for stage in STORED:
         found.drop(_temporary_in(root / stage_folder(stage)))
     for name in folders:
         folder = Path(store.url(name))

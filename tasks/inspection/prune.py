@@ -25,7 +25,8 @@ from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.leftovers import sweep
 from tasks.inspection.references import Place, find_references
 from tasks.inspection.runs import read_runs, state_of
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.inspection.suites import Models
+from tasks.stages import KNOWN_STAGES, STORED, SUITE, stage_folder
 
 PARTIAL_DAYS = 7.0
 _DAY_SECONDS = 86_400
@@ -92,7 +93,8 @@ def prune(
     Raises:
         UserError: no run is recorded, so all would be removed.
     """
-    if num_runs and not read_runs(store) and any(_places(store)):
+    are_of_runs = any(stage in KNOWN_STAGES for stage, _ in _places(store))
+    if num_runs and not read_runs(store) and are_of_runs:
         raise UserError(
             f"{store.url('')}: no run is recorded here, so nothing tells which artifacts are "
             "needed. Use --keep 0 to remove all but what `latest` points to."
@@ -120,7 +122,7 @@ def _under_way(store: Store) -> set[str]:
 
 
 def _places(store: Store) -> Iterator[Place]:
-    for stage in KNOWN_STAGES:
+    for stage in STORED:
         for key in store.names(stage_folder(stage)):
             if not key.startswith("."):
                 yield stage, key
@@ -135,10 +137,11 @@ def _plan(
     owners = {place: live_owner(store, f"{stage_folder(place[0])}/{place[1]}") for place in places}
     busy = {stage for (stage, _), owner in owners.items() if owner is not None}
     begun = [str(run["started"]) for run in read_runs(store) if state_of(run) == "running"]
+    models = Models()
     for stage, key in places:
         artifact = read_manifest(store, f"{stage_folder(stage)}/{key}")
         item = Pruned(stage, key, "partial" if artifact is None else "done", "")
-        owner = owners[stage, key]
+        owner, removed = owners[stage, key], False
         if owner is not None:
             item.why = f"process {owner['pid']} works on it"
         elif (stage, key) in references:
@@ -147,15 +150,19 @@ def _plan(
             item.why = f"a run works on {stage} and may take units over from it"
         elif begun and artifact is not None and _ended(artifact) >= min(begun):
             item.why = "it was made since a run began that is under way"
-        elif artifact is None and (days := _idle_days(store, item.folder)) < partial_days:
+        elif artifact is None:
+            days = _idle_days(store, item.folder)
+            removed = days >= partial_days
             item.why = f"unfinished, last touched {days:.1f} days ago"
+            if removed:
+                item.why = f"unfinished, and untouched for {partial_days:g} days"
+        elif stage == SUITE:
+            item.why, removed = models.why(artifact, strangers=num_runs > 0)
         else:
-            gone = "no kept run refers to it"
-            unfinished = f"unfinished, and untouched for {partial_days:g} days"
-            item.why = gone if artifact is not None else unfinished
-            yield item, True
-            continue
-        yield item, False
+            item.why, removed = "no kept run refers to it", True
+        if artifact is not None:
+            models.note(stage, artifact, removed=removed)
+        yield item, removed
 
 
 def _ended(artifact: Artifact) -> str:

@@ -9,7 +9,7 @@ from tasks.engine.store import Store
 from tasks.engine.unit_records import UNITS, count_units
 from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.stages import STORED, stage_folder
 
 
 def read_status(store: Store) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def read_status(store: Store) -> dict[str, Any]:
     ]
     artifacts = [
         _artifact_status(store, name, key)
-        for name in KNOWN_STAGES
+        for name in STORED
         for key in store.names(stage_folder(name))
     ]
     return {"store": store.url(""), "runs": runs, "artifacts": artifacts}

@@ -21,7 +21,7 @@ from tasks.errors import UserError
 from tasks.inspection.drift import describe, drift_from
 from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.runs import config_of, read_runs
-from tasks.stages import KNOWN_STAGES, get_stage, stage_folder
+from tasks.stages import STORED, SUITE, get_stage, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def find_in_work(store: Store, keys: Mapping[str, str] | None = None) -> list[di
 
 
 def _artifacts(store: Store, keys: Mapping[str, str] | None) -> Iterator[Place]:
-    for stage in KNOWN_STAGES:
+    for stage in STORED:
         for key in store.names(stage_folder(stage)):
             if keys is None or keys.get(stage) == key:
                 yield stage, key
@@ -138,6 +138,8 @@ def _repair_whole(
     progress: Progress,
 ) -> str:
     """Run the stage of a damaged artifact, if that can lead to the same one."""
+    if stage_name == SUITE:
+        raise UserError(_ask_again(store, key))
     stage = get_stage(stage_name)
     folder = f"{stage.folder}/{key}"
     before = read_manifest(store, folder)
@@ -165,6 +167,17 @@ def _repair_whole(
         f"{stage_name}: {key} is damaged and cannot be made again as it was, so nothing was run. "
         f"{because} Undo that and repair again, or use `roberta run CONFIG`, which makes a new "
         "artifact beside it."
+    )
+
+
+def _ask_again(store: Store, key: str) -> str:
+    """What to do about the damaged results of a suite: no run tells which folder was asked."""
+    found = read_manifest(store, f"{stage_folder(SUITE)}/{key}")
+    name = "SUITE" if found is None else found.summary.get("suite", "SUITE")
+    return (
+        f"{SUITE}: {key} is damaged. Ask again with the same `roberta evaluate MODEL --suite "
+        f"{name}`, which does what is damaged anew and nothing else; to be without it, remove "
+        f"{store.url(stage_folder(SUITE))}/{key}."
     )
 
 

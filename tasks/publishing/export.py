@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
+from tasks.publishing.onnx_file import require_onnx, write_onnx
 from tasks.publishing.stock_check import check_against_stock
 
 CHECK_TEXTS = (
@@ -18,16 +19,24 @@ CHECK_TEXTS = (
 )
 
 
-def export_folder(model: Path, target: Path) -> dict[str, Any]:
+def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str, Any]:
     """Copy a model folder to a new place and check the copy against stock transformers.
 
-    Returns `{"path", "files", "largest_difference"}`.
+    Returns `{"path", "files", "largest_difference", "onnx_difference"}`; the last is None without
+    `onnx`.
+
+    Args:
+        model: The folder.
+        target: A new or empty one.
+        onnx: Whether `model.onnx` is written beside the weights, checked against torch.
 
     Raises:
-        UserError: there is no model folder, a link in it leads out of it, or the target holds
-            something already.
-        StageError: stock transformers does not agree; the target is not created.
+        UserError: there is no model folder, a link in it leads out of it, the target holds
+            something already, or a package is missing.
+        StageError: stock transformers or the ONNX file does not agree; the target is not created.
     """
+    if onnx:
+        require_onnx()
     if not (model / "config.json").is_file():
         raise UserError(
             f"{model}: this is no model folder, there is no config.json in it. Give the `model` "
@@ -43,6 +52,8 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
         for path in files:
             shutil.copyfile(path, staging / path.name)
         difference = check_against_stock(staging, CHECK_TEXTS)
+        onnx_difference = write_onnx(staging, CHECK_TEXTS) if onnx else None
+        written = sorted(path.name for path in staging.iterdir())
         if target.exists():
             target.rmdir()
         give_usual_mode(staging, is_folder=True)
@@ -53,8 +64,9 @@ def export_folder(model: Path, target: Path) -> dict[str, Any]:
         shutil.rmtree(staging, ignore_errors=True)
     return {
         "path": str(target),
-        "files": [path.name for path in files],
+        "files": written,
         "largest_difference": difference,
+        "onnx_difference": onnx_difference,
     }
 
 

@@ -24,6 +24,7 @@ _PLACES = {
     "publish": (7, "publish_model", "PUBLISH"),
     "finetune": (8, "finetune_model", "FINETUNE"),
 }
+_SUITE_NUMBER = 6  # beside `evaluate`
 
 FINE_TUNING = "finetune"
 """The last stage, which not every config asks for."""
@@ -31,6 +32,12 @@ FINE_TUNING = "finetune"
 KNOWN_STAGES = tuple(_PLACES)
 STAGE_NAMES = tuple(name for name in KNOWN_STAGES if name != FINE_TUNING)
 """The stages of every config."""
+
+SUITE = "suite"
+"""A suite asked of a model folder, which no pipeline does: `evaluate_suite`."""
+
+STORED = (*KNOWN_STAGES, SUITE)
+"""All that makes artifacts."""
 
 
 def _check(name: str) -> None:
@@ -72,6 +79,8 @@ def stage_folder(name: str) -> str:
     Raises:
         UserError: there is no such stage.
     """
+    if name == SUITE:
+        return f"{_SUITE_NUMBER}-{name}"
     _check(name)
     return f"{_PLACES[name][0]}-{name}"
 

@@ -23,16 +23,13 @@ from tasks.finetuning.downstream import (
     teach,
     told_score,
 )
+from tasks.finetuning.estimate import work_of
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
-from tasks.finetuning.job import choices_of, fine_tune
-from tasks.training.costs import (
-    TRAINING_SHARE,
-    matmul_flops,
-    num_trained_parameters,
-    planned_model,
-)
+from tasks.finetuning.job import fine_tune
+from tasks.training.costs import matmul_flops, num_trained_parameters, planned_model
 
-_BYTES_A_TOKEN = 4.2
+# Of the measured speed of matrix products: steps are small, and the optimiser's part is large.
+_SHARE = 0.35
 _MODEL = "model"  # the label of a model folder's files in the stage that stands alone
 
 
@@ -122,21 +119,22 @@ def alone(config: AloneConfig) -> Stage[AloneSlice]:
 
 
 def estimate(config: Config, _size: CorpusSize) -> Estimate:
-    """By the bytes to learn from and this machine's speed; every epoch of every choice."""
+    """By the data, counted, and this machine's speed; every epoch of every choice."""
     model = planned_model(config)
     parameters = num_trained_parameters(model)
-    tokens = 0.0
-    for number, settings in enumerate(config.downstream):
-        num_bytes = data_files(settings, f"downstream.{number}.")["train"].stat().st_size
-        tries = len(choices_of(settings, model.width)) + settings.seeds - 1
-        tokens += tries * settings.epochs * num_bytes / _BYTES_A_TOKEN
-    flops = 6 * model.num_matrix_parameters * tokens
+    works = [
+        work_of(settings, data_files(settings, f"downstream.{number}."), model)
+        for number, settings in enumerate(config.downstream)
+    ]
+    speeds = {kind: matmul_flops(kind) * _SHARE for kind in {work.precision for work in works}}
+    seconds = sum(work.seconds + work.operations / speeds[work.precision] for work in works)
     return {
-        "tokens": int(tokens),
+        "examples": sum(work.examples for work in works),
+        "tokens": sum(work.tokens for work in works),
         "disk_bytes": 3 * 12 * parameters,
         "kept_bytes": 4 * parameters * len(config.downstream),
         "memory_bytes": 18 * parameters + 1_000_000_000,
-        "seconds": round(10 + flops / (matmul_flops("auto") * TRAINING_SHARE), 1),
+        "seconds": round(seconds, 1),
     }
 
 

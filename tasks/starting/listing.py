@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.errors import UserError
 from tasks.formats.table import UNREAD, ending_of
 from tasks.sources.globs import find_real_files
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.stages import STORED, stage_folder
 
 _MOST_FILES = 200_000
 _ABOUT_TEXT = re.compile(r"(readme|licen[cs]e|notice|changelog|\w*sums?)(\.\w{2,4})?", re.I)
@@ -88,7 +88,7 @@ def _why_not(path: Path) -> str | None:
 
 
 def _is_in_store(path: Path) -> bool:
-    folders = {stage_folder(name) for name in KNOWN_STAGES}
+    folders = {stage_folder(name) for name in STORED}
     return any(part in folders for part in path.parts[:-1])
 
 

@@ -1,8 +1,10 @@
 """Our own pages beside the API's: the same password, and no report from elsewhere."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from prefect.settings import (
@@ -13,12 +15,14 @@ from prefect.settings import (
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from flows.serving.pages import _metrics, _report
+from flows.serving.pages import _manifest, _metrics, _report
 from flows.serving.stores import show_stores
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import write_run
 
-PAGE = "<p>the report</p>"
+MANIFEST = "5-pretrain/ab12/manifest.json"
+PAGE = f'<p>the report <a href="../../{MANIFEST}">from</a> <a href="model/">model/</a></p>'
+SHOWN = f'<p>the report <a href="one/{MANIFEST}">from</a> <code>model/</code></p>'
 
 
 @pytest.fixture
@@ -27,10 +31,19 @@ def home(tmp_path: Path) -> Iterator[Path]:
     with temporary_settings({PREFECT_HOME: tmp_path}):
         store = open_store(str(tmp_path / "store"))
         store.write("7-publish/abc/report.html", PAGE.encode())
+        store.write(MANIFEST, b'{"key": "ab12"}')
+        store.write("4-pack/cd34/manifest.json", b'{"secret": "of another run"}')
+        store.write("5-pretrain/ab12/losses.jsonl", b"secret")
         (tmp_path / "secret.html").write_text("secret")
-        for run, key in (("one", "abc"), ("two", "../../secret")):
+        (tmp_path / "manifest.json").write_text("secret")
+        for run, key in (("one", "abc"), ("two", "../../secret"), ("three", "..")):
             record = {"run": run, "name": "x", "state": "done", "started": "2026-01-01T00:00:00"}
-            stages = [{"name": "publish", "key": key, "state": "done"}]
+            trained = "ab12" if run == "one" else key
+            stages = [
+                {"name": "pretrain", "key": trained, "state": "done"},
+                {"name": "publish", "key": key, "state": "done"},
+                {"name": "../..", "key": "secret", "state": "done"},
+            ]
             write_run(store, {**record, "process": None, "stages": stages})
         show_stores([store.url("")])
         yield tmp_path
@@ -39,6 +52,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def client() -> TestClient:
     app = Starlette()
     app.add_route("/reports/{run}", _report)
+    app.add_route("/reports/{run}/{folder}/{key}/manifest.json", _manifest)
     app.add_route("/metrics", _metrics)
     return TestClient(app)
 
@@ -46,7 +60,7 @@ def client() -> TestClient:
 def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
     """It may run its own scripts, ask nobody and read nothing of the server it comes from."""
     found = client().get("/reports/one")
-    assert found.text == PAGE
+    assert found.text == SHOWN
     assert found.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "default-src 'none'" in found.headers["content-security-policy"]
     for run in ("two", "none", "..%2Fone", "%2e%2e"):
@@ -55,12 +69,36 @@ def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
         assert "secret" not in answer.text
 
 
+def test_the_links_of_a_report_lead_to_its_runs_manifests_and_nowhere_else(home: Path) -> None:
+    """As the address bar makes them of the page; no file of another run, and no other file."""
+    page = client().get("/reports/one")
+    (link,) = re.findall(r'href="([^"]*)"', page.text)
+    found = client().get(urljoin("/reports/one", link))
+    assert found.json() == {"key": "ab12"}
+    assert found.headers["content-type"] == "application/json"
+    assert found.headers["content-security-policy"].startswith("sandbox")
+    for path in (
+        "one/4-pack/cd34",  # made by another run
+        "one/5-pretrain/ab13",
+        "one/4-pack/ab12",
+        "none/5-pretrain/ab12",
+        "three/5-pretrain/..",
+        "three/5-pretrain/%2e%2e",
+        "one/..%2f..%2f/secret",
+        "one/%2e%2e/ab12",
+    ):
+        answer = client().get(f"/reports/{path}/manifest.json")
+        assert answer.status_code == 404, path
+        assert "secret" not in answer.text
+    assert client().get("/reports/one/5-pretrain/ab12/losses.jsonl").status_code == 404
+
+
 @pytest.mark.parametrize("said", [None, ("operator", "wrong"), ("operator", "right")])
 def test_pages_ask_for_the_password(home: Path, said: tuple[str, str] | None) -> None:
     """Where there is one."""
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right"}):
         wanted = 200 if said == ("operator", "right") else 401
-        for page in ("/reports/one", "/metrics"):
+        for page in ("/reports/one", f"/reports/one/{MANIFEST}", "/metrics"):
             assert client().get(page, auth=said).status_code == wanted
 
 
@@ -68,4 +106,4 @@ def test_metrics_are_figures_with_labels(home: Path) -> None:
     """One line a figure, of every store that is shown."""
     text = client().get("/metrics").text
     assert json.dumps(str(home / "store")) in text
-    assert 'pipeline="x",state="done"} 2' in text
+    assert 'pipeline="x",state="done"} 3' in text

@@ -11,12 +11,13 @@ import torch
 from small_finetuning import THINGS, alone_config, sentences, write_jsonl
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
+from roberta_model.inference.reading import Columns
 from tasks.engine.progress import Progress
 from tasks.errors import UserError
 from tasks.finetuning import trying
 from tasks.finetuning.alone import fine_tune_folder, unfinished
 from tasks.finetuning.dev_scores import score_dev
-from tasks.finetuning.items import Columns, Item
+from tasks.finetuning.items import Item
 from tasks.finetuning.predictor import Predictor
 
 Tuned = tuple[Path, dict[str, Any]]
@@ -239,7 +240,7 @@ def test_bad_data_are_told_in_one_paragraph(
     with pytest.raises(UserError, match=told) as problem:
         tune(model_folder, tmp_path / "out", task="classify", train=bad, dev=bad)
     assert "\n" not in str(problem.value)
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"], "something is left"
 
 
 def test_a_label_that_training_does_not_know_is_named(
@@ -264,6 +265,14 @@ def test_an_empty_dev_set_and_a_broken_line(
     broken.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UserError, match=r"broken.jsonl, line 100: this is not JSON"):
         tune(model_folder, tmp_path / "out", task="classify", **{**sentiment, "train": str(broken)})
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes("\n".join([*lines[:99], '{"sentence": "schön"}']).encode("latin-1"))
+    told = (
+        r"latin.jsonl, line 100: byte [\d,]+ \(f6\) is not valid utf-8\. .*`iconv -f NAME -t UTF-8`"
+    )
+    with pytest.raises(UserError, match=told):
+        tune(model_folder, tmp_path / "out", task="classify", **{**sentiment, "train": str(latin)})
+    assert not unfinished(tmp_path / "out").exists()
 
 
 def test_windows_hold_every_token_and_find_the_answer(model_folder: Path) -> None:

@@ -1,0 +1,162 @@
+"""Texts as the rows of tokens that a fine-tuned model reads, and the way back to the text.
+
+classify, pair, regress   <s> text </s>     <s> text </s></s> second </s>
+tag                       <s> words </s>, in several rows where there are more than fit
+qa                        <s> question </s></s> context </s>, in windows that overlap
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roberta_model.inference.batches import Text
+from roberta_model.inference.unusable import UnusableError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+_CONTEXT = 1  # what the tokenizer calls the second of a pair
+_AROUND = 4  # <s>, </s></s> and </s> of a pair
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """A row of words to tag.
+
+    Attributes:
+        ids: Token ids.
+        words: The number of each of its words in the item.
+        places: Where the first token of each is.
+    """
+
+    ids: list[int]
+    words: list[int]
+    places: list[int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A question with a part of its context.
+
+    Attributes:
+        ids: Token ids.
+        first: Where the context begins.
+        spans: Of each token of the context its first character in it, and the one behind its last.
+    """
+
+    ids: list[int]
+    first: int
+    spans: list[tuple[int, int]]
+
+    def place(self, start: int, stop: int) -> tuple[int, int] | None:
+        """The first and the last token of some characters; None where they are not all here."""
+        if not self.spans or start < self.spans[0][0] or stop > self.spans[-1][1]:
+            return None
+        inside = [n for n, (a, b) in enumerate(self.spans) if b > start and a < stop]
+        return (self.first + inside[0], self.first + inside[-1]) if inside else None
+
+
+class TaskRows:
+    """A tokenizer set up for a task.
+
+    It always puts <s> and </s> around a text, as RoBERTa's do, whether the encoder was pretrained
+    with them or not.
+
+    Args:
+        tokenizer: Of the model folder; it is changed.
+        max_tokens: Of a row.
+        stride: Tokens that neighbouring windows share.
+
+    Attributes:
+        num_cut: Texts so far that were longer and were cut.
+    """
+
+    def __init__(self, tokenizer: "Tokenizer", max_tokens: int, stride: int) -> None:
+        from tokenizers.processors import RobertaProcessing
+
+        ids = tokenizer.get_vocab()
+        tokenizer.post_processor = RobertaProcessing(
+            sep=("</s>", ids["</s>"]),
+            cls_token=("<s>", ids["<s>"]),
+            trim_offsets=True,
+            add_prefix_space=False,
+        )
+        self.tokenizer, self.max_tokens, self.stride = tokenizer, max_tokens, stride
+        self.num_cut = 0
+
+    def sequences(self, texts: Sequence[Text]) -> list[list[int]]:
+        """The token ids of texts or pairs, cut where they are too long."""
+        self.tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
+        found = self.tokenizer.encode_batch(list(texts))
+        self.num_cut += sum(bool(each.overflowing) for each in found)
+        return [each.ids for each in found]
+
+    def word_rows(self, words: Sequence[str]) -> list[WordRow]:
+        """The rows of some words, in order; each word is in one of them.
+
+        Raises:
+            UnusableError: A word has more tokens than a row.
+        """
+        self.tokenizer.no_truncation()
+        rows: list[WordRow] = []
+        first = 0
+        while first < len(words):
+            row = self._row_of_words(words, first)
+            rows.append(row)
+            first += len(row.words)
+        return rows
+
+    def _row_of_words(self, every: Sequence[str], first: int) -> WordRow:
+        words = every[first:]
+        found = self.tokenizer.encode(" ".join(words))
+        starts, at = [], 0
+        for word in words:
+            starts.append(at)
+            at += len(word) + 1
+        places = _first_tokens(found, starts)
+        # The last </s> takes the place of what does not fit.
+        fitting = [
+            n
+            for n in range(len(words))
+            if (places[n + 1] if n + 1 < len(words) else len(found.ids) - 1) <= self.max_tokens - 1
+        ]
+        if not fitting:
+            raise UnusableError(
+                f"the word {words[0][:40]!r} has more than {self.max_tokens} tokens, which "
+                "the model does not read at once. Shorten or remove it."
+            )
+        count = fitting[-1] + 1
+        stop = places[count] if count < len(words) else len(found.ids) - 1
+        ids = [*found.ids[:stop], found.ids[-1]]
+        return WordRow(ids, list(range(first, first + count)), places[:count])
+
+    def windows(self, question: str, context: str) -> list[Window]:
+        """The windows of a question's context."""
+        self.tokenizer.no_truncation()
+        text = question.lstrip()
+        asked = self.tokenizer.encode(text, add_special_tokens=False)
+        if len(asked.ids) > (most := self.max_tokens // 2):
+            text = text[: asked.offsets[most - 1][1]]
+            self.num_cut += 1
+        room = self.max_tokens - min(len(asked.ids), most) - _AROUND
+        self.tokenizer.enable_truncation(
+            self.max_tokens, stride=min(self.stride, max(0, room - 1)), strategy="only_second"
+        )
+        found = self.tokenizer.encode(text, context)
+        return [_window(each) for each in (found, *found.overflowing)]
+
+
+def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:
+    """Where each word's first token is: the first one that ends behind the word's start."""
+    places, token = [], 1
+    for start in starts:
+        while token < len(found.ids) - 2 and found.offsets[token][1] <= start:
+            token += 1
+        places.append(token)
+    return places
+
+
+def _window(found: "Encoding") -> Window:
+    within = [n for n, part in enumerate(found.sequence_ids) if part == _CONTEXT]
+    spans = [found.offsets[n] for n in within]
+    return Window(found.ids, within[0] if within else 0, spans)

@@ -1,0 +1,135 @@
+"""What a fine-tuning will cost: its data counted, an epoch of every choice priced.
+
+    train, dev, test, predict ──▶ rows, and the tokens that the model will be given ──▶ operations
+
+Ends that come early (`patience`) are not known beforehand: it is what the training takes at most.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from roberta_model.inference.reading import Columns
+from tasks.config.downstream import FineTuningConfig
+from tasks.errors import UserError
+from tasks.finetuning.items import find_columns
+from tasks.finetuning.job import choices_of
+from tasks.formats.rows import read_rows
+
+if TYPE_CHECKING:
+    from roberta_model.config import ModelConfig
+
+BYTES_A_TOKEN = 4.2
+_AROUND = {"classify": 2, "regress": 4, "pair": 4, "tag": 2, "qa": 4}  # <s> and </s>
+_MOST_ROWS = 200_000  # looked at; a larger file is taken to go on as it began
+_SECONDS_A_TRAINING = 10.0  # its processes start
+_SECONDS_A_TASK = 20.0  # data looked through, the model held against stock
+
+
+class Load(NamedTuple):
+    """What the model is given of a file.
+
+    Attributes:
+        examples: Rows of the file.
+        tokens: Of them all, in windows where they are read so.
+    """
+
+    examples: int
+    tokens: int
+
+
+class Work(NamedTuple):
+    """A fine-tuning in numbers.
+
+    Attributes:
+        trainings: How many there are.
+        examples: Learnt from, all epochs of all trainings together.
+        tokens: Of them.
+        operations: Floating-point operations of all matrix products.
+        precision: What they are in.
+        seconds: What comes to their time.
+    """
+
+    trainings: int
+    examples: int
+    tokens: int
+    operations: float
+    precision: str
+    seconds: float
+
+
+def work_of(settings: FineTuningConfig, files: Mapping[str, Path], model: "ModelConfig") -> Work:
+    """What a fine-tuning of an encoder takes.
+
+    Args:
+        settings: The task.
+        files: Its files, by what they are for.
+        model: The encoder's shape.
+    """
+    loads = {part: load_of(settings, path, model.max_row_tokens) for part, path in files.items()}
+    trainings = len(choices_of(settings, model.width)) + settings.seeds - 1
+    epochs = trainings * settings.epochs
+    learnt = epochs * loads["train"].tokens
+    # dev is scored after each epoch and, as test and what is predicted, once more in the end.
+    answered = epochs * loads["dev"].tokens
+    answered += sum(load.tokens for part, load in loads.items() if part != "train")
+    return Work(
+        trainings,
+        epochs * loads["train"].examples,
+        learnt,
+        (6.0 * learnt + 2.0 * answered) * model.num_matrix_parameters,
+        settings.precision,
+        _SECONDS_A_TASK + _SECONDS_A_TRAINING * trainings,
+    )
+
+
+def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
+    """What the model is given of a file; of one that cannot be read what can be.
+
+    Whatever is wrong with a row is told by the run, which reads them all.
+    """
+    examples = tokens = seen_bytes = 0
+    limit = min(settings.max_tokens, most_tokens)
+    columns: Columns | None = None
+    try:
+        for where, row in read_rows(path, settings.format):
+            columns = columns or find_columns(
+                settings.task, row, settings.columns, where, labelled=False
+            )
+            first, second = (
+                _bytes_of(row.get(columns.text)),
+                _bytes_of(row.get(columns.second or "")),
+            )
+            tokens += _tokens_of(settings, first / BYTES_A_TOKEN, second / BYTES_A_TOKEN, limit)
+            seen_bytes += first + second
+            examples += 1
+            if examples == _MOST_ROWS:
+                break
+    except UserError:
+        pass
+    if examples < _MOST_ROWS:
+        return Load(examples, tokens)
+    more = max(1.0, path.stat().st_size / max(1, seen_bytes))
+    return Load(int(examples * more), int(tokens * more))
+
+
+def _bytes_of(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(_bytes_of(each) + 1 for each in value)
+    return len(value.encode(errors="replace")) if isinstance(value, str) else 0
+
+
+def _tokens_of(settings: FineTuningConfig, first: float, second: float, limit: int) -> int:
+    """The tokens of one item's rows, by those of its parts."""
+    around = _AROUND[settings.task]
+    if settings.task == "tag":
+        rows = max(1, math.ceil(first / (limit - around)))
+        return math.ceil(first) + rows * around
+    if settings.task != "qa":
+        return min(limit, math.ceil(first + second) + around)
+    asked = min(first, limit // 2)
+    room = limit - asked - around
+    stride = min(settings.stride, limit // 2, max(0.0, room - 1))
+    windows = 1 + max(0, math.ceil((second - room) / max(1.0, room - stride)))
+    return math.ceil(second + (windows - 1) * stride + windows * (asked + around))
