@@ -65,11 +65,13 @@ def _charts(
     last = float(losses[-1]["step"])
     rates = [(float(n["step"]), n["learning_rate"]) for n in losses if "learning_rate" in n]
     speed = list(zip(map(float, steps), speeds, strict=True))
+    measured = ((float(n["step"]), n.get("held_out_loss")) for n in losses)
+    held_out = [(step, loss) for step, loss in measured if loss is not None]
     documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
     lengths = {int(power): n for power, n in portrait.get("lengths", {}).items()}
     blimp = figures["blimp"]
     return {
-        "loss": loss_chart([n["step"] for n in losses], [n["loss"] for n in losses]),
+        "loss": loss_chart([n["step"] for n in losses], [n["loss"] for n in losses], held_out),
         "rate": curve_chart(rates, "learning rate", last) if rates else "",
         "speed": curve_chart(speed, "tokens a second", last) if len(speed) > 1 else "",
         "flow": flow_chart(documents, "documents") if documents else "",
