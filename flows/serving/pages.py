@@ -1,7 +1,8 @@
 """The server's app: Prefect's, and beside it the pages that are ours.
 
-    /roberta/reports/<run>   the HTML report of a run
-    /roberta/metrics         figures for Prometheus
+    /roberta/reports/<run>          the HTML report of a run
+    /roberta/reports/<run>/taught   the page on what it has fine-tuned
+    /roberta/metrics                figures for Prometheus
 
 Ours ask for the same password as the API does, where there is one; where there is none, other
 sites' pages are refused, see `callers`.
@@ -33,15 +34,27 @@ def create_app() -> FastAPI:
 
     app = prefect_app()
     app.add_middleware(Callers, own_only=_password() is None)
-    ours = [Route("/roberta/reports/{run}", _report), Route("/roberta/metrics", _metrics)]
+    ours = [
+        Route("/roberta/reports/{run}", _report),
+        Route("/roberta/reports/{run}/taught", _taught),
+        Route("/roberta/metrics", _metrics),
+    ]
     app.router.routes[:0] = ours
     return app
 
 
 def _report(request: Request) -> Response:
+    return _page(request, taught=False)
+
+
+def _taught(request: Request) -> Response:
+    return _page(request, taught=True)
+
+
+def _page(request: Request, *, taught: bool) -> Response:
     if (refused := _refused(request)) is not None:
         return refused
-    page = find_report(str(request.path_params["run"]))
+    page = find_report(str(request.path_params["run"]), taught=taught)
     if page is None:
         return PlainTextResponse("There is no report of this run in a store served here.", 404)
     headers = {"Content-Security-Policy": _SANDBOX, "X-Content-Type-Options": "nosniff"}

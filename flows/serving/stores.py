@@ -16,7 +16,7 @@ from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
 from tasks.inspection.runs import read_run
-from tasks.stages import stage_folder
+from tasks.stages import FINE_TUNING, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,17 @@ def _stages(store: Store, run: str) -> list[Any]:
         return []
 
 
-def find_report(run: str) -> str | None:
-    """The report that a run made, or None; what its record says of other places is not read."""
+def find_report(run: str, *, taught: bool = False) -> str | None:
+    """The report that a run made, or None; what its record says of other places is not read.
+
+    With `taught` it is the page on what the run has fine-tuned.
+    """
+    stage = FINE_TUNING if taught else "publish"
     if not run.replace("-", "").isalnum():
         return None
     for store in shown_stores():
         for entry in _stages(store, run):
-            if entry.get("name") == "publish" and str(entry.get("key", "")).isalnum():
-                page = store.read(f"{stage_folder('publish')}/{entry['key']}/{_REPORT}")
+            if entry.get("name") == stage and str(entry.get("key", "")).isalnum():
+                page = store.read(f"{stage_folder(stage)}/{entry['key']}/{_REPORT}")
                 return None if page is None else page.decode(errors="replace")
     return None

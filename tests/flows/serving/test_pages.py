@@ -13,7 +13,7 @@ from prefect.settings import (
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from flows.serving.pages import _metrics, _report
+from flows.serving.pages import _metrics, _report, _taught
 from flows.serving.stores import show_stores
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import write_run
@@ -27,10 +27,13 @@ def home(tmp_path: Path) -> Iterator[Path]:
     with temporary_settings({PREFECT_HOME: tmp_path}):
         store = open_store(str(tmp_path / "store"))
         store.write("7-publish/abc/report.html", PAGE.encode())
+        store.write("8-finetune/def/report.html", b"<p>taught</p>")
         (tmp_path / "secret.html").write_text("secret")
         for run, key in (("one", "abc"), ("two", "../../secret")):
             record = {"run": run, "name": "x", "state": "done", "started": "2026-01-01T00:00:00"}
             stages = [{"name": "publish", "key": key, "state": "done"}]
+            if run == "one":
+                stages.append({"name": "finetune", "key": "def", "state": "done"})
             write_run(store, {**record, "process": None, "stages": stages})
         show_stores([store.url("")])
         yield tmp_path
@@ -39,6 +42,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def client() -> TestClient:
     app = Starlette()
     app.add_route("/reports/{run}", _report)
+    app.add_route("/reports/{run}/taught", _taught)
     app.add_route("/metrics", _metrics)
     return TestClient(app)
 
@@ -49,7 +53,10 @@ def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
     assert found.text == PAGE
     assert found.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "default-src 'none'" in found.headers["content-security-policy"]
-    for run in ("two", "none", "..%2Fone", "%2e%2e"):
+    taught = client().get("/reports/one/taught")
+    assert taught.text == "<p>taught</p>"
+    assert taught.headers["content-security-policy"] == found.headers["content-security-policy"]
+    for run in ("two", "two/taught", "none", "..%2Fone", "%2e%2e"):
         answer = client().get(f"/reports/{run}")
         assert answer.status_code == 404, run
         assert "secret" not in answer.text
@@ -60,7 +67,7 @@ def test_pages_ask_for_the_password(home: Path, said: tuple[str, str] | None) ->
     """Where there is one."""
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right"}):
         wanted = 200 if said == ("operator", "right") else 401
-        for page in ("/reports/one", "/metrics"):
+        for page in ("/reports/one", "/reports/one/taught", "/metrics"):
             assert client().get(page, auth=said).status_code == wanted
 
 
