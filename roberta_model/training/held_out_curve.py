@@ -17,15 +17,16 @@ from roberta_model.data.rows import PackedRows
 from roberta_model.scoring import masked_loss
 from roberta_model.training.compiling import not_compiling
 
-# A row costs a forward pass here and a backward one besides in training: under 1 % of the time.
-_SHARE_OF_ROWS = 0.02
-_LEAST_ROWS, _MOST_ROWS, _MOST_STEPS, _FEW_STEPS = 8, 128, 50, 10
+# A row costs a forward pass here and a backward one besides in training, which others may share:
+# a third of a hundredth of the time of one process, of two that wait for it twice as much.
+_SHARE_OF_ROWS = 0.01
+_LEAST_ROWS, _MOST_ROWS, _MOST_STEPS, _FEW_STEPS = 4, 128, 50, 10
 
 
 def rows_and_steps(steps: int, batch_rows: int, num_rows: int) -> tuple[int, list[int]]:
     """On how many rows the loss is measured, and after which steps; the last one is among them.
 
-    Together they are about a fiftieth of the rows that are trained on, in long trainings less.
+    Together they are a hundredth of the rows that are trained on, in long trainings less.
 
     Args:
         steps: Of the whole training.
@@ -33,9 +34,9 @@ def rows_and_steps(steps: int, batch_rows: int, num_rows: int) -> tuple[int, lis
         num_rows: How many are held out.
 
     >>> rows_and_steps(1000, 64, 5000)
-    (128, [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000])
+    (64, [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000])
     >>> rows_and_steps(14, 16, 500), rows_and_steps(14, 16, 0)
-    ((8, [14]), (0, []))
+    ((4, [14]), (0, []))
     """
     if not num_rows:
         return 0, []

@@ -23,8 +23,8 @@ def curve_of(results: list[Any]) -> dict[int, float]:
 
 
 def with_curve(packed: Any, folder: Path, **changes: Any) -> TrainingSpec:
-    """Forty steps; what is held out are rows of the training, which is all the same here."""
-    spec = packed.spec(folder, steps=40, held_out=packed.rows, **changes)
+    """Sixty steps; what is held out are rows of the training, which is all the same here."""
+    spec = packed.spec(folder, steps=60, held_out=packed.rows, **changes)
     assert isinstance(spec, TrainingSpec)
     return spec
 
@@ -33,9 +33,9 @@ def test_a_point_is_the_loss_of_the_weights_of_its_step(packed: Any, tmp_path: P
     """Against the score of a training that ends there, on the same rows and frozen masks."""
     spec = with_curve(packed, tmp_path)
     rows = PackedRows(packed.rows)
-    num_rows, steps = rows_and_steps(40, spec.batch_rows, rows.num_rows)
+    num_rows, steps = rows_and_steps(60, spec.batch_rows, rows.num_rows)
     training, results = train_in_process(spec, last=steps[0])
-    assert list(curve_of(results)) == steps[:1]
+    assert list(curve_of(results)) == steps[:1] == [30]
     tables = MaskingTables.load(packed.tables)
     score = masked_loss(training.model, rows, tables, max_rows=num_rows)
     assert curve_of(results)[steps[0]] == score.model.total.loss
@@ -55,21 +55,21 @@ def test_a_training_ends_in_the_same_weights_without_it(
     assert curve_of(others) == {}
     first, before = train_in_process(spec, last=17)
     folder = first.save("")
-    resumed, after = train_in_process(replace(spec, resume=str(folder)), last=40)
+    resumed, after = train_in_process(replace(spec, resume=str(folder)), last=60)
     assert [r.line() for r in (*before, *after)] == [r.line() for r in results]
-    assert list(curve_of(results))[-1] == 40
+    assert list(curve_of(results)) == [30, 60]
 
 
 @pytest.mark.parametrize("steps", [1, 14, 500, 10_000, 500_000])
 @pytest.mark.parametrize("num_rows", [3, 100, 100_000])
-def test_it_costs_a_fiftieth_of_the_rows_at_most(steps: int, num_rows: int) -> None:
+def test_it_costs_a_hundredth_of_the_rows_at_most(steps: int, num_rows: int) -> None:
     """But for a handful of rows; the last step is measured, and no step twice."""
     rows, measured = rows_and_steps(steps, 32, num_rows)
     assert 0 < rows <= num_rows
     assert measured[-1] == steps
     assert measured == sorted(set(measured))
     assert measured[0] >= 1
-    assert rows * len(measured) <= max(8, 0.02 * steps * 32)
+    assert rows * len(measured) <= max(4, 0.01 * steps * 32)
 
 
 def test_a_probe_measures_steps_alone_and_other_processes_leave_it_to_the_first(
