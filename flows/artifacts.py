@@ -15,6 +15,7 @@ from tasks.evaluation.told import is_share
 from tasks.inference.shown import shown_token
 from tasks.inspection.ledger_path import ledger_of
 from tasks.publishing.figures import read_losses
+from tasks.stages import FINE_TUNING
 
 Made = Mapping[str, Artifact]
 
@@ -98,6 +99,8 @@ def loss_page(artifact: Artifact) -> str:
         ("parameters", f"{summary['parameters']:,}"),
         ("precision", plain(summary["precision"])),
     ]
+    if summary["held_out_loss"] is not None:
+        rows.insert(2, ("loss on held-out rows at the end", f"{summary['held_out_loss']:.3f}"))
     picture = loss_picture(list(zip(steps, losses, strict=True)), max(steps, default=1))
     return f"## Training loss\n\n{picture}\n\n{table(('', 'at the end'), rows, (1,))}"
 
@@ -171,9 +174,16 @@ def tasks_page(summary: Mapping[str, Any]) -> str:
         best = max(found["baselines"].items(), key=lambda pair: pair[1][metric], default=None)
         beside = "–" if best is None else f"{best[1][metric]:.3f}, {plain(best[0])}"
         interval = f"{score['low']:.3f} to {score['high']:.3f}"
-        rows.append((plain(name), metric, part, f"{score['value']:.3f}", interval, beside))
-    head = ("task", "metric", "on", "score", "95 %", "baseline on dev")
+        told = (f"{score['value']:.3f}", interval, beside, _contained(found["scores"][part]))
+        rows.append((plain(name), metric, part, *told))
+    head = ("task", "metric", "on", "score", "95 %", "baseline on dev", "in the training text")
     return f"## Tasks\n\n{table(head, rows, (3,))}"
+
+
+def _contained(scored: Mapping[str, Any]) -> str:
+    """How many items of labelled data the pretraining text holds, as far as that is known."""
+    told = scored.get("contamination")
+    return "not known" if told is None else f"{told['contained']:,} of {told['items']:,}"
 
 
 def leaderboard_page(found: Mapping[str, Any]) -> str:
@@ -214,6 +224,8 @@ def run_page(record: Mapping[str, Any], made: Made, report_page: str | None) -> 
     parts = [head, table(("stage", "state", "seconds", "result"), rows, (2,))]
     if record["report"] and report_page is not None:
         parts.append(f"[Open the report]({report_page})\n")
+        if FINE_TUNING in made:
+            parts.append(f"[Open the page on what it was taught]({report_page}/taught)\n")
     places = [("model", record["model"]), ("report", record["report"])]
     places += [(entry["name"], entry["path"]) for entry in record["stages"]]
     shown = [(plain(name), plain(place)) for name, place in places if place]

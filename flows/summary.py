@@ -12,7 +12,7 @@ from flows.terminal import printable
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
-from tasks.stages import get_stage
+from tasks.stages import FINE_TUNING, get_stage
 
 
 def print_summary(record: Mapping[str, Any], store: Store) -> None:
@@ -35,7 +35,11 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
     for example in examples:
         console.print(f"  {printable(_filled(example))}")
     if record["model"]:
-        console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}\n"))
+        console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}"))
+        for entry in record["stages"]:
+            if entry["name"] == FINE_TUNING:
+                console.print(printable(f"taught  {entry['path']}/report.html"))
+        console.print()
         text = examples[0]["text"] if examples else "Some text with a <mask> in it."
         for words in (
             ["fill-mask", record["model"], text],

@@ -1,4 +1,4 @@
-"""What a held-out score hides: by row, by the hidden token's frequency, by place, by confidence.
+"""What a held-out score hides: by row, by the token's frequency, place and source, by confidence.
 
 Only positions that show <mask> are counted: at the others the answer, or a wrong one, stands in
 the input.
@@ -62,6 +62,13 @@ class HeldOutDetail:
         self.frequency = np.zeros((len(MEASURES), len(FREQUENCY_NAMES)))
         self.position = np.zeros((len(MEASURES), len(POSITION_NAMES)))
         self.calibration = np.zeros((3, CONFIDENCE_BINS))
+        self.source = np.zeros((len(MEASURES), 0))
+        self.sources_RT: NDArray[np.int32] | None = None
+
+    def tell_sources(self, sources_RT: NDArray[np.int32], num_sources: int) -> None:
+        """Say which source each token of the scored rows is from; before anything is added."""
+        self.sources_RT = sources_RT
+        self.source = np.zeros((len(MEASURES), num_sources))
 
     def add(self, answers: Answers) -> None:
         """Count the answers at hidden positions."""
@@ -76,12 +83,12 @@ class HeldOutDetail:
             ]
         )
         frequency_N = np.searchsorted(FREQUENCY_EDGES, self.counts_V[targets_N], side="right")
-        position_N = answers.columns_N[hidden] * len(POSITION_NAMES) // self.row_tokens
-        for sums, groups_N in (
-            (self.rows, answers.rows_N[hidden]),
-            (self.frequency, frequency_N),
-            (self.position, position_N),
-        ):
+        rows_N, columns_N = answers.rows_N[hidden], answers.columns_N[hidden]
+        position_N = columns_N * len(POSITION_NAMES) // self.row_tokens
+        groups = [(self.rows, rows_N), (self.frequency, frequency_N), (self.position, position_N)]
+        if self.sources_RT is not None:
+            groups.append((self.source, self.sources_RT[rows_N, columns_N]))
+        for sums, groups_N in groups:
             for measure, weights_N in enumerate(values):
                 sums[measure] += np.bincount(groups_N, weights_N, minlength=sums.shape[1])
         confidence_N = answers.confidence_N[hidden].astype(np.float64)
@@ -90,7 +97,7 @@ class HeldOutDetail:
             self.calibration[measure] += np.bincount(bins_N, weights_N, minlength=CONFIDENCE_BINS)
 
     def to_json(self) -> dict[str, Any]:
-        """The sums as plain JSON: by measure, a list over rows, bands or bins each."""
+        """The sums as plain JSON: by measure, a list over rows, bands, sources or bins each."""
         parts = ("tokens", "confidence", "right")
         calibration = dict(zip(parts, self.calibration.tolist(), strict=True))
         return {"calibration": calibration} | {
@@ -99,6 +106,7 @@ class HeldOutDetail:
                 ("rows", self.rows),
                 ("frequency", self.frequency),
                 ("position", self.position),
+                ("source", self.source),
             )
         }
 

@@ -78,9 +78,7 @@ def masked_loss(
         Sums in float64 by kind of position; the same on every call with the same number of threads.
     """
     masking = Masking(tables, recipe or MaskingRecipe(), seed=0, purpose=_HELD_OUT)
-    num_rows = min(rows.num_rows, rows.num_rows if max_rows is None else max_rows)
-    numbers = np.arange(num_rows, dtype=np.int64) * rows.num_rows // max(num_rows, 1)
-    numbers = numbers[part_of(num_rows, part)]
+    numbers = chosen_rows(rows.num_rows, max_rows, part)
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     unigram = None if token_counts is None else Unigram(token_counts, tables)
     score = HeldOutScore()
@@ -110,6 +108,19 @@ def masked_loss(
 
 def _on_cpu(*parts: Tensor) -> Answers:
     return Answers(*(part.cpu().numpy() for part in parts))
+
+
+def chosen_rows(
+    num_rows: int, max_rows: int | None = None, part: tuple[int, int] = (0, 1)
+) -> NDArray[np.int64]:
+    """The numbers of the rows that are scored: at most so many, spread evenly, and a part of them.
+
+    >>> chosen_rows(10, 4).tolist(), chosen_rows(10, 4, (1, 2)).tolist()
+    ([0, 2, 5, 7], [5, 7])
+    """
+    wanted = num_rows if max_rows is None else min(num_rows, max_rows)
+    numbers = np.arange(wanted, dtype=np.int64) * num_rows // max(wanted, 1)
+    return numbers[part_of(wanted, part)]
 
 
 def part_of(num_rows: int, part: tuple[int, int]) -> slice:

@@ -3,6 +3,7 @@
     download ──Downloaded──▶ clean ──CleanText──▶ tokenizer, pack
     tokenizer ──TrainedTokenizer──▶ pack, pretrain, evaluate, publish
     pack ──PackedText──▶ pretrain, evaluate          pretrain ──TrainedModel──▶ evaluate, publish
+    download ──Downloaded──▶ evaluate: which documents files are whose
 
 The constants are the labels of the units that write them.
 """
@@ -127,6 +128,15 @@ class PackedText(HandOver):
     def num_rows(self, split: Split) -> int:
         """The rows in them."""
         return sum(file.rows or 0 for file in self.shards(split))
+
+    def document_tables(self, split: Split) -> list[StoredFile]:
+        """Which documents the numbers in a shard's rows stand for, in the order of the shards."""
+        return self.artifact.files(f"documents/{split}/")
+
+    @property
+    def file_names(self) -> StoredFile:
+        """The names of the documents files, by the digests that those tables have."""
+        return self.artifact.file("files.arrow")
 
     @property
     def row_tokens(self) -> int:

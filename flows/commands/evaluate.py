@@ -67,7 +67,20 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        show_all(_table(found), f"Every item: {found['path']}")
+        show_all(_table(found), _told_contained(found), f"Every item: {found['path']}")
+
+
+def _told_contained(found: Mapping[str, Any]) -> str:
+    """What of the sets the text holds that the model was trained on."""
+    parts = dict((found["contamination"] or {}).get("tasks", {}))
+    for name, task in found["tasks"].items():
+        for part, scored in ((task or {}).get("scores") or {}).items():
+            if "contamination" in scored:
+                parts[f"{name} ({part})"] = scored["contamination"]
+    if not parts:
+        return "Whether the model was trained on any of this is not known."
+    told = ", ".join(f"{name} {n['contained']:,} of {n['items']:,}" for name, n in parts.items())
+    return f"In the text that it was trained on: {told}."
 
 
 def _table(found: Mapping[str, Any]) -> Any:

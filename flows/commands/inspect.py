@@ -198,25 +198,33 @@ def ledger(config: str, overrides: tuple[str, ...], store: str | None, as_json: 
 
 @click.command()
 @config_options
-@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@click.option("--open", "show", is_flag=True, help="Open them in the browser.")
 def report(
     config: str, overrides: tuple[str, ...], store: str | None, as_json: bool, show: bool
 ) -> None:
-    """Print where the run's HTML report is, or open it."""
+    """Print where the run's HTML report is, or open it.
+
+    Where it has fine-tuned what it trained, the page on that is named and opened as well.
+    """
     from tasks.errors import UserError
     from tasks.inspection.ledger_path import finished_artifacts
+    from tasks.stages import FINE_TUNING
 
     settings, opened = open_config(config, overrides, store)
     made = finished_artifacts(settings, opened)
     if "publish" not in made:
         raise UserError(f"{config}: nothing is published yet. Use `roberta run {config}` first.")
-    path = opened.url(f"{made['publish'].folder}/report.html")
+    pages = {
+        name: opened.url(f"{made[stage].folder}/report.html") if stage in made else None
+        for name, stage in (("report", "publish"), ("taught", FINE_TUNING))
+    }
     if as_json:
-        print_json({"report": path})
-    else:
-        say(path)
-    if show:
-        click.launch(path)
+        print_json(pages)
+    for path in filter(None, pages.values()):
+        if not as_json:
+            say(path)
+        if show:
+            click.launch(path)
 
 
 @click.command()

@@ -1,7 +1,8 @@
 """The server's app: Prefect's, and beside it the pages that are ours.
 
     /roberta/reports/<run>                                  the HTML report of a run
-    /roberta/reports/<run>/<stage>/<key>/manifest.json      what its figures are from
+    /roberta/reports/<run>/taught                           the page on what it has fine-tuned
+    /roberta/reports/<run>/<stage>/<key>/manifest.json      what their figures are from
     /roberta/metrics                                        figures for Prometheus
 
 Ours ask for the same password as the API does, where there is one; where there is none, other
@@ -38,6 +39,7 @@ def create_app() -> FastAPI:
     ours = [
         Route("/roberta/reports/{run}", _report),
         Route("/roberta/reports/{run}/{folder}/{key}/manifest.json", _manifest),
+        Route("/roberta/reports/{run}/taught", _taught),
         Route("/roberta/metrics", _metrics),
     ]
     app.router.routes[:0] = ours
@@ -45,18 +47,26 @@ def create_app() -> FastAPI:
 
 
 def _report(request: Request) -> Response:
+    return _page(request, taught=False)
+
+
+def _taught(request: Request) -> Response:
+    return _page(request, taught=True)
+
+
+def _page(request: Request, *, taught: bool) -> Response:
     if (refused := _refused(request)) is not None:
         return refused
     run = str(request.path_params["run"])
-    page = find_report(run)
+    page = find_report(run, taught=taught)
     if page is None:
         return PlainTextResponse("There is no report of this run in a store served here.", 404)
-    return HTMLResponse(_linked(page, run), headers=_SHUT_IN)
+    return HTMLResponse(_linked(page, "" if taught else f"{run}/"), headers=_SHUT_IN)
 
 
-def _linked(page: str, run: str) -> str:
-    """A report whose links lead on from here: manifests are below it, the model is not served."""
-    page = page.replace('href="../../', f'href="{run}/')
+def _linked(page: str, below: str) -> str:
+    """A page whose links lead on from here: manifests are `below` it, the model is not served."""
+    page = page.replace('href="../../', f'href="{below}')
     return page.replace('<a href="model/">model/</a>', "<code>model/</code>")
 
 

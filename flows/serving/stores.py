@@ -17,7 +17,7 @@ from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
 from tasks.inspection.runs import read_run
-from tasks.stages import KNOWN_STAGES, stage_folder
+from tasks.stages import FINE_TUNING, KNOWN_STAGES, stage_folder
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,14 @@ def _stages(store: Store, run: str) -> list[Any]:
         return []
 
 
-def find_report(run: str) -> str | None:
-    """The report that a run made, or None; what its record says of other places is not read."""
+def find_report(run: str, *, taught: bool = False) -> str | None:
+    """The report that a run made, or None; what its record says of other places is not read.
+
+    With `taught` it is the page on what the run has fine-tuned.
+    """
+    wanted = FINE_TUNING if taught else "publish"
     for store, stage, key in _artifacts(run):
-        if stage == "publish":
+        if stage == wanted:
             page = store.read(f"{stage_folder(stage)}/{key}/{_REPORT}")
             return None if page is None else page.decode(errors="replace")
     return None

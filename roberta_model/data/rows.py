@@ -38,8 +38,9 @@ class PackedRows:
         self._batches: list[Any] = []
         self._tokens: list[Tokens] = []
         self._lengths: list[NDArray[np.int32]] = []
-        for path in paths:
-            self._open(Path(path))
+        self._shards: list[int] = []
+        for shard, path in enumerate(paths):
+            self._open(shard, Path(path))
         widths = {(view.shape[1], view.dtype.name) for view in self._tokens}
         if len(widths) > 1:
             raise ValueError(f"shards differ in row length or token type: {sorted(widths)}")
@@ -63,8 +64,19 @@ class PackedRows:
         """
         return self._gather(self._lengths, rows)
 
+    def shards(self, rows: ArrayLike) -> NDArray[np.int64]:
+        """Return in which of the files each row lies, by its number among the paths, int64 [n].
+
+        Raises:
+            IndexError: A row is negative or past the end.
+        """
+        which, _ = self._locate(np.atleast_1d(np.asarray(rows, dtype=np.int64)))
+        return np.asarray(self._shards, dtype=np.int64)[which]
+
     def document_spans(self, row: int) -> list[tuple[int, int]]:
         """Return (document number, position of its first token in the row), in order.
+
+        A document's number is that in its shard.
 
         Raises:
             IndexError: The row is negative or past the end.
@@ -74,7 +86,7 @@ class PackedRows:
         documents = batch.column("documents")[place].as_py()
         return list(zip(documents, batch.column("starts")[place].as_py(), strict=True))
 
-    def _open(self, path: Path) -> None:
+    def _open(self, shard: int, path: Path) -> None:
         try:
             source = pa.memory_map(str(path))
             mapped = source.read_buffer()
@@ -91,6 +103,7 @@ class PackedRows:
             self._tokens.append(_token_view(batch, path, mapped))
             self._lengths.append(batch.column("length").to_numpy(zero_copy_only=True))
             self._batches.append(batch)
+            self._shards.append(shard)
 
     def _locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return for each row its record batch and its place in it."""

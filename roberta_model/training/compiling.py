@@ -7,6 +7,7 @@ gains 0 to 4 % and costs more time at the start than loading torch, so there it 
 
 import functools
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -32,6 +33,16 @@ def can_compile(device: torch.device) -> bool:
         log.warning("%s: layers are not compiled, which is slower: %s", device, reason)
         return False
     return True
+
+
+def not_compiling(device: torch.device) -> AbstractContextManager[object]:
+    """A block in which layers run as they are written, whether or not they are compiled.
+
+    What is seldom run would be compiled for its own shapes, which takes longer than running it.
+    """
+    if device.type == "cpu":
+        return nullcontext()  # where the compiler is not even loaded
+    return torch.compiler.set_stance("force_eager")
 
 
 def compile_layers(encoder: Encoder) -> None:

@@ -20,9 +20,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from roberta_model.data.masking import MaskingTables
 from roberta_model.training.checkpoint import read_checkpoint, write_checkpoint
 from roberta_model.training.fine_tuning import FineTuningObjective
 from roberta_model.training.flat import FlatWeights
+from roberta_model.training.held_out_curve import HeldOutCurve
 from roberta_model.training.objective import MaskedLMObjective, Objective
 from roberta_model.training.optimizer import Optimizer
 from roberta_model.training.precision import Precision
@@ -38,7 +40,7 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class StepResult:
-    """One finished step; `step` counts from 1."""
+    """One finished step; `step` counts from 1. The held-out loss is measured at some of them."""
 
     step: int
     loss: float
@@ -47,6 +49,7 @@ class StepResult:
     gradient_norm: float
     epoch: int
     must_stop: bool
+    held_out_loss: float | None = None
 
     def line(self) -> str:
         """The step as one JSON line: nothing in it depends on time or place."""
@@ -78,6 +81,14 @@ def _objective(spec: AnySpec, steps: int, accelerator: Accelerator) -> Objective
     return MaskedLMObjective(spec, steps, accelerator)
 
 
+def _curve(spec: AnySpec, steps: int, accelerator: Accelerator) -> HeldOutCurve | None:
+    """What measures the held-out loss, on the process that tells of the steps."""
+    if not isinstance(spec, TrainingSpec) or not spec.held_out or not accelerator.is_main_process:
+        return None
+    tables = MaskingTables.load(spec.tables)
+    return HeldOutCurve(spec.held_out, tables, steps, spec.batch_rows)
+
+
 class Training:
     """A training that can be stepped, saved and resumed.
 
@@ -100,6 +111,7 @@ class Training:
         self.spec, self.step, self.steps = spec, 0, spec.steps
         self.objective = _objective(spec, self.steps, accelerator)
         self.model = self.objective.model
+        self.curve = _curve(spec, self.steps, accelerator)
         before = None if spec.resume is None else read_checkpoint(Path(spec.resume))
         asked = spec.precision
         if before is not None:
@@ -142,6 +154,7 @@ class Training:
             means.gradient_norm,
             epoch,
             means.must_stop,
+            self.curve and self.curve.loss(self.step, self.model),
         )
 
     def _check(self, means: StepMeans) -> None:

@@ -24,7 +24,7 @@ from roberta_model.recipe import (
 # whoever makes a spec knows.
 EXECUTION = frozenset(
     {"rows", "tables", "examples", "folder", "initial", "resume", "stop_step", "checkpoint_steps"}
-    | {"threads", "device", "supervised", "training", "began"}
+    | {"threads", "device", "supervised", "training", "began", "held_out"}
 )
 
 
@@ -121,6 +121,8 @@ class TrainingSpec(RunSpec):
 
     Attributes:
         rows: Arrow files of packed rows, in order.
+        held_out: Arrow files of rows that nothing is learnt from: the loss on some of them is
+            measured now and then. It decides no weight.
         tables: The masking tables (.npz).
         model: The encoder's shape; `initial` brings its own.
         start: The first weights; not read with `initial`.
@@ -139,6 +141,7 @@ class TrainingSpec(RunSpec):
     model: ModelConfig | None
     masking: MaskingRecipe = field(default_factory=MaskingRecipe)
     start: StartRecipe = field(default_factory=StartRecipe)
+    held_out: list[str] = field(default_factory=list)
     candidates: Candidates = "vocabulary"
 
     def identity(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class LaunchConfig(Section):
     )
     device: Annotated[Literal["auto", "cpu", "gpu"], Execution()] = Field(
         "auto",
-        description="auto: the GPUs there are, else the CPU; gpu: refuse to train without one.",
+        description="Where is trained and scored. auto: the GPUs there are, else the CPU; gpu: "
+        "refuse to without one.",
     )
     accelerate_config: Annotated[str | None, Execution(), LocalPath()] = Field(
         None,

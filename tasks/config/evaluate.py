@@ -37,7 +37,7 @@ class BlimpConfig(Section):
 
 
 class ContaminationConfig(Section):
-    """The scores of `blimp` and `tasks` with and without items that the training text holds."""
+    """Scores, those of `downstream` too, with and without items that the training text holds."""
 
     words: int = Field(8, ge=2, le=50, description="Length of the runs of words compared.")
     share: float = Field(

@@ -25,6 +25,7 @@ from tasks.config.evaluate import ClozeConfig
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.evaluation.cloze_files import Fact, each_fact, read_facts
+from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
@@ -60,8 +61,9 @@ def fact_units(
     settings: ClozeConfig, name: str, files: Mapping[str, StoredFile], subject: Subject
 ) -> list[Unit]:
     """A unit a file."""
+    shared = {**subject.payload_on_device, "read": settings}
     return [
-        Unit(f"{name}/{label}", {**subject.payload, "data": file, "name": label, "read": settings})
+        Unit(f"{name}/{label}", {**shared, "data": file, "name": label})
         for label, file in sorted(files.items())
     ]
 
@@ -72,6 +74,7 @@ def score_facts(
     *,
     model: ModelFiles,
     special_tokens: SpecialTokens,
+    device: Device,
     data: StoredFile,
     name: str,
     read: ClozeConfig,
@@ -79,7 +82,7 @@ def score_facts(
     """One file: counts by relation, and of every fact its two ranks (null: not asked)."""
     told = f"evaluate.tasks.{work.label.partition('/')[0]}.data: {name}"
     facts, unusable = read_facts(data.local(), read, told, name)
-    network, tokenizer = open_model(work, model, special_tokens)
+    network, tokenizer = open_model(work, model, special_tokens, device)
     with one_thread():
         ranks = rank_facts(network, tokenizer, facts, read.max_answer_tokens)
     record = [

@@ -48,9 +48,28 @@ def check_contamination(
         for asked, files, _ in scored
     ]
     (sought,) = run(gather_runs, [Unit(f"{LABEL}/sought", {"sets": sets, "words": how.words})])
-    shared = {"sought": sought.files[".npz"]}
+    found = find_runs(sought.files[".npz"], documents, run)
+    tasks = {asked.name: _judge(asked, files, its, found, how) for asked, files, its in scored}
+    return {
+        **{"words": how.words, "share": how.share, "documents_files": len(documents)},
+        "flagged": [name for name, told in tasks.items() if told["flagged"]],
+        "tasks": tasks,
+    }
+
+
+def find_runs(
+    sought: StoredFile, documents: Sequence[StoredFile], run: Map, label: str = LABEL
+) -> dict[int, set[int]]:
+    """Those of the runs that are looked for which occur in some documents files, by length.
+
+    Args:
+        sought: What `Sought.save` wrote.
+        documents: The files, a unit each.
+        run: Runs units of a function and returns their results in order.
+        label: What the units' labels begin with.
+    """
     units = [
-        Unit(f"{LABEL}/{number:05}", {**shared, "documents": file})
+        Unit(f"{label}/{number:05}", {"sought": sought, "documents": file})
         for number, file in enumerate(documents)
     ]
     found: dict[int, set[int]] = {}
@@ -58,12 +77,7 @@ def check_contamination(
         with np.load(result.files[".npz"].local(), allow_pickle=False) as arrays:
             for length in arrays.files:
                 found.setdefault(int(length), set()).update(arrays[length].tolist())
-    tasks = {asked.name: _judge(asked, files, its, found, how) for asked, files, its in scored}
-    return {
-        **{"words": how.words, "share": how.share, "documents_files": len(documents)},
-        "flagged": [name for name, told in tasks.items() if told["flagged"]],
-        "tasks": tasks,
-    }
+    return found
 
 
 @shown_as("gather what is looked for")

@@ -2,8 +2,8 @@
 
 Rows are scored in parts, a unit each; the parts' sums add up to the whole's. At <mask> there is
 more: bits per byte, which is comparable between vocabularies as a loss per token is not; by how
-frequent the hidden token is in the training text, and by where in the row it stands; intervals
-by drawing the rows anew; and, with `draws`, the same under other masks.
+frequent the hidden token is in the training text, by where in the row it stands and by the source
+it is from; intervals by drawing the rows anew; and, with `draws`, the same under other masks.
 """
 
 import math
@@ -24,12 +24,14 @@ from roberta_model.held_out_detail import (
     bytes_of_tokens,
 )
 from roberta_model.held_out_score import HeldOutScore, MaskedScore
-from roberta_model.scoring import masked_loss, part_of
+from roberta_model.scoring import chosen_rows, masked_loss
 from roberta_model.threads import one_thread
 from tasks.config import HeldOutConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
+from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import bootstrap_ratio
 from tasks.evaluation.opened import open_model
+from tasks.evaluation.origins import Origins, sources_of_rows
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, Score, Subject, Task
 
@@ -50,6 +52,8 @@ def held_out_units(
         "rows": list(subject.rows),
         "tables": subject.tables,
         "counts": subject.counts,
+        "origins": subject.origins,
+        "device": subject.device,
         "max_rows": settings.max_rows,
     }
     return [
@@ -70,6 +74,8 @@ def score_held_out(
     rows: Sequence[StoredFile],
     tables: StoredFile,
     counts: StoredFile,
+    origins: Origins | None,
+    device: Device,
     max_rows: int,
     part: tuple[int, int],
     draw: int,
@@ -79,10 +85,12 @@ def score_held_out(
     known = MaskingTables.load(tables.local())
     token_counts = np.load(counts.local(), allow_pickle=False)
     # Rows are ids already, so how the tokenizer would read a text does not matter.
-    network, tokenizer = open_model(work, model, "bos_eos")
-    span = part_of(min(max_rows, packed.num_rows), part)
+    network, tokenizer = open_model(work, model, "bos_eos", device)
     sizes = bytes_of_tokens(tokenizer.get_vocab(), known.vocab_size)
-    detail = HeldOutDetail(span.stop - span.start, packed.row_tokens, token_counts, sizes)
+    numbers = chosen_rows(packed.num_rows, max_rows, part)
+    detail = HeldOutDetail(len(numbers), packed.row_tokens, token_counts, sizes)
+    if origins is not None:
+        detail.tell_sources(sources_of_rows(packed, numbers, origins), origins.num_sources)
     with one_thread():
         scored = masked_loss(
             network,
@@ -151,15 +159,24 @@ def _detail(results: Sequence[UnitResult]) -> dict[str, Any]:
     found["intervals"] = _intervals(rows)
     found["calibration"] = _calibration([record["calibration"] for record in records])
     for name, bands in (("frequency", FREQUENCY_NAMES), ("position", POSITION_NAMES)):
-        sums = {
-            measure: np.sum([record[name][measure] for record in records], axis=0)
-            for measure in MEASURES
-        }
-        found[f"by_{name}"] = {
-            band: _figures({measure: sums[measure][number] for measure in MEASURES})
-            for number, band in enumerate(bands)
-        }
+        sums = _summed(records, name)
+        found[f"by_{name}"] = dict(zip(bands, _each(sums), strict=True))
+    found["by_source"] = _each(_summed(records, "source"))
     return found
+
+
+def _summed(records: Sequence[Mapping[str, Any]], name: str) -> Sums:
+    """The units' sums of a grouping, by measure."""
+    return {
+        measure: np.sum([record[name][measure] for record in records], axis=0)
+        for measure in MEASURES
+    }
+
+
+def _each(sums: Sums) -> list[dict[str, Any]]:
+    """The figures of each group of a grouping."""
+    count = len(sums[MEASURES[0]])
+    return [_figures({name: sums[name][number] for name in MEASURES}) for number in range(count)]
 
 
 def _calibration(parts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:

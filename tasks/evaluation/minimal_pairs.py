@@ -20,6 +20,7 @@ from tasks.config.evaluate import MinimalPairsConfig
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.errors import UserError
+from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
@@ -52,8 +53,9 @@ def pair_units(
     settings: MinimalPairsConfig, name: str, files: Mapping[str, StoredFile], subject: Subject
 ) -> list[Unit]:
     """A unit a file."""
+    shared = {**subject.payload_on_device, "read": settings}
     return [
-        Unit(f"{name}/{label}", {**subject.payload, "data": file, "name": label, "read": settings})
+        Unit(f"{name}/{label}", {**shared, "data": file, "name": label})
         for label, file in sorted(files.items())
     ]
 
@@ -64,6 +66,7 @@ def score_pairs(
     *,
     model: ModelFiles,
     special_tokens: SpecialTokens,
+    device: Device,
     data: StoredFile,
     name: str,
     read: MinimalPairsConfig,
@@ -74,7 +77,7 @@ def score_pairs(
     """
     told = f"{_field(work.label)}.data: {name}"
     pairs = read_pairs(data.local(), read, told, read.max_pairs)
-    network, tokenizer = open_model(work, model, special_tokens)
+    network, tokenizer = open_model(work, model, special_tokens, device)
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
     rows = [row.ids for row in tokenizer.encode_batch(sentences)]
     lengths = [(len(good), len(bad)) for good, bad in zip(rows[::2], rows[1::2], strict=True)]

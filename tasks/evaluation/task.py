@@ -15,7 +15,9 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 from tasks.config import Section
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import Interval
+from tasks.evaluation.origins import Origins
 from tasks.tokenizing.specials import leave_out_specials
 
 S = TypeVar("S", bound=Section)
@@ -34,6 +36,8 @@ class Subject:
         rows: Packed rows that were kept from its training, if any.
         tables: What masking knows of its vocabulary, if rows are given.
         counts: How often each token stands in its training rows, if rows are given.
+        origins: Which source each token of the rows is from, where that is known.
+        device: Where it is scored.
     """
 
     model: ModelFiles
@@ -41,11 +45,18 @@ class Subject:
     rows: Sequence[StoredFile] = ()
     tables: StoredFile | None = None
     counts: StoredFile | None = None
+    origins: Origins | None = None
+    device: Device = Device("cpu")
 
     @property
     def payload(self) -> dict[str, Any]:
         """What of it a unit that reads texts depends on."""
         return {"model": self.model, "special_tokens": self.special_tokens}
+
+    @property
+    def payload_on_device(self) -> dict[str, Any]:
+        """The same for a unit that has much to compute."""
+        return {**self.payload, "device": self.device}
 
 
 class Score(TypedDict):

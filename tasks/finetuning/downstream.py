@@ -5,14 +5,18 @@ Stages that teach a model share this: the pipeline's own, a suite's, and that of
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tasks.config.downstream import FineTuningConfig
+from tasks.config.evaluate import ContaminationConfig
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.finetuning.contained import find_contained
 from tasks.finetuning.items import find_columns, first_row
 from tasks.finetuning.job import fine_tune
 from tasks.finetuning.plan import DataFile, Job
@@ -74,16 +78,46 @@ def check_columns(settings: FineTuningConfig, field: str = "") -> None:
 
 
 def teach(
+    context: StageContext[Any],
+    tasks: Sequence[FineTuningConfig],
+    model: Mapping[str, StoredFile],
+    documents: Sequence[StoredFile],
+    how: ContaminationConfig | None,
+) -> dict[str, dict[str, Any]]:
+    """Do the tasks of a stage whose outside files are labelled as `downstream_files` does.
+
+    Args:
+        context: The stage at work.
+        tasks: What is to be learnt.
+        model: The files of the pretrained folder.
+        documents: What the encoder was trained on; empty where nobody knows.
+        how: What of dev and test counts as contained in it; None looks for nothing.
+
+    Returns:
+        The summary of each task by its name.
+
+    Raises:
+        UserError: data are not what a task needs.
+        StageError: a training failed; its last checkpoint is kept.
+    """
+    jobs = {each.name: _job(context, each, model) for each in tasks}
+    if documents and how is not None and jobs:
+        run = partial(context.map, outputs=False)
+        contained = find_contained(run, jobs, documents, how)
+        jobs = {name: replace(job, contained=contained[name]) for name, job in jobs.items()}
+    return {name: fine_tune(context, job) for name, job in jobs.items()}
+
+
+def _job(
     context: StageContext[Any], settings: FineTuningConfig, model: Mapping[str, StoredFile]
-) -> dict[str, Any]:
-    """Do a task of a stage whose outside files are labelled as `downstream_files` does."""
+) -> Job:
     prefix = f"{settings.name}/"
     files = {
         label.removeprefix(prefix): file
         for label, file in context.externals.items()
         if label.startswith(prefix)
     }
-    return fine_tune(context, job_of(settings, files, model, prefix))
+    return job_of(settings, files, model, prefix)
 
 
 def job_of(

@@ -116,6 +116,7 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
         },
         "tried": [each.to_json() for each in best.tried],
         "chosen": best.tried.index(best.chosen),
+        "contained": job.contained,
     }
 
 

@@ -42,6 +42,18 @@ class Choice(NamedTuple):
         return f"{self.learning_rate!r}-{self.batch_size}-{self.seed}"
 
 
+class Contained(NamedTuple):
+    """Which items of a file the pretraining text holds.
+
+    Attributes:
+        numbers: Of the items, from 0.
+        too_short: How many were too short to be looked for.
+    """
+
+    numbers: list[int]
+    too_short: int
+
+
 @dataclass(frozen=True)
 class Job:
     """A fine-tuning that a stage is to do.
@@ -51,12 +63,14 @@ class Job:
         files: train, dev, test and what is to be predicted (`predict/0`, ...), by these names.
         model: The files of the pretrained folder.
         prefix: What labels begin with; empty where a stage has one job alone.
+        contained: Of dev and test what the pretraining text holds; None where nobody knows.
     """
 
     settings: FineTuningConfig
     files: DataFiles
     model: Files
     prefix: str = ""
+    contained: Mapping[str, Contained] | None = None
 
     @property
     def encoder(self) -> Files:

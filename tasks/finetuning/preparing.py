@@ -27,7 +27,7 @@ from tasks.finetuning.items import (
     read_items,
 )
 from tasks.finetuning.labels import Labels, find_labels, number_of
-from tasks.finetuning.plan import DataFiles, Files
+from tasks.finetuning.plan import DataFile, DataFiles, Files
 from tasks.inference.model_folder import load_tokenizer
 
 
@@ -56,8 +56,7 @@ def prepare(
     most = min(settings.max_tokens, limit)
     encoder = ItemEncoder(load_tokenizer(folder), most, min(settings.stride, most // 2))
     learnt = files["train"]
-    where, row = first_row(learnt.file.local(), settings.format, learnt.name)
-    columns = find_columns(settings.task, row, settings.columns, where, labelled=True)
+    columns = columns_of(settings, learnt)
     train = _Reader(settings, columns, files)
     labels = find_labels(settings.task, train("train"), settings.separator, learnt.name)
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in train("train"))
@@ -82,6 +81,16 @@ def prepare(
         "baselines": baselines(settings, labels, encoder, train("train"), list(train("dev"))),
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
+
+
+def columns_of(settings: FineTuningConfig, train: DataFile) -> Columns:
+    """Where the parts of all items stand, as the data to learn from have them.
+
+    Raises:
+        UserError: a column is not there, or none can be guessed.
+    """
+    where, row = first_row(train.file.local(), settings.format, train.name)
+    return find_columns(settings.task, row, settings.columns, where, labelled=True)
 
 
 def _write(

@@ -12,9 +12,10 @@ from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 from tasks.finetuning.card import card_of, confusion_picture
+from tasks.finetuning.contained import scores_without
 from tasks.finetuning.folders import is_of_tokenizer, linked_folder, write_folder
 from tasks.finetuning.items import Item, read_items
-from tasks.finetuning.plan import DataFile, DataFiles, Files, Found
+from tasks.finetuning.plan import Contained, DataFile, DataFiles, Files, Found
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import score_answers
 from tasks.finetuning.writing import predictions, write_jsonl
@@ -36,6 +37,7 @@ def publish(
     names: Mapping[str, str],
     tried: Sequence[Mapping[str, Any]],
     chosen: int,
+    contained: Mapping[str, Contained] | None,
 ) -> UnitReport:
     """Write the model folder, its scores, and its answers for what it was scored on.
 
@@ -58,6 +60,10 @@ def publish(
             items = _items(data, settings, known)
             answers = predictor(items)
             scores[part] = score_answers(settings, known.labels, items, answers)
+            if contained is not None:
+                scores[part]["contamination"] = scores_without(
+                    settings, known.labels, items, answers, contained[part]
+                )
             rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
             checked += [_text_of(item) for item in items[:_MOST_CHECKED]]
         difference = check_against_stock(folder, checked)

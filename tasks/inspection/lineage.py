@@ -4,14 +4,16 @@ sources' files ──▶ download ──▶ clean ──▶ ... ──▶ publis
 a file ──▶ every published model that has read it                a file's
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.artifacts import CleanText
 from tasks.engine.identity import file_digest
 from tasks.engine.records import MANIFEST, Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.engine.units import StoredFile
 from tasks.errors import StageError, UserError
 from tasks.inspection.runs import artifacts_of, read_runs
 from tasks.publishing.latest import published_folder, published_folders
@@ -59,6 +61,28 @@ def find_model(model: str, store: Store | None) -> Artifact:
         f"{model}: this is neither a published model of a store nor the name of a pipeline that "
         "has published one. `roberta status` lists what there is."
     )
+
+
+def corpus_of(folder: Path, model: Mapping[str, StoredFile]) -> list[StoredFile]:
+    """The documents files that a run's model folder was trained on; none where nobody knows.
+
+    Nobody does where the folder is none of a store's, its files are others than were published, or
+    the text is no longer whole.
+
+    Args:
+        folder: The model folder.
+        model: Its files by name.
+    """
+    try:
+        published = find_model(str(folder), None)
+    except UserError:
+        return []
+    known = {path: file.sha256 for path, file in published.outputs}
+    if any(known.get(f"model/{name}") != file.sha256 for name, file in model.items()):
+        return []
+    key = published.manifest["inputs"]["clean"]["key"]
+    clean = read_manifest(published.store, f"{stage_folder('clean')}/{key}")
+    return [] if clean is None or clean.damaged() else CleanText(clean).files("train")
 
 
 def lineage_of(published: Artifact) -> dict[str, Any]:

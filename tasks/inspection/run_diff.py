@@ -15,7 +15,7 @@ from tasks.inspection.drift import changed_fields
 from tasks.inspection.runs import read_runs, state_of
 from tasks.publishing.figures import read_losses
 from tasks.publishing.scores import Score, scores_of
-from tasks.stages import STAGE_NAMES, stage_folder
+from tasks.stages import FINE_TUNING, KNOWN_STAGES, STAGE_NAMES, stage_folder
 
 Run = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def _artifacts(store: Store, run: Run) -> dict[str, Artifact]:
     """A run's artifacts that are still there."""
     found = {}
     for stage, key in _keys(run).items():
-        if stage in STAGE_NAMES:
+        if stage in KNOWN_STAGES:
             artifact = read_manifest(store, f"{stage_folder(stage)}/{key}")
             if artifact is not None:
                 found[stage] = artifact
@@ -93,7 +93,7 @@ def _artifacts(store: Store, run: Run) -> dict[str, Artifact]:
 
 def _stages(a: Run, b: Run) -> Iterator[dict[str, Any]]:
     keys = _keys(a), _keys(b)
-    for name in STAGE_NAMES:
+    for name in KNOWN_STAGES:
         before, after = (each.get(name) for each in keys)
         if before or after:
             yield {"name": name, "a": before, "b": after, "same": before == after}
@@ -131,14 +131,16 @@ def _mean(losses: Sequence[float], step: int, size: int) -> float:
 
 
 def _scores(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> Iterator[dict[str, Any]]:
-    before, after = (
-        {score.name: score for score in scores_of(each["evaluate"].summary)}
-        if "evaluate" in each
-        else {}
-        for each in (a, b)
-    )
+    before, after = ({score.name: score for score in _scores_of(made)} for made in (a, b))
     for name in dict.fromkeys((*before, *after)):
         yield {"name": name, **_compared(before.get(name), after.get(name))}
+
+
+def _scores_of(made: Mapping[str, Artifact]) -> Iterator[Score]:
+    """Those of the evaluation, then those of what the encoder was taught."""
+    for stage in ("evaluate", FINE_TUNING):
+        if stage in made:
+            yield from scores_of(made[stage].summary)
 
 
 def _compared(a: Score | None, b: Score | None) -> dict[str, Any]:

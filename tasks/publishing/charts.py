@@ -23,16 +23,23 @@ def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
     ]
 
 
-def loss_chart(steps: Sequence[int], losses: Sequence[float]) -> str:
-    """The training loss over the steps: pale as it came, and its running mean on top."""
+def loss_chart(
+    steps: Sequence[int], losses: Sequence[float], held_out: Sequence[Point] = ()
+) -> str:
+    """The training loss over the steps: pale as it came, and its running mean on top.
+
+    `held_out` is the loss on held-out rows at some of the steps; one point makes no line.
+    """
     points = thinned(list(zip(map(float, steps), losses, strict=True)))
-    values = [loss for _, loss in points]
+    values = [loss for _, loss in (*points, *held_out)]
     margin = max(0.05, (max(values) - min(values)) * 0.06)
     plot = Plot((0, float(max(steps))), (max(0.0, min(values) - margin), max(values) + margin))
     plot.grid("step", "loss (nats)")
     smooth = _running_mean(points, max(1, len(points) // 30))
     if smooth != points:
         plot.line(points, "pale")
+    if len(held_out) > 1:
+        plot.line(held_out, "held")
     return plot.line([(x, round(y, 4)) for x, y in smooth], "main").svg("training loss by step")
 
 

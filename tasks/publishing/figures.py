@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from roberta_model.recipe import MaskingRecipe
 from tasks.config import PublishConfig
 from tasks.engine.ledger import balance_of
 from tasks.publishing.licences import card_licence
@@ -35,6 +36,7 @@ def collect_figures(
     `evidence` has `evidence_of` each stage's manifest, in the stages' order.
     """
     evaluation = evidence["evaluate"]["summary"]
+    sources = _sources(evidence["download"], licences)
     training, packed = evidence["pretrain"]["summary"], evidence["pack"]
     configs = {stage: part["config"] for stage, part in evidence.items()}
     resolved = {f"pretrain.{field}": training[field] for field in ("steps", "precision")}
@@ -46,6 +48,7 @@ def collect_figures(
         "summary": publish.summary,
         "parameters": training["parameters"],
         "training": training,
+        "masks_alike": _masks_alike(configs["pretrain"]["pretrain"]["masking"]),
         "row_tokens": packed["summary"]["row_tokens"],
         "longest_input": _longest_input(configs["pretrain"], packed["summary"]["row_tokens"]),
         "packed": packed["summary"],
@@ -55,7 +58,7 @@ def collect_figures(
         "special_tokens": packed["config"]["special_tokens"],
         "scores": (scores := scores_of(evaluation)),
         "methods": list(dict.fromkeys(score.method for score in scores if score.interval)),
-        "details": detail_tables(evaluation.get("held_out")),
+        "details": detail_tables(evaluation.get("held_out"), [each["name"] for each in sources]),
         "contamination": contamination_table(evaluation),
         "held_out": evaluation.get("held_out"),
         "held_out_table": _held_out_table(evaluation.get("held_out")),
@@ -63,7 +66,7 @@ def collect_figures(
         "examples": evaluation.get("examples", []),
         "example_text": _example_text(evaluation),
         "ledger": _ledger(evidence),
-        "sources": _sources(evidence["download"], licences),
+        "sources": sources,
         "recipe": recipe_of(configs),
         "recipe_main": main_fields(recipe_values(configs), resolved),
         "keys": {stage: part["key"] for stage, part in evidence.items()},
@@ -78,6 +81,11 @@ def recipe_record(evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "resolved": {f"pretrain.{field}": training[field] for field in ("steps", "precision")},
         "keys": {stage: part["key"] for stage, part in evidence.items()},
     }
+
+
+def _masks_alike(masking: Mapping[str, Any]) -> bool:
+    """Whether a training hid its tokens as held-out rows have theirs hidden."""
+    return MaskingRecipe(**masking).identity() == MaskingRecipe().identity()
 
 
 def _longest_input(config: Mapping[str, Any], row_tokens: int) -> int:

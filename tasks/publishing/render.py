@@ -43,6 +43,7 @@ def render_report(
     return template("report.html.j2").render(
         **figures,
         **circumstances,
+        curve=held_out_curve(losses),
         charts=_charts(figures, losses, circumstances, portrait or {}),
         account=account_of(figures["ledger"], figures["cleaned"]),
         portrait=_shown_portrait(portrait),
@@ -52,6 +53,12 @@ def render_report(
         hardware=told_training(circumstances["spent"]["training"]),
         watts={"core": CORE_WATTS, "gpu": GPU_WATTS},
     )
+
+
+def held_out_curve(losses: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """The held-out loss at the steps at which it was measured."""
+    measured = ((float(n["step"]), n.get("held_out_loss")) for n in losses)
+    return [(step, loss) for step, loss in measured if loss is not None]
 
 
 def _charts(
@@ -69,7 +76,9 @@ def _charts(
     lengths = {int(power): n for power, n in portrait.get("lengths", {}).items()}
     blimp = figures["blimp"]
     return {
-        "loss": loss_chart([n["step"] for n in losses], [n["loss"] for n in losses]),
+        "loss": loss_chart(
+            [n["step"] for n in losses], [n["loss"] for n in losses], held_out_curve(losses)
+        ),
         "rate": curve_chart(rates, "learning rate", last) if rates else "",
         "speed": curve_chart(speed, "tokens a second", last) if len(speed) > 1 else "",
         "flow": flow_chart(documents, "documents") if documents else "",

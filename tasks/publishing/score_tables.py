@@ -3,7 +3,7 @@
 An evaluation need not hold any of it (docs/evaluation.md): what is missing makes no table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TITLES = {
@@ -12,13 +12,22 @@ _TITLES = {
 }
 
 
-def detail_tables(held_out: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """`{"title", "rows": [{"label", "tokens", "perplexity", "accuracy"}]}` of the hidden tokens.
+def detail_tables(
+    held_out: Mapping[str, Any] | None, sources: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The hidden tokens by source, by frequency, by place in the row; `sources` are their names.
 
-    Frequencies are in the order of their numbers, and kinds that no token was of are left out.
+    Each `{"title", "rows": [{"label", "tokens", "loss", "perplexity", "accuracy",
+    "bits_per_byte"}]}`. Frequencies are in the order of their numbers, and kinds that no token was
+    of are left out. By source there is a table where there are several.
     """
     at_mask = (held_out or {}).get("at_mask") or {}
-    found = []
+    found: list[dict[str, Any]] = []
+    by_source = at_mask.get("by_source") or []
+    if len(by_source) > 1:
+        named = zip(sources, by_source, strict=True)
+        rows = [_detail(label, part) for label, part in named if part.get("tokens")]
+        found.append({"title": "the source it is from", "rows": rows})
     for name, title in _TITLES.items():
         parts = at_mask.get(name) or {}
         labels = sorted(parts, key=lambda label: (_first_number(label), _ORDER.get(label, 0)))
@@ -41,8 +50,10 @@ def _detail(label: str, part: Mapping[str, Any]) -> dict[str, str]:
     return {
         "label": label,
         "tokens": f"{part['tokens']:,}",
+        "loss": f"{part['loss']:.3f}",
         "perplexity": f"{part['perplexity']:,.1f}",
         "accuracy": f"{part['accuracy']:.1%}",
+        "bits_per_byte": "–" if part["bits_per_byte"] is None else f"{part['bits_per_byte']:.3f}",
     }
 
 

@@ -1,6 +1,6 @@
 """The scores of an evaluation as rows: each with its interval, and what stands beside it.
 
-    summary of `evaluate` ──▶ [Score, ...] ──▶ card, model-index, report, diff, leaderboard
+    summary of `evaluate` or `finetune` ──▶ [Score, ...] ──▶ card, model-index, report, diff, ...
 
 Intervals are 95 % ones. Those that the evaluation itself gives are taken; where it gives none,
 a share of right answers gets Wilson's, as if its items had been drawn independently. Tokens of
@@ -135,7 +135,7 @@ def _of_row(row: Mapping[str, Any], held_out: Mapping[str, Any]) -> Score:
         value,
         int(row.get("n") or 0),
         _UNITS.get(task, "items"),
-        is_share=better and 0 <= value <= 1,
+        is_share=better and measure not in _CORRELATIONS and 0 <= value <= 1,
         interval=(float(interval["low"]), float(interval["high"])) if interval else None,
         baseline=baseline,
         higher_is_better=better,
@@ -194,6 +194,7 @@ def _share_right(name: str, part: Mapping[str, Any]) -> Score:
     )
 
 
+_CORRELATIONS = ("mcc", "spearman", "pearson")
 _UNITS = {"held_out": "tokens", "blimp": "pairs", "minimal_pairs": "pairs"}
 # A task of the summary: what it is called, what an item of it is, what guessing gives.
 _TASKS: dict[str, tuple[str, str, float | None]] = {

@@ -9,13 +9,23 @@ Which tasks there are, and how each scores, stands in `tasks/evaluation/table.py
 
 from typing import Any
 
-from tasks.artifacts import CleanText, PackedText, TrainedTokenizer, model_folder_files
+from tasks.artifacts import (
+    CleanText,
+    Downloaded,
+    PackedText,
+    TrainedTokenizer,
+    model_folder_files,
+)
 from tasks.config import Config, EvaluateConfig, Section
 from tasks.costs import CorpusSize, Estimate, num_workers
+from tasks.engine.identity import digest_of
+from tasks.engine.records import Artifact
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.evaluation.contamination import check_contamination
+from tasks.evaluation.device import Device, map_for
+from tasks.evaluation.origins import origins_of
 from tasks.evaluation.running import check_asked, outside_files, run_tasks
 from tasks.evaluation.table import asked_by
 from tasks.evaluation.task import SpecialTokens, Subject
@@ -63,15 +73,18 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
     Raises:
         UserError: an evaluation file is not in its format.
     """
-    packed = PackedText.of(context)
+    packed, device = PackedText.of(context), Device(context.engine.launch.device)
     subject = Subject(
         model_folder_files(context),
         context.config.special_tokens,
         packed.shards("held_out"),
         TrainedTokenizer.of(context).masking_tables,
         packed.token_counts,
+        origins_of(packed, Downloaded.of(context), "held_out"),
+        device,
     )
-    done = run_tasks(asked_by(context.config.evaluate), context.externals, subject, context.map)
+    run = map_for(context, device)
+    done = run_tasks(asked_by(context.config.evaluate), context.externals, subject, run)
     found = {each.asked.name: each.summary for each in done}
     summary: dict[str, Any] = {
         "held_out": found.pop("held_out", None),
@@ -99,14 +112,27 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
     }
 
 
+def input_digest(artifact: Artifact) -> str:
+    """What the key knows of an input: of the download only which documents files are whose.
+
+    Its texts come by way of the stages after it.
+    """
+    if artifact.manifest["stage"] != Downloaded.stage:
+        return artifact.digest
+    downloaded = Downloaded(artifact)
+    whose = [[file.name, file.source] for file in downloaded.files]
+    return digest_of([len(downloaded.sources), whose])
+
+
 EVALUATE = Stage(
     name="evaluate",
     number=6,
-    version=4,
-    needs=("pretrain", "pack", "tokenizer", "clean"),
+    version=5,
+    needs=("pretrain", "pack", "tokenizer", "clean", "download"),
     config=evaluate_slice,
     run=evaluate,
     externals=evaluation_files,
     check=check_tasks,
     estimate=estimate,
+    input_digest=input_digest,
 )

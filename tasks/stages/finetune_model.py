@@ -1,31 +1,37 @@
 """finetune: the pretrained encoder, taught each task of `downstream`.
 
     encoder, labelled data ──▶ a training for each choice ──▶ the best ──▶ <name>/model, its scores
+    pretraining text ──▶ which of dev and test it holds                ──▶ report.html
 
 The same stage does one fine-tuning alone, of any RoBERTa folder: that is `roberta finetune`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from tasks.artifacts import model_folder_files
+from tasks.artifacts import CleanText, model_folder_files
 from tasks.config import Config, EngineConfig, Section
 from tasks.config.downstream import FineTuningConfig
+from tasks.config.evaluate import ContaminationConfig
 from tasks.costs import CorpusSize, Estimate
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
-from tasks.engine.units import StoredFile
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.finetuning.downstream import (
     check_downstream,
     data_files,
     downstream_files,
     job_of,
+    scores_of,
     teach,
     told_score,
 )
 from tasks.finetuning.estimate import work_of
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
 from tasks.finetuning.job import fine_tune
+from tasks.publishing.taught import render_taught
 from tasks.training.costs import matmul_flops, num_trained_parameters, planned_model
 
 # Of the measured speed of matrix products: steps are small, and the optimiser's part is large.
@@ -37,6 +43,7 @@ class DownstreamSlice(Section):
     """What of the config concerns this stage."""
 
     downstream: tuple[FineTuningConfig, ...]
+    contamination: ContaminationConfig | None
 
 
 class AloneConfig(Section):
@@ -60,13 +67,24 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
         UserError: data are not what a task needs.
         StageError: a training failed; its last checkpoint is kept.
     """
-    model = model_folder_files(context)
-    summary = {
-        settings.name: teach(context, settings, model) for settings in context.config.downstream
+    asked, how = context.config.downstream, context.config.contamination
+    documents = CleanText.of(context).files("train")
+    tasks = teach(context, asked, model_folder_files(context), documents, how)
+    summary: dict[str, Any] = {
+        "tasks": tasks,
+        "scores": [score for name, each in tasks.items() for score in scores_of(name, each)],
+        "contamination": how and {**dict(how), "documents_files": len(documents)},
     }
-    told = [f"{name} {each['metric']} {told_score(each)}" for name, each in summary.items()]
-    figures = {f"{name}, {each['metric']}": told_score(each) for name, each in summary.items()}
-    return StageReport(summary={"tasks": summary}, headline=", ".join(told), figures=figures)
+    context.map(write_report, [Unit("report", {"summary": summary})], workers=1)
+    told = [f"{name} {each['metric']} {told_score(each)}" for name, each in tasks.items()]
+    figures = {f"{name}, {each['metric']}": told_score(each) for name, each in tasks.items()}
+    return StageReport(summary=summary, headline=", ".join(told), figures=figures)
+
+
+def write_report(work: UnitWork, *, summary: Mapping[str, Any]) -> UnitReport:
+    """Write `report.html`: what the encoder was taught, and how well it does it."""
+    work.path(".html").write_text(render_taught(summary), encoding="utf-8")
+    return UnitReport()
 
 
 def finetune_alone(context: StageContext[AloneSlice]) -> StageReport:
@@ -142,8 +160,10 @@ FINETUNE = Stage(
     name="finetune",
     number=8,
     version=2,
-    needs=("pretrain", "tokenizer"),
-    config=lambda config: DownstreamSlice(downstream=config.downstream),
+    needs=("pretrain", "tokenizer", "clean"),
+    config=lambda config: DownstreamSlice(
+        downstream=config.downstream, contamination=config.evaluate.contamination
+    ),
     run=finetune,
     externals=lambda slice_: downstream_files(slice_.downstream),
     check=lambda config: check_downstream(config.downstream),

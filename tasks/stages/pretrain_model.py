@@ -144,7 +144,7 @@ def finish_model(work: UnitWork, *, files: dict[str, StoredFile]) -> UnitReport:
 
 
 def finish_losses(work: UnitWork, *, losses: StoredFile) -> UnitReport:
-    """The loss of every step, one JSON line each."""
+    """The loss of every step, one JSON line each; at some of them the held-out loss, too."""
     path = work.path(".jsonl")
     shutil.copyfile(losses.local(), path)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -153,6 +153,7 @@ def finish_losses(work: UnitWork, *, losses: StoredFile) -> UnitReport:
     summary = {
         "final_loss": round(mean, 6),
         "masked_tokens": sum(n["masked_tokens"] for n in lines),
+        "held_out_loss": lines[-1]["held_out_loss"],
     }
     return UnitReport(rows={".jsonl": len(lines)}, summary=summary)
 
@@ -160,7 +161,7 @@ def finish_losses(work: UnitWork, *, losses: StoredFile) -> UnitReport:
 PRETRAIN = Stage(
     name="pretrain",
     number=5,
-    version=2,
+    version=3,
     needs=("pack", "tokenizer"),
     config=pretrain_slice,
     run=pretrain,

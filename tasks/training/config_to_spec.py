@@ -46,7 +46,7 @@ def _is_model_file(path: Path) -> bool:
 
 
 def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any]:
-    """Everything that decides the weights after each step, as the config has it.
+    """Everything that decides weights and losses after each step, as the config has it.
 
     What `minutes` and `precision: auto` become is found out later and recorded beside this.
     """
@@ -56,6 +56,8 @@ def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any
     return {
         "recipe": spec.identity(),
         "rows": PackedText.of(context).shards("train"),
+        # They decide no weight, and what `losses.jsonl` says of them.
+        "held_out": PackedText.of(context).shards("held_out"),
         "tables": TrainedTokenizer.of(context).masking_tables,
         "initial": dict(context.externals),
         "start": start.files,
@@ -93,12 +95,13 @@ def make_spec(
     stop_step: int | None,
 ) -> dict[str, Any]:
     """What the training process is told, as `TrainingSpec` of the model package reads it."""
-    launch = context.engine.launch
+    launch, packed = context.engine.launch, PackedText.of(context)
     known = {} if resolved is None else {**resolved._asdict(), "minutes": None}
     return {
         **_recipe(context),
         **known,
-        "rows": [str(file.local()) for file in PackedText.of(context).shards("train")],
+        "rows": [str(file.local()) for file in packed.shards("train")],
+        "held_out": [str(file.local()) for file in packed.shards("held_out")],
         "tables": str(TrainedTokenizer.of(context).masking_tables.local()),
         "folder": str(folder),
         "start": start.values(),

@@ -26,6 +26,7 @@ CONFIG = small_config(TABLES.vocab_size)
 ROW_TOKENS = 24
 COUNTS = np.random.default_rng(3).choice([0, 1, 9, 10, 99, 5000, 10_000], TABLES.vocab_size)
 BYTES = np.arange(TABLES.vocab_size) % 7 + 1
+SOURCES = np.random.default_rng(5).integers(0, 3, (60, ROW_TOKENS)).astype(np.int32)
 EDGES = {"0": 0, "1 to 9": 9, "10 to 99": 99, "100 to 999": 999, "1,000 to 9,999": 9999}
 
 
@@ -38,7 +39,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> PackedRows:
 
 @torch.inference_mode()
 def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Path) -> list[Any]:
-    """(row, frequency, position, loss, right, bytes, bin, confidence) of each hidden position."""
+    """(row, frequency, position, loss, right, bytes, bin, confidence, source) of hidden tokens."""
     stock = stock_twin(our_model(CONFIG), folder)
     chosen = np.array(numbers)
     masking = Masking(TABLES, MaskingRecipe(), 0, "held-out")
@@ -59,7 +60,9 @@ def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Pat
         loss = -scores.log_softmax(dim=0)[target].item()
         sure = scores.softmax(dim=0).max().item()
         is_right = scores.argmax().item() == target
-        found.append((row, band, quarter, loss, is_right, BYTES[target], int(sure * 10), sure))
+        source = SOURCES[numbers[row], column]
+        answer = loss, is_right, BYTES[target], int(sure * 10), sure
+        found.append((row, band, quarter, *answer, source))
     return found
 
 
@@ -67,9 +70,10 @@ def by_a_plain_loop(rows: PackedRows, numbers: list[int], draw: int, folder: Pat
 def test_rows_and_bands_sum_up_the_hidden_positions(
     part: tuple[int, int], draw: int, rows: PackedRows, tmp_path: Path
 ) -> None:
-    """By row, by frequency in training and by quarter of the row; in small batches too."""
+    """By row, frequency in training, quarter of the row and source; in small batches too."""
     span = part_of(rows.num_rows, part)
     detail = HeldOutDetail(span.stop - span.start, ROW_TOKENS, COUNTS, BYTES)
+    detail.tell_sources(SOURCES[span], 4)
     score = masked_loss(
         our_model(CONFIG), rows, TABLES, part=part, draw=draw, detail=detail, batch_tokens=200
     )
@@ -80,6 +84,7 @@ def test_rows_and_bands_sum_up_the_hidden_positions(
         (detail.rows, list(range(detail.num_rows)), 0),
         (detail.frequency, list(FREQUENCY_NAMES), 1),
         (detail.position, list(POSITION_NAMES), 2),
+        (detail.source, [0, 1, 2, 3], 8),
     ):
         for number, name in enumerate(names):
             its = [each for each in expected if each[place] == name]
@@ -93,6 +98,7 @@ def test_rows_and_bands_sum_up_the_hidden_positions(
         assert detail.calibration[:, number].tolist() == pytest.approx(figures, rel=1e-5)
     assert sum(detail.frequency[0] > 0) > 3
     assert sum(detail.position[0] > 0) == 4
+    assert (detail.source[0] > 0).tolist() == [True, True, True, False]
 
 
 def test_a_sure_answer_is_in_the_last_bin() -> None:

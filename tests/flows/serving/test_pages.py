@@ -15,7 +15,7 @@ from prefect.settings import (
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from flows.serving.pages import _manifest, _metrics, _report
+from flows.serving.pages import _manifest, _metrics, _report, _taught
 from flows.serving.stores import show_stores
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import write_run
@@ -34,6 +34,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         store.write(MANIFEST, b'{"key": "ab12"}')
         store.write("4-pack/cd34/manifest.json", b'{"secret": "of another run"}')
         store.write("5-pretrain/ab12/losses.jsonl", b"secret")
+        store.write("8-finetune/def/report.html", b"<p>taught</p>")
         (tmp_path / "secret.html").write_text("secret")
         (tmp_path / "manifest.json").write_text("secret")
         for run, key in (("one", "abc"), ("two", "../../secret"), ("three", "..")):
@@ -44,6 +45,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
                 {"name": "publish", "key": key, "state": "done"},
                 {"name": "../..", "key": "secret", "state": "done"},
             ]
+            if run == "one":
+                stages.append({"name": "finetune", "key": "def", "state": "done"})
             write_run(store, {**record, "process": None, "stages": stages})
         show_stores([store.url("")])
         yield tmp_path
@@ -53,6 +56,7 @@ def client() -> TestClient:
     app = Starlette()
     app.add_route("/reports/{run}", _report)
     app.add_route("/reports/{run}/{folder}/{key}/manifest.json", _manifest)
+    app.add_route("/reports/{run}/taught", _taught)
     app.add_route("/metrics", _metrics)
     return TestClient(app)
 
@@ -63,7 +67,10 @@ def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
     assert found.text == SHOWN
     assert found.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "default-src 'none'" in found.headers["content-security-policy"]
-    for run in ("two", "none", "..%2Fone", "%2e%2e"):
+    taught = client().get("/reports/one/taught")
+    assert taught.text == "<p>taught</p>"
+    assert taught.headers["content-security-policy"] == found.headers["content-security-policy"]
+    for run in ("two", "two/taught", "none", "..%2Fone", "%2e%2e"):
         answer = client().get(f"/reports/{run}")
         assert answer.status_code == 404, run
         assert "secret" not in answer.text
@@ -98,7 +105,7 @@ def test_pages_ask_for_the_password(home: Path, said: tuple[str, str] | None) ->
     """Where there is one."""
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right"}):
         wanted = 200 if said == ("operator", "right") else 401
-        for page in ("/reports/one", f"/reports/one/{MANIFEST}", "/metrics"):
+        for page in ("/reports/one", "/reports/one/taught", f"/reports/one/{MANIFEST}", "/metrics"):
             assert client().get(page, auth=said).status_code == wanted
 
 

@@ -85,6 +85,7 @@ def pair(packed: Any, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """
     place = tmp_path_factory.mktemp("two")
     recipe = {"optimizer": OptimizerRecipe("muon", 3e-3), "start": StartRecipe("local")}
+    recipe["held_out"] = packed.rows[:1]
     alone = packed.spec(place / "alone", **recipe)
     training, results = train_in_process(alone)
     spec = packed.spec(place / "two", checkpoint_steps=25, micro_batch_rows=3, **recipe)
@@ -116,6 +117,10 @@ def test_two_processes_have_the_losses_of_one(pair: Pair) -> None:
     assert [line["loss"] for line in told] == pytest.approx([r.loss for r in alone], abs=1e-4)
     norms = [r.gradient_norm for r in alone]
     assert [line["gradient_norm"] for line in told] == pytest.approx(norms, rel=1e-2)
+    held_out = {r.step: r.held_out_loss for r in alone if r.held_out_loss is not None}
+    measured = {n["step"]: n["held_out_loss"] for n in told if n["held_out_loss"] is not None}
+    assert measured == pytest.approx(held_out, abs=1e-4)
+    assert len(measured) > 1
     assert alone[-1].loss < alone[0].loss - 0.3
     weights, _, record = read_checkpoint(pair.folder / "00000050")
     assert record["step"] == 50

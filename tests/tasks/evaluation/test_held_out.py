@@ -27,7 +27,9 @@ def result(folder: Path, number: int, draw: int, rows: Sequence[tuple[float, ...
     }
     kinds = {"mask": mask, "random": NOTHING, "kept": NOTHING}
     one_band = {name: [value, 0, 0, 0, 0, 0] for name, value in totals.items()}
-    record = {"rows": columns, "frequency": one_band, "position": one_band}
+    sources = {name: [0, value] for name, value in totals.items()}
+    quarters = {name: values[:4] for name, values in one_band.items()}
+    record = {"rows": columns, "frequency": one_band, "position": quarters, "source": sources}
     record["calibration"] = {
         "tokens": [0, 20, *[0] * 7, 20],
         "confidence": [0, 3, *[0] * 7, 19],
@@ -61,6 +63,9 @@ def test_figures_at_masks_are_ratios_of_the_sums(tmp_path: Path) -> None:
         "tokens": 0,
         **dict.fromkeys(("loss", "perplexity", "accuracy", "bits_per_byte")),
     }
+    first, second = hidden["by_source"]
+    assert (first["tokens"], first["loss"]) == (0, None)
+    assert (second["tokens"], second["accuracy"], second["loss"]) == (40, 0.5, 1.5)
     assert found["draws"] == []
     calibration = hidden["calibration"]
     assert calibration["error"] == pytest.approx((2 + 4) / 40)

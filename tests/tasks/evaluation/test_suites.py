@@ -11,12 +11,15 @@ import torch
 import yaml
 from byte_models import byte_model, constant_model
 from click.testing import CliRunner, Result
+from small_corpus import run_small, write_texts
 from transformers import RobertaForMaskedLM, RobertaTokenizer
 
 from flows.cli import roberta
 from tasks.config import EngineConfig
 from tasks.config.suite import SUITES, Suite, load_suite
+from tasks.engine.identity import file_digest
 from tasks.engine.runner import Outcome
+from tasks.engine.sealing import seal
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
@@ -124,6 +127,49 @@ def test_a_strangers_folder_scores_as_a_naive_loop_over_stock(
     assert (row["task"], row["value"], row["n"]) == ("blimp", told["accuracy"], 12)
     assert row["interval"]["low"] < row["value"] < row["interval"]["high"]
     assert found["costs"]["blimp"]["units"] == 3
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A model folder in a store whose run was trained on two of the pairs' good sentences."""
+    texts = [f"{'agreement' if n else 'scope'} {GOOD[n]}, says line {n}" for n in range(2)]
+    folder = write_texts(tmp_path / "texts", [*texts, "and of something else there is a third"])
+    clean = run_small(tmp_path / "runs", folder, "clean")["clean"].artifact
+    home = clean.store
+    model = byte_model(Path(home.url("7-publish/abc/model")))
+    outputs = [
+        {"path": f"model/{path.name}", "sha256": file_digest(path), "bytes": 1, "rows": None}
+        for path in sorted(model.iterdir())
+    ]
+    manifest = {"outputs": outputs, "inputs": {"clean": {"key": clean.key}}}
+    home.write("7-publish/abc/manifest.json", seal(manifest))
+    return model
+
+
+def test_of_a_runs_own_folder_it_is_known_what_the_text_held(
+    published: Path, sets: Path, tmp_path: Path
+) -> None:
+    """And of a copy elsewhere, of other weights in its place or without the text it is not."""
+    store = open_store(str(tmp_path / "store"))
+
+    def told(model: Path) -> Any:
+        asked = load_suite(str(suite(tmp_path, pairs())))
+        return score(model, asked, store).artifact.summary["contamination"]
+
+    found = told(published)
+    assert found["flagged"] == ["blimp"]
+    counts = {name: found["tasks"]["blimp"][name] for name in ("items", "contained")}
+    assert counts == {"items": 12, "contained": 2}
+    assert found["tasks"]["blimp"]["without"]["n"] == 10
+    shutil.copytree(published, tmp_path / "copy")
+    assert told(tmp_path / "copy") is None
+    weights = (published / "model.safetensors").read_bytes()
+    byte_model(published, seed=1)
+    assert told(published) is None
+    (published / "model.safetensors").write_bytes(weights)
+    assert told(published) == found
+    shutil.rmtree(tmp_path / "runs" / "2-clean")
+    assert told(published) is None
 
 
 def test_a_constant_model_scores_nothing(sets: Path, tmp_path: Path) -> None:

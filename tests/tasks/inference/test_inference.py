@@ -17,6 +17,7 @@ from tasks.config.load import load_config
 from tasks.engine.identity import file_digest
 from tasks.engine.units import StoredFile, UnitResult, UnitWork
 from tasks.errors import UserError
+from tasks.evaluation.device import Device
 from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_pairs
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder, load_for_use
@@ -136,9 +137,8 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
     read = MinimalPairsConfig(task="minimal_pairs", name="blimp", data="agreement.jsonl")
-    report = score_pairs(
-        work, model=files, data=known, name="agreement", read=read, special_tokens="bos_eos"
-    )
+    asked = {"data": known, "name": "agreement", "read": read, "special_tokens": "bos_eos"}
+    report = score_pairs(work, model=files, device=Device("cpu"), **asked)
     result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
     return summarise_pairs("blimp", [result])
 

@@ -25,6 +25,19 @@ TEXTS = [f"The captain of ship {n} wrote a letter from harbour {n * n % 17}." fo
 RUNS = ("aaa-first", "aab-second")
 
 
+def taught(run: str, inputs: dict[str, Any], number: int) -> dict[str, Any]:
+    """The manifest of a fine-tuning of a run's encoder: a task whose deciding metric is mcc."""
+    rows = [
+        {"task": "mood", "measure": measure, "value": value, "n": 60, "chance": 0.0}
+        | {"interval": {"low": value - 0.2, "high": value + 0.2, "method": "bootstrap"}}
+        | {"better": "higher" if measure == "mcc" else "lower"}
+        for measure, value in (("mcc", 0.3 + 0.1 * number), ("mse", 1.5))
+    ]
+    encoder = {name: inputs[name] for name in ("pretrain", "tokenizer")}
+    ended = {"ended": f"2026-01-0{number + 1}"}
+    return {"key": run, "inputs": encoder, "summary": {"scores": rows}, "provenance": ended}
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two runs, the second longer and with a filter that drops two of the documents.
@@ -48,11 +61,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         )
         made = run_all(config, until="evaluate")
         moment = f"2026-01-0{number + 1}T00:00:00+00:00"
-        write_run(opened, run_record(config, made, run=run) | {"started": moment})
+        record = run_record(config, made, run=run) | {"started": moment}
+        record["stages"].append({"name": "finetune", "key": f"taught-{run}"})
+        write_run(opened, record)
+        inputs = {name: {"key": each.artifact.key} for name, each in made.items()}
+        opened.write(f"8-finetune/taught-{run}/{MANIFEST}", seal(taught(run, inputs, number)))
         manifest = {
             "key": f"key-of-{run}",
             "config": {"name": config.name},
-            "inputs": {"evaluate": {"key": made["evaluate"].artifact.key}},
+            "inputs": inputs,
             "summary": {"parameters": 7},
             "provenance": {"ended": moment},
         }
@@ -128,6 +145,18 @@ def test_the_leaderboard_has_every_model_and_published_scores_best_first(store: 
     assert [row["key"] for row in rows if row["is_latest"]] == ["key-of-aab-second"]
     shares = boards["held-out text, accuracy at <mask>"]["rows"]
     assert [row["value"] for row in shares] == sorted((r["value"] for r in shares), reverse=True)
+
+
+def test_what_an_encoder_was_taught_is_compared_too(store: Store) -> None:
+    """Every metric side by side; on the leaderboard the one that decides, of each its own."""
+    found = {each["name"]: each for each in diff_runs(store, *RUNS)["scores"]}
+    assert found["mood, mcc"]["change"] == pytest.approx(0.1)
+    assert found["mood, mcc"]["intervals_apart"] is False
+    assert found["mood, mse"]["higher_is_better"] is False
+    boards = {board["score"]: board["rows"] for board in read_leaderboard(store)["boards"]}
+    assert "mood, mse" not in boards
+    rows = [(row["key"], row["value"]) for row in boards["mood, mcc"]]
+    assert rows == [("key-of-aab-second", 0.4), ("key-of-aaa-first", 0.3)]
 
 
 def test_the_leaderboards_page_and_json_say_the_same(store: Store, tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ def test_scores_are_read_with_and_without_a_table_of_rows() -> None:
 
 def test_what_lies_behind_the_scores_is_shown_where_it_is_there() -> None:
     """Frequencies in the order of their numbers; what was contained beside the score without it."""
-    part = {"tokens": 5, "perplexity": 2.0, "accuracy": 0.25}
-    none = {"tokens": 0, "perplexity": None, "accuracy": None}
+    part = {"tokens": 5, "loss": 0.7, "perplexity": 2.0, "accuracy": 0.25, "bits_per_byte": 1.5}
+    none = {**dict.fromkeys(part), "tokens": 0}
     bands = {"1,000 to 9,999": part, "0": none, "10 to 99": part, "1 to 9": part}
     quarters = {"last quarter": part, "first quarter": part, "third quarter": part}
     at_mask = {"by_frequency": bands, "by_position": quarters}
@@ -174,6 +174,11 @@ def test_what_lies_behind_the_scores_is_shown_where_it_is_there() -> None:
         ["1 to 9", "10 to 99", "1,000 to 9,999"],
         ["first quarter", "third quarter", "last quarter"],
     ]
+    by_source = {"at_mask": {"by_source": [part, none, {**part, "bits_per_byte": 2.25}]}}
+    (table,) = detail_tables(by_source, ["books", "empty", "web"])
+    told = [(row["label"], row["bits_per_byte"]) for row in table["rows"]]
+    assert told == [("books", "1.500"), ("web", "2.250")]
+    assert detail_tables({"at_mask": {"by_source": [part]}}, ["one source tells nothing"]) == []
     assert detail_tables({"masked_tokens": 1}) == detail_tables(None) == []
     task = {"items": 2000, "contained": 300, "flagged": True, "with": {"value": 0.9}}
     summary = {"contamination": {"tasks": {"b|c": {**task, "without": {"value": 0.5}}}}}

@@ -66,6 +66,17 @@ def test_a_line_is_where_its_figures_are() -> None:
     assert loss_chart([1], [3.0]).count("<polyline") == 1, "one step is a picture too"
 
 
+def test_the_held_out_loss_is_a_line_of_its_own_within_the_picture() -> None:
+    """Higher than any loss of the training, and still inside; one point makes no line."""
+    steps, losses = [1, 2, 3, 4], [3.0, 2.5, 2.0, 1.8]
+    drawn = loss_chart(steps, losses, [(2.0, 3.4), (4.0, 3.6)])
+    (path,) = re.findall(r'class="line held" points="([^"]*)"', drawn)
+    heights = [float(pair.split(",")[1]) for pair in path.split()]
+    assert 0 < heights[1] < heights[0] < 220
+    assert "held" not in loss_chart(steps, losses, [(4.0, 3.6)])
+    assert loss_chart(steps, losses) == loss_chart(steps, losses, [])
+
+
 def test_names_in_pictures_are_text() -> None:
     """In labels, in what is told on pointing, and in what is read aloud."""
     evil = "<script>'\"&</script>"

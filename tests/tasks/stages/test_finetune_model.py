@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from small_finetuning import sentences, write_jsonl
 from tiny_pipeline import digests, run_all, write_config
 
+from flows.commands.inspect import report
+from flows.summary import print_summary
 from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.stores import open_store
@@ -40,8 +43,19 @@ def config_with(folder: Path, *tasks: dict[str, Any]) -> Config:
     return load_config(str(write_config(folder, downstream=list(tasks))))
 
 
+def record_of(config: Config, made: Any) -> dict[str, Any]:
+    """The record of the run, as its end is told from it."""
+    store = open_store(config.store)
+    stages = [
+        {"name": name, "key": outcome.artifact.key, "state": outcome.state, "seconds": 1.0}
+        | {"path": store.url(outcome.artifact.folder)}
+        for name, outcome in made.items()
+    ]
+    return {"stages": stages, "model": "a/model", "report": "a/report.html"}
+
+
 @pytest.mark.slow
-def test_a_run_teaches_its_encoder(tmp_path: Path) -> None:
+def test_a_run_teaches_its_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Run after publish, verified, cached; changed data have it alone made again."""
     config = config_with(tmp_path, write_task(tmp_path / "data"))
     made = run_all(config)
@@ -58,6 +72,16 @@ def test_a_run_teaches_its_encoder(tmp_path: Path) -> None:
     assert answers[0]["from"] == "me"
     store = open_store(config.store)
     assert find_damage(store) == []
+    told = found["scores"]["dev"]["contamination"]
+    assert (told["items"], told["contained"]) == (48, 0), "its corpus is about something else"
+    page = artifact.file("report.html").local().read_text(encoding="utf-8")
+    assert f"{found['scores']['dev']['metrics']['accuracy']['value']:.3f}" in page
+    asked = [str(tmp_path / "tiny.yaml"), "--json"]
+    pages = json.loads(CliRunner().invoke(report, asked, catch_exceptions=False).stdout)
+    assert pages["taught"] == store.url(f"{artifact.folder}/report.html")
+    assert Path(pages["report"]).is_file()
+    print_summary(record_of(config, made), store)
+    assert pages["taught"] in capsys.readouterr().out
     assert {plan.action for plan in make_plan(config, store)} == {"cached"}
     assert digests(run_all(config)) == digests(made)
     with Path(config.downstream[0].dev).open("a", encoding="utf-8") as file:

@@ -1,0 +1,87 @@
+"""Where a model is scored: asked for, found or refused, and part of no key."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from byte_models import byte_model
+
+from tasks.config import EngineConfig, LaunchConfig
+from tasks.config.suite import Suite
+from tasks.engine.identity import digest_of
+from tasks.engine.outside import outside_file
+from tasks.engine.stores import open_store
+from tasks.engine.units import UnitWork
+from tasks.errors import UserError
+from tasks.evaluation.device import Device, map_for
+from tasks.evaluation.opened import open_model
+from tasks.evaluation.task import Subject
+from tasks.stages.evaluate_suite import evaluate_folder, model_files
+
+
+class Context:
+    """A stage at work whose units are noted and not run."""
+
+    def __init__(self, **engine: Any) -> None:
+        self.engine = EngineConfig(**engine)
+
+    def map(self, *_: Any, workers: int | None = None) -> int | None:
+        return workers
+
+
+@pytest.mark.parametrize(
+    ("name", "has_gpu", "place"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("gpu", True, "cuda")],
+)
+def test_the_gpu_is_used_where_there_is_one(
+    name: Literal["auto", "cpu", "gpu"],
+    has_gpu: bool,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless the CPU is asked for; on a GPU of this machine units come one after the other."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    device = Device(name)
+    assert device.on_this_machine() == place
+    run: Any = map_for(Context(), device)  # type: ignore[arg-type]
+    assert run(None, []) == (1 if place == "cuda" else None)
+    far: Any = Context(kind="dask", address="tcp://host:8786")
+    assert map_for(far, device)(None, []) is None, "its workers have devices of their own"
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As training does: a run that was to take an hour on it would take days."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    engine = EngineConfig(workers=1, launch=LaunchConfig(device="gpu"))
+    asked = Suite.model_validate(
+        {"name": "any", "tasks": [{"task": "neighbours", "name": "near", "words": ["a"]}]}
+    )
+    with pytest.raises(UserError, match=r"engine.launch.device: torch finds no GPU"):
+        evaluate_folder(byte_model(tmp_path / "m"), asked, open_store(str(tmp_path)), engine=engine)
+
+
+def test_the_device_is_in_no_key(tmp_path: Path) -> None:
+    """What was scored on one is found again on the other."""
+    files = {"config.json": outside_file(byte_model(tmp_path / "m") / "config.json")}
+    keys = {
+        digest_of(Subject(files, device=Device(name)).payload_on_device)
+        for name in ("auto", "cpu", "gpu")
+    }
+    assert len(keys) == 1
+
+
+def test_a_worker_keeps_a_model_for_each_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are moved there, and not taken from where they were before."""
+    files = model_files(byte_model(tmp_path / "m"))
+    work = UnitWork("blimp/a", tmp_path / "unit")
+    near, _ = open_model(work, files, "bos_eos", Device("cpu"))
+    assert open_model(work, files, "bos_eos", Device("cpu"))[0] is near
+    # `meta` stands for a device that this machine need not have: weights there have no values.
+    monkeypatch.setattr(Device, "on_this_machine", lambda _: "meta")
+    far, _ = open_model(work, files, "bos_eos", Device("gpu"))
+    assert {parameter.device.type for parameter in far.parameters()} == {"meta"}

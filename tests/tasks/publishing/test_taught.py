@@ -1,0 +1,81 @@
+"""The page on what an encoder was taught: its figures are the stage's, and all of it is text."""
+
+import re
+from typing import Any
+
+from tasks.finetuning.downstream import scores_of
+from tasks.publishing.scores import scores_of as read_scores
+from tasks.publishing.taught import render_taught
+
+EVIL = "<script>alert('x')</script>"
+
+
+def scored(n: int, accuracy: float, **more: Any) -> dict[str, Any]:
+    metrics = {
+        name: {"value": value, "low": value - 0.1, "high": value + 0.1}
+        for name, value in (("mcc", 0.4), ("accuracy", accuracy))
+    }
+    return {"n": n, "metrics": metrics, **more}
+
+
+def task(**scores: Any) -> dict[str, Any]:
+    return {
+        "task": "classify",
+        "metric": "accuracy",
+        "labels": ["bad", EVIL],
+        "rows": {"train": 1200, "dev": 60},
+        "cut": 0,
+        "columns": f"{EVIL} -> label",
+        "baselines": {"commonest": {"accuracy": 0.55, "mcc": 0.0}},
+        "scores": scores,
+        "chosen": 1,
+        "tried": [
+            {"learning_rate": rate, "batch_size": 32, "seed": 0, "epoch": 2, "epochs": 3}
+            | {"dev": {"accuracy": 0.7}}
+            for rate in (1e-4, 2e-4)
+        ],
+    }
+
+
+def summary_of(**tasks: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tasks": tasks,
+        "scores": [row for name, found in tasks.items() for row in scores_of(name, found)],
+        "contamination": {"words": 8, "share": 0.7, "documents_files": 3},
+    }
+
+
+def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
+    """Test before dev, which has chosen; scores without what the text holds; what was chosen."""
+    contained = {"items": 60, "contained": 12, "too_short": 5, "flagged": True}
+    contained |= {"without": scored(48, 0.61), "contained_only": scored(12, 0.95)}
+    dev = scored(60, 0.7, contamination=contained, confusion=[[20, 10], [8, 22]])
+    page = render_taught(summary_of(mood=task(dev=dev), both=task(dev=dev, test=scored(600, 0.82))))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    first, second = re.findall(r'<b class="big">([\d.]+%)', page)
+    assert (first, second) == ("70.0%", "82.0%")
+    assert page.count("have chosen the epoch") == 1, "where there is no test"
+    assert page.count("Rough:") == 1, "sixty items say little, six hundred more"
+    assert '<td class="n">12</td><td class="n">5</td><td class="n">0.700</td>' in page
+    assert '<td class="n">0.610</td>' in page
+    assert page.count("Flagged: dev.") == 2
+    assert '<td class="n">22</td>' in page
+    assert "0.700, chosen" in page
+    assert 'href="both/model/"' in page
+    assert "http" not in page
+
+
+def test_what_nobody_looked_for_is_said_to_be_unknown() -> None:
+    """Without a check there is no table, and no zero that would look like one."""
+    page = render_taught({**summary_of(mood=task(dev=scored(60, 0.7))), "contamination": None})
+    assert "Not known" in page
+    assert "contained</th>" not in page
+
+
+def test_a_correlation_is_no_share_of_right_answers() -> None:
+    """It is told as a number, and no published accuracy stands beside it."""
+    shares = {score.measure: score.is_share for score in read_scores(summary_of(
+        mood={**task(dev=scored(60, 0.7)), "metric": "mcc"}
+    ))}  # fmt: skip
+    assert shares == {"mcc": False, "accuracy": True}
