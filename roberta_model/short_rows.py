@@ -11,29 +11,14 @@ B rows, T tokens of the longest, P = B x H.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
-class Group(Protocol):
-    """Neighbouring rows that attend together, see `ragged.Group`."""
-
-    tokens: tuple[int, int]
-    longest: int
-    places: Tensor | None
-
-    @property
-    def num_rows(self) -> int:
-        """B."""
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Values of its tokens, n x ..., as B x T x ...."""
-
-    def bias(self, like: torch.dtype) -> Tensor | None:
-        """What hides the padding, B11T."""
+if TYPE_CHECKING:
+    from roberta_model.ragged import Group
 
 
 class _Kept(NamedTuple):
@@ -53,7 +38,7 @@ class _Kept(NamedTuple):
 
 
 def attend_short_rows(
-    qkv_N3D: Tensor, groups: Sequence[Group], num_heads: int, scale: float, dropout: float
+    qkv_N3D: Tensor, groups: "Sequence[Group]", num_heads: int, scale: float, dropout: float
 ) -> Tensor:
     """What every token gathered from its row, ND, in the type of the input.
 
@@ -75,7 +60,7 @@ class _ShortRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, groups: Sequence[Group], H: int, scale: float, dropout: float
+        ctx: Any, qkv: Tensor, groups: "Sequence[Group]", H: int, scale: float, dropout: float
     ) -> Tensor:
         """Attend, group by group."""
         mixed_ND = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
@@ -119,7 +104,7 @@ class _ShortRows(torch.autograd.Function):
         return grad_N3D, None, None, None, None
 
 
-def _in_a_row(values_CPTK: Tensor, group: Group) -> Tensor:
+def _in_a_row(values_CPTK: Tensor, group: "Group") -> Tensor:
     """C values of each token and head as n x CD, padding left out."""
     C, _, T, K = values_CPTK.shape
     B = group.num_rows
@@ -127,7 +112,7 @@ def _in_a_row(values_CPTK: Tensor, group: Group) -> Tensor:
     return flat if group.places is None else flat.index_select(0, group.places)
 
 
-def _side_by_side(values_nD: Tensor, group: Group, shape_PTK: torch.Size) -> Tensor:
+def _side_by_side(values_nD: Tensor, group: "Group", shape_PTK: torch.Size) -> Tensor:
     """The way back for one value, nD to PTK; zeros where padding is."""
     _, T, K = shape_PTK
     B = group.num_rows
