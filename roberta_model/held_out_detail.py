@@ -87,7 +87,8 @@ class HeldOutDetail:
         position_N = columns_N * len(POSITION_NAMES) // self.row_tokens
         groups = [(self.rows, rows_N), (self.frequency, frequency_N), (self.position, position_N)]
         if self.sources_RT is not None:
-            groups.append((self.source, self.sources_RT[rows_N, columns_N]))
+            sources_N = self.sources_RT[rows_N, columns_N].astype(np.int64)
+            groups.append((self.source, sources_N))
         for sums, groups_N in groups:
             for measure, weights_N in enumerate(values):
                 sums[measure] += np.bincount(groups_N, weights_N, minlength=sums.shape[1])

@@ -42,7 +42,8 @@ def not_compiling(device: torch.device) -> AbstractContextManager[object]:
     """
     if device.type == "cpu":
         return nullcontext()  # where the compiler is not even loaded
-    return torch.compiler.set_stance("force_eager")
+    eagerly: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return eagerly
 
 
 def compile_layers(encoder: Encoder) -> None:

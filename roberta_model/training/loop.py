@@ -146,6 +146,7 @@ class Training:
         self.optimizer.step(means.gradient_norm, factor)
         epoch = self.objective.epoch(self.step)
         self.step += 1
+        held_out = None if self.curve is None else self.curve.loss(self.step, self.model)
         return StepResult(
             self.step,
             means.loss,
@@ -154,7 +155,7 @@ class Training:
             means.gradient_norm,
             epoch,
             means.must_stop,
-            self.curve and self.curve.loss(self.step, self.model),
+            held_out,
         )
 
     def _check(self, means: StepMeans) -> None:

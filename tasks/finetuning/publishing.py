@@ -6,6 +6,7 @@ weights, tokenizer ──▶ folder ──▶ scores with intervals ──▶ ca
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from roberta_model.threads import one_thread
@@ -59,11 +60,10 @@ def publish(
         for part, data in files.items():
             items = _items(data, settings, known)
             answers = predictor(items)
-            scores[part] = score_answers(settings, known.labels, items, answers)
+            answered = settings, known.labels, items, answers
+            scores[part] = score_answers(*answered)
             if contained is not None:
-                scores[part]["contamination"] = scores_without(
-                    settings, known.labels, items, answers, contained[part]
-                )
+                scores[part]["contamination"] = scores_without(*answered, contained[part])
             rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
             checked += [_text_of(item) for item in items[:_MOST_CHECKED]]
         difference = check_against_stock(folder, checked)
@@ -80,15 +80,22 @@ def publish(
         "tried": list(tried),
         "largest_difference": round(difference, 9),
     }
-    if (confusion := scores["dev"].get("confusion")) is not None:
-        picture = confusion_picture(known.labels.names, confusion)
-        (folder / "confusion.svg").write_text(picture, encoding="utf-8")
-    (folder / "README.md").write_text(card_of(settings, summary, names), encoding="utf-8")
+    _write_card(folder, settings, summary, names)
     for path in sorted(folder.iterdir()):
         shutil.copyfile(path, work.path(f"/{path.name}"))
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     work.path(".scores.json").write_text(text, encoding="utf-8")
     return UnitReport(rows=rows, summary=summary)
+
+
+def _write_card(
+    folder: Path, settings: FineTuningConfig, summary: Mapping[str, Any], names: Mapping[str, str]
+) -> None:
+    """The card of a folder, and the picture in it of what is taken for what."""
+    if (confusion := summary["scores"]["dev"].get("confusion")) is not None:
+        picture = confusion_picture(summary["labels"], confusion)
+        (folder / "confusion.svg").write_text(picture, encoding="utf-8")
+    (folder / "README.md").write_text(card_of(settings, summary, names), encoding="utf-8")
 
 
 def _items(data: DataFile, settings: FineTuningConfig, found: Found) -> list[Item]:

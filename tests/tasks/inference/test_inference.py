@@ -137,8 +137,15 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
     known = files.pop(data.name)
     work = UnitWork("blimp/agreement", tmp_path / "unit")
     read = MinimalPairsConfig(task="minimal_pairs", name="blimp", data="agreement.jsonl")
-    asked = {"data": known, "name": "agreement", "read": read, "special_tokens": "bos_eos"}
-    report = score_pairs(work, model=files, device=Device("cpu"), **asked)
+    report = score_pairs(
+        work,
+        model=files,
+        special_tokens="bos_eos",
+        device=Device("cpu"),
+        data=known,
+        name="agreement",
+        read=read,
+    )
     result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
     return summarise_pairs("blimp", [result])
 

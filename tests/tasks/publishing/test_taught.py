@@ -47,7 +47,7 @@ def summary_of(**tasks: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     """Test before dev, which has chosen; scores without what the text holds; what was chosen."""
-    contained = {"items": 60, "contained": 12, "too_short": 5, "flagged": True}
+    contained: dict[str, Any] = {"items": 60, "contained": 12, "too_short": 5, "flagged": True}
     contained |= {"without": scored(48, 0.61), "contained_only": scored(12, 0.95)}
     dev = scored(60, 0.7, contamination=contained, confusion=[[20, 10], [8, 22]])
     page = render_taught(summary_of(mood=task(dev=dev), both=task(dev=dev, test=scored(600, 0.82))))
