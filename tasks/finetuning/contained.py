@@ -10,7 +10,8 @@ with a class that is the text, of a pair both texts, of a question its context.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.config.downstream import FineTuningConfig, TaskName
+from roberta_model.recipe import TaskName
+from tasks.config.downstream import FineTuningConfig
 from tasks.config.evaluate import ContaminationConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork, shown_as
 from tasks.evaluation.contamination import FLAGGED_SHARE, Map, find_runs
