@@ -20,7 +20,7 @@ from tasks.formats.rows import read_rows
 if TYPE_CHECKING:
     from roberta_model.config import ModelConfig
 
-BYTES_A_TOKEN = 4.2
+BYTES_A_TOKEN = 3.5  # labelled text is often of another kind than what the tokenizer has learnt
 _AROUND = {"classify": 2, "regress": 4, "pair": 4, "tag": 2, "qa": 4}  # <s> and </s>
 _MOST_ROWS = 200_000  # looked at; a larger file is taken to go on as it began
 _SECONDS_A_TRAINING = 10.0  # its processes start
@@ -32,10 +32,12 @@ class Load(NamedTuple):
 
     Attributes:
         examples: Rows of the file.
-        tokens: Of them all, in windows where they are read so.
+        rows: Rows of tokens, more where contexts are read in windows.
+        tokens: Of them all.
     """
 
     examples: int
+    rows: int
     tokens: int
 
 
@@ -46,6 +48,7 @@ class Work(NamedTuple):
         trainings: How many there are.
         examples: Learnt from, all epochs of all trainings together.
         tokens: Of them.
+        steps: Updates of the weights.
         operations: Floating-point operations of all matrix products.
         precision: What they are in.
         seconds: What comes to their time.
@@ -54,6 +57,7 @@ class Work(NamedTuple):
     trainings: int
     examples: int
     tokens: int
+    steps: int
     operations: float
     precision: str
     seconds: float
@@ -68,19 +72,23 @@ def work_of(settings: FineTuningConfig, files: Mapping[str, Path], model: "Model
         model: The encoder's shape.
     """
     loads = {part: load_of(settings, path, model.max_row_tokens) for part, path in files.items()}
-    trainings = len(choices_of(settings, model.width)) + settings.seeds - 1
-    epochs = trainings * settings.epochs
+    choices = choices_of(settings, model.width)
+    # Which of them is trained with further seeds is not known yet.
+    trainings = [*choices, *choices[:1] * (settings.seeds - 1)]
+    steps = sum(math.ceil(loads["train"].rows / choice.batch_size) for choice in trainings)
+    epochs = len(trainings) * settings.epochs
     learnt = epochs * loads["train"].tokens
     # dev is scored after each epoch and, as test and what is predicted, once more in the end.
     answered = epochs * loads["dev"].tokens
     answered += sum(load.tokens for part, load in loads.items() if part != "train")
     return Work(
-        trainings,
+        len(trainings),
         epochs * loads["train"].examples,
         learnt,
+        steps * settings.epochs,
         (6.0 * learnt + 2.0 * answered) * model.num_matrix_parameters,
         settings.precision,
-        _SECONDS_A_TASK + _SECONDS_A_TRAINING * trainings,
+        _SECONDS_A_TASK + _SECONDS_A_TRAINING * len(trainings),
     )
 
 
@@ -89,7 +97,7 @@ def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
 
     Whatever is wrong with a row is told by the run, which reads them all.
     """
-    examples = tokens = seen_bytes = 0
+    examples = rows = tokens = seen_bytes = 0
     limit = min(settings.max_tokens, most_tokens)
     columns: Columns | None = None
     try:
@@ -101,7 +109,9 @@ def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
                 _bytes_of(row.get(columns.text)),
                 _bytes_of(row.get(columns.second or "")),
             )
-            tokens += _tokens_of(settings, first / BYTES_A_TOKEN, second / BYTES_A_TOKEN, limit)
+            length = (first / BYTES_A_TOKEN, second / BYTES_A_TOKEN)
+            made = _rows_of(settings, *length, limit)
+            rows, tokens = rows + made[0], tokens + made[1]
             seen_bytes += first + second
             examples += 1
             if examples == _MOST_ROWS:
@@ -109,9 +119,9 @@ def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
     except UserError:
         pass
     if examples < _MOST_ROWS:
-        return Load(examples, tokens)
+        return Load(examples, rows, tokens)
     more = max(1.0, path.stat().st_size / max(1, seen_bytes))
-    return Load(int(examples * more), int(tokens * more))
+    return Load(int(examples * more), int(rows * more), int(tokens * more))
 
 
 def _bytes_of(value: Any) -> int:
@@ -120,16 +130,18 @@ def _bytes_of(value: Any) -> int:
     return len(value.encode(errors="replace")) if isinstance(value, str) else 0
 
 
-def _tokens_of(settings: FineTuningConfig, first: float, second: float, limit: int) -> int:
-    """The tokens of one item's rows, by those of its parts."""
+def _rows_of(
+    settings: FineTuningConfig, first: float, second: float, limit: int
+) -> tuple[int, int]:
+    """(rows, their tokens) of one item, by the tokens of its parts."""
     around = _AROUND[settings.task]
     if settings.task == "tag":
         rows = max(1, math.ceil(first / (limit - around)))
-        return math.ceil(first) + rows * around
+        return rows, math.ceil(first) + rows * around
     if settings.task != "qa":
-        return min(limit, math.ceil(first + second) + around)
+        return 1, min(limit, math.ceil(first + second) + around)
     asked = min(first, limit // 2)
     room = limit - asked - around
     stride = min(settings.stride, limit // 2, max(0.0, room - 1))
     windows = 1 + max(0, math.ceil((second - room) / max(1.0, room - stride)))
-    return math.ceil(second + (windows - 1) * stride + windows * (asked + around))
+    return windows, math.ceil(second + (windows - 1) * stride + windows * (asked + around))

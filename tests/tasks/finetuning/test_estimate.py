@@ -79,13 +79,14 @@ def test_the_tokens_are_those_that_the_encoder_makes(
     expected = really(byte_model(tmp_path / "model"), path, settings, 64)
     assert found.tokens == pytest.approx(expected, rel=0.06)
     assert found.examples == (12 if task == "qa" else 20)
+    assert (found.rows > found.examples) == (task in ("qa", "tag"))
 
 
 def test_work_follows_epochs_choices_seeds_and_the_encoder(moods: Path) -> None:
     """Each alone; and a narrow encoder is priced in the precision that it is trained in."""
     files = {"train": moods, "dev": moods}
     one = work_of(settings_of(moods, learning_rates=[1e-4]), files, TINY)
-    assert (one.trainings, one.examples, one.precision) == (1, 100, "fp32")
+    assert (one.trainings, one.examples, one.steps, one.precision) == (1, 100, 4, "fp32")
     for changes, times in (
         ({"learning_rates": [1e-4], "epochs": 6}, 3),
         ({"learning_rates": [1e-4, 2e-4]}, 2),
@@ -127,7 +128,7 @@ def test_what_is_broken_is_left_to_the_run_to_tell(moods: Path) -> None:
     moods.write_text(moods.read_text(encoding="utf-8") + '{"text": \n', encoding="utf-8")
     assert load_of(settings_of(moods), moods, 128).examples == 50
     moods.write_text('{"neither": 1}\n', encoding="utf-8")
-    assert load_of(settings_of(moods), moods, 128) == Load(0, 0)
+    assert load_of(settings_of(moods), moods, 128) == Load(0, 0, 0)
 
 
 def test_the_stages_time_is_that_of_its_operations(
