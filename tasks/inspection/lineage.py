@@ -80,8 +80,10 @@ def corpus_of(folder: Path, model: Mapping[str, StoredFile]) -> list[StoredFile]
     known = {path: file.sha256 for path, file in published.outputs}
     if any(known.get(f"model/{name}") != file.sha256 for name, file in model.items()):
         return []
-    key = published.manifest["inputs"]["clean"]["key"]
-    clean = read_manifest(published.store, f"{stage_folder('clean')}/{key}")
+    made = published.manifest["inputs"].get("clean")
+    if made is None:
+        return []
+    clean = read_manifest(published.store, f"{stage_folder('clean')}/{made['key']}")
     return [] if clean is None or clean.damaged() else CleanText(clean).files("train")
 
 
