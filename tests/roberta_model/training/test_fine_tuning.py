@@ -20,6 +20,7 @@ from roberta_model.data.examples import (
 )
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
+from roberta_model.training.fine_tuning import FineTuningObjective
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import FineTuningSpec
 
@@ -155,6 +156,22 @@ def test_the_cuts_change_nothing(tmp_path: Path, model_folder: Path) -> None:
     _, together = run(make_spec(tmp_path, model_folder))
     _, alone = run(make_spec(tmp_path, model_folder, micro_batch_rows=1))
     assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_noise_of_dropout_is_of_the_step_and_the_pass(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """Drawn anew in each of them, and the same again whenever it is asked for."""
+    spec = make_spec(tmp_path, model_folder, dropout=0.3)
+    objective = FineTuningObjective(spec, Accelerator(cpu=True))
+    ((_, batch),) = objective._batches(0)
+
+    def loss(step: int, number: int) -> float:
+        return float(objective.backward(step, [(number, batch)], lambda: None)[0])
+
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [loss(*place) for place in places] == (drawn := [loss(*place) for place in places])
+    assert len(set(drawn)) == len(places)
 
 
 def test_class_weights_weigh(tmp_path: Path, model_folder: Path) -> None:
