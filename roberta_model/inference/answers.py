@@ -70,12 +70,14 @@ def answers_in(
     """
     found = iter(logits_of(model, [window.ids for part in windows for window in part]))
     return [
-        _answer(context, [(window, next(found)) for window in part], may_be_none)
+        best_answer(context, [(window, next(found)) for window in part], may_be_none=may_be_none)
         for context, part in zip(contexts, windows, strict=True)
     ]
 
 
-def _answer(context: str, windows: list[tuple[Window, Logits]], may_be_none: bool) -> Answered:
+def best_answer(
+    context: str, windows: Sequence[tuple[Window, Logits]], *, may_be_none: bool
+) -> Answered:
     """The best span of all windows; no answer where that scores higher and may be."""
     best = (-np.inf, 0, 0)
     nothing = np.inf

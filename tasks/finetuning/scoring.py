@@ -1,6 +1,6 @@
 """Answers held against labels: a task's metrics with intervals, and what was taken for what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,26 @@ def main_metric(settings: FineTuningConfig, labels: Labels) -> Metric:
 def is_better(metric: Metric, found: float, before: float | None) -> bool:
     """Whether a value is strictly better than one before: what is first among equals stays."""
     return before is None or (found < before if metric == "mse" else found > before)
+
+
+def best_epoch(metric: Metric, epochs: Mapping[int, Mapping[str, float]]) -> int | None:
+    """The step of the best of some epochs; of those alike the first."""
+    best: int | None = None
+    for step in sorted(epochs):
+        before = None if best is None else epochs[best][metric]
+        if is_better(metric, epochs[step][metric], before):
+            best = step
+    return best
+
+
+def is_enough(
+    metric: Metric, epochs: Mapping[int, Mapping[str, float]], last: int, patience: int
+) -> bool:
+    """Whether a training is at its last step, or `patience` epochs have been no better."""
+    best = best_epoch(metric, epochs)
+    if best is None:
+        return False
+    return last in epochs or sum(step > best for step in epochs) >= patience
 
 
 def score_answers(

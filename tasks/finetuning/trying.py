@@ -15,10 +15,10 @@ from tasks.config import LaunchConfig
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
-from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
+from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.finetuning.dev_scores import score_dev, write_json
-from tasks.finetuning.plan import Choice, Found, Job, Tried
-from tasks.finetuning.scoring import is_better
+from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
+from tasks.finetuning.scoring import best_epoch, is_better, is_enough
 from tasks.training.checkpoint_units import Checkpoints, step_number
 from tasks.training.launch import for_small_steps, threads_per_process
 from tasks.training.running import adopt, train_to
@@ -42,10 +42,13 @@ def try_choice(
     what was found before: then nobody needs them.
     """
     spec = spec_of(job.settings, found, choice)
-    training = digest_of(
-        {"recipe": spec.identity(), "examples": found.examples, "initial": job.encoder}
-    )
+    training = identity_of(spec, found.examples, job.encoder)
     return _Trial(context, job, found, choice, spec, training).run(before)
+
+
+def identity_of(spec: FineTuningSpec, examples: StoredFile, encoder: Files) -> str:
+    """What tells a training from every other: all that its weights depend on."""
+    return digest_of({"recipe": spec.identity(), "examples": examples, "initial": encoder})
 
 
 def spec_of(settings: FineTuningConfig, found: Found, choice: Choice) -> FineTuningSpec:
@@ -123,22 +126,13 @@ class _Trial:
         return Tried(self.choice, self.epochs[best][self.found.metric], epochs, _rank(self, best))
 
     def _best(self) -> int | None:
-        """The step of the best epoch so far; of those alike the first."""
-        best: int | None = None
-        for step in sorted(self.epochs):
-            value = self.epochs[step][self.found.metric]
-            before = None if best is None else self.epochs[best][self.found.metric]
-            if is_better(self.found.metric, value, before):
-                best = step
-        return best
+        """The step of the best epoch so far."""
+        return best_epoch(self.found.metric, self.epochs)
 
     def _is_enough(self) -> bool:
         """Whether the training is at its end, or its scores have been no better for long."""
-        best = self._best()
-        if best is None:
-            return False
-        waited = sum(1 for step in self.epochs if step > best)
-        return self.last in self.epochs or waited >= self.job.settings.patience
+        patience = self.job.settings.patience
+        return is_enough(self.found.metric, self.epochs, self.last, patience)
 
     def _recall(self) -> None:
         """Take up the scores of epochs that an earlier run has found, in their order."""

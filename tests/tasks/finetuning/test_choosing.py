@@ -1,0 +1,119 @@
+"""What is learnt from, which epoch is kept, when it is enough: the rules, one by one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_finetuning import sentences, write_jsonl
+
+from roberta_model.inference.answers import best_answer
+from roberta_model.inference.task_rows import Window
+from roberta_model.training.spec import FineTuningSpec
+from tasks.config.downstream import FineTuningConfig
+from tasks.engine.outside import outside_file
+from tasks.engine.units import UnitWork
+from tasks.finetuning.items import Item
+from tasks.finetuning.labels import find_labels
+from tasks.finetuning.plan import DataFile
+from tasks.finetuning.preparing import prepare
+from tasks.finetuning.scoring import best_epoch, is_better, is_enough
+from tasks.finetuning.trying import identity_of
+
+
+def test_what_is_as_good_is_no_better() -> None:
+    """So the first of equals stays; for an error less is more."""
+    assert is_better("accuracy", 0.5, None)
+    assert is_better("accuracy", 0.6, 0.5)
+    assert is_better("mse", 0.4, 0.5)
+    for metric in ("accuracy", "mse"):
+        assert not is_better(metric, 0.5, 0.5)
+    epochs = {step: {"f1": value} for step, value in ((10, 0.3), (20, 0.7), (30, 0.7))}
+    assert best_epoch("f1", epochs) == 20
+    assert best_epoch("f1", {}) is None
+
+
+@pytest.mark.parametrize(("patience", "ends_after"), [(1, 3), (2, 4), (9, 5)])
+def test_a_training_ends_after_as_many_epochs_without_a_better_one(
+    patience: int, ends_after: int
+) -> None:
+    """The second epoch is the best here; the fifth is the last."""
+    values = (0.3, 0.7, 0.7, 0.6, 0.5)
+    epochs: dict[int, dict[str, float]] = {}
+    for number, value in enumerate(values, start=1):
+        assert not is_enough("f1", epochs, len(values), patience)
+        epochs[number] = {"f1": value}
+        if is_enough("f1", epochs, len(values), patience):
+            break
+    assert len(epochs) == ends_after
+
+
+def test_classes_stand_in_an_order_of_their_own() -> None:
+    """Not in the data's: numbers by size, then words by letter."""
+    items = [Item("here", "text", None, label) for label in ("b", "10", "a", "2", "b", "-1")]
+    labels = find_labels("classify", items, None, "here")
+    assert labels.names == ("-1", "2", "10", "a", "b")
+    assert labels.counts == (1, 1, 1, 1, 2)
+
+
+def test_an_answer_is_learnt_where_the_whole_of_it_is() -> None:
+    """A window that ends in the middle of it, or begins there, teaches that nothing is in it."""
+    window = Window([0, 9, 2, 2, 7, 8, 2], 4, [(5, 8), (9, 12)])
+    assert window.place(5, 8) == (4, 4)
+    assert window.place(6, 12) == (4, 5)
+    assert window.place(9, 13) is None
+    assert window.place(4, 8) is None
+
+
+@pytest.mark.parametrize(("nothing", "found"), [((2.0, 9.0), "cat"), ((9.0, 9.5), "")])
+def test_there_is_no_answer_where_every_window_says_so(
+    nothing: tuple[float, float], found: str
+) -> None:
+    """One window that lacks the answer is sure of that: the other's answer stands."""
+    windows = []
+    for start, (score, least) in enumerate(zip((6.0, 1.0), nothing, strict=True)):
+        logits_T2 = np.full((4, 2), -9.0, dtype=np.float32)
+        logits_T2[0] = least / 2
+        logits_T2[2] = score / 2
+        windows.append((Window([0, 2, 7, 2], 2, [(4 * start, 4 * start + 3)]), logits_T2))
+    assert best_answer("cat dog", windows, may_be_none=True)["answer"] == found
+    assert best_answer("cat dog", windows, may_be_none=False)["answer"] == "cat"
+
+
+def test_a_training_is_told_from_one_of_other_examples_or_another_encoder(tmp_path: Path) -> None:
+    """As its scores are kept under this name."""
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        files.append(outside_file(tmp_path / name))
+    one, two = files
+    spec = FineTuningSpec(
+        examples="", folder="", initial="-", head="sequence", labels=("a", "b"), steps=1
+    )
+    known = {
+        identity_of(spec, examples, {"model.safetensors": encoder})
+        for examples in files
+        for encoder in files
+    }
+    assert len(known) == 4
+    assert identity_of(spec, one, {"model.safetensors": two}) in known
+
+
+def test_baselines_learn_from_what_the_model_learns_from(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """Where dev calls bad what training called good, bags of words are always wrong."""
+    known = sentences(40, seed=0)
+    swapped = {"good": "bad", "bad": "good"}
+    rows = {
+        "train": [{"sentence": text, "label": label} for text, label in known],
+        "dev": [{"sentence": text, "label": swapped[label]} for text, label in known],
+    }
+    files = {
+        part: DataFile(f"{part}.jsonl", outside_file(write_jsonl(tmp_path / f"{part}.jsonl", its)))
+        for part, its in rows.items()
+    }
+    settings = FineTuningConfig(task="classify", train="train.jsonl", dev="dev.jsonl")
+    model = {path.name: outside_file(path) for path in model_folder.iterdir()}
+    made = prepare(UnitWork("found", tmp_path), settings=settings, files=files, model=model)
+    assert made.summary["rows"] == {"train": 40, "dev": 40}
+    assert made.summary["baselines"]["bag of words"]["accuracy"] == 0.0
