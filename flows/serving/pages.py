@@ -13,7 +13,6 @@ import base64
 import hmac
 from typing import Any
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -30,12 +29,15 @@ _SANDBOX = (
 _SHUT_IN = {"Content-Security-Policy": _SANDBOX, "X-Content-Type-Options": "nosniff"}
 
 
-def create_app() -> FastAPI:
-    """Prefect's app with our pages before its UI, which answers everything else."""
+def create_app() -> Callers:
+    """Prefect's app with our pages before its UI, which answers everything else.
+
+    Who asks is looked at before the app and not in it: the server itself, where an automation
+    acts, asks its app by a name of its own, and no web page can.
+    """
     from prefect.server.api.server import create_app as prefect_app
 
     app = prefect_app()
-    app.add_middleware(Callers, own_only=_password() is None)
     ours = [
         Route("/roberta/reports/{run}", _report),
         Route("/roberta/reports/{run}/{folder}/{key}/manifest.json", _manifest),
@@ -43,7 +45,7 @@ def create_app() -> FastAPI:
         Route("/roberta/metrics", _metrics),
     ]
     app.router.routes[:0] = ours
-    return app
+    return Callers(app, own_only=_password() is None)
 
 
 def _report(request: Request) -> Response:

@@ -2,9 +2,12 @@
 
 import http.client
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from receiver import receiver
 from served import Served
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -103,3 +106,29 @@ def test_the_server_answers_no_other_site(serving: Served) -> None:
         for path in ("/api/events/out", "/api/events/in", "/api/logs/out"):
             assert status(path, **headers, **upgrade) == 403, (path, headers)
     assert status("/api/events/out", Origin=serving.origin, **upgrade) == 101
+
+
+ACT = """
+import sys
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.events import emit_event
+from prefect.events.actions import CallWebhook
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+block = Webhook(url=sys.argv[1]).save("heard", overwrite=True)
+resource = {"prefect.resource.id": "roberta.test"}
+trigger = EventTrigger(posture=Posture.Reactive, expect={"tried"}, match=resource, threshold=1)
+action = CallWebhook(block_document_id=block, payload='{"said": "it acted"}')
+Automation(name="acting", trigger=trigger, actions=[action]).create()
+emit_event("tried", resource)
+"""
+
+
+def test_an_automation_can_act(serving: Served) -> None:
+    """For that the server asks its own app, by a name that is none of this machine's."""
+    with receiver() as (address, got):
+        environment = serving.command.environment() | {"PREFECT_API_URL": f"{serving.origin}/api"}
+        subprocess.run([sys.executable, "-c", ACT, address], env=environment, check=True)
+        serving.until(lambda: got, 60)
+    assert got == [{"said": "it acted"}]
