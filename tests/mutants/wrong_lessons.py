@@ -1,0 +1,72 @@
+"""Faults that make a fine-tuning learn, keep or tell something wrong."""
+
+from planting import Mutant
+
+_CHOOSING = ("tests/tasks/finetuning/test_choosing.py",)
+_LEARNING = ("tests/roberta_model/training/test_fine_tuning.py",)
+
+MUTANTS = (
+    Mutant(
+        "the same dropout in every step",
+        "roberta_model/training/fine_tuning.py",
+        "seed_dropout(self.spec, step, number)",
+        "seed_dropout(self.spec, 0, number)",
+        _LEARNING,
+    ),
+    Mutant(
+        "the last of equal epochs is kept",
+        "tasks/finetuning/scoring.py",
+        "found > before)",
+        "found >= before)",
+        _CHOOSING,
+    ),
+    Mutant(
+        "one epoch more than patience",
+        "tasks/finetuning/scoring.py",
+        "for step in epochs) >= patience",
+        "for step in epochs) > patience",
+        _CHOOSING,
+    ),
+    Mutant(
+        "no answer where one window has none",
+        "roberta_model/inference/answers.py",
+        "nothing = min(nothing, float(logits_T2[0].sum()))",
+        "nothing = float(logits_T2[0].sum())",
+        _CHOOSING,
+    ),
+    Mutant(
+        "classes in the order of the data",
+        "tasks/finetuning/labels.py",
+        "names = tuple(sorted(counts, key=_order))",
+        "names = tuple(counts)",
+        _CHOOSING,
+    ),
+    Mutant(
+        "half an answer is learnt as one",
+        "roberta_model/inference/task_rows.py",
+        " or stop > self.spans[-1][1]",
+        "",
+        _CHOOSING,
+    ),
+    Mutant(
+        "other data, the old training",
+        "tasks/finetuning/trying.py",
+        '"examples": examples, ',
+        "",
+        _CHOOSING,
+    ),
+    Mutant(
+        "the bag of words has read the answers",
+        "tasks/finetuning/preparing.py",
+        'encoder, train("train"), list(train("dev"))',
+        'encoder, train("dev"), list(train("dev"))',
+        _CHOOSING,
+    ),
+    Mutant(
+        "a span's loss counts twice",
+        "roberta_model/training/fine_tuning.py",
+        "return loss / 2, len(targets_R2)",
+        "return loss, len(targets_R2)",
+        _LEARNING,
+    ),
+)
