@@ -13,6 +13,7 @@ import base64
 import hmac
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -37,7 +38,7 @@ def create_app() -> Callers:
     """
     from prefect.server.api.server import create_app as prefect_app
 
-    app = prefect_app()
+    app: FastAPI = prefect_app()
     ours = [
         Route("/roberta/reports/{run}", _report),
         Route("/roberta/reports/{run}/{folder}/{key}/manifest.json", _manifest),

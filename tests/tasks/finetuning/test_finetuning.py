@@ -80,6 +80,7 @@ def test_shuffled_labels_give_chance(model_folder: Path, tmp_path: Path) -> None
     assert accuracy["low"] < 0.5 < accuracy["high"]
 
 
+@pytest.mark.slow
 def test_what_was_stopped_at_any_epoch_ends_in_the_same_bytes(
     model_folder: Path, sentiment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
