@@ -162,7 +162,10 @@ def encode_ragged(model: Encoder, ragged: Ragged, *, firsts_only: bool = False) 
             "(max_row_tokens)"
         )
     part = model.embeddings
-    x_ND = part.word(ragged.ids_N) + part.token_type + part.position(ragged.positions_N)
+    word_ND = F.embedding(
+        ragged.ids_N, part.word.weight, part.pad_id, sparse=ragged.ids_N.device.type == "cpu"
+    )
+    x_ND = word_ND + part.token_type + part.position(ragged.positions_N)
     x_ND = part.dropout(part.norm(x_ND))
     layers = [cast(Layer, layer) for layer in model.layers]
     for layer in layers[:-1]:

@@ -6,12 +6,15 @@ The same loop drives it as pretraining, so its checkpoints, restarts and process
 The loss of a step is the mean over its items, whatever micro-batches and processes they fell to:
 an item is an example, or a labelled token.
 
-Shape letters: B examples, T tokens, D width, C classes, K targets of an example.
+Shape letters: B examples, T tokens, D width, C classes, K targets of an example, U different
+words of a step.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -19,7 +22,7 @@ from torch import Tensor
 
 from roberta_model.config import ModelConfig
 from roberta_model.data.batches import prepared
-from roberta_model.data.examples import ExampleBatch, Examples
+from roberta_model.data.examples import ExampleBatch, Examples, Int64s
 from roberta_model.data.ordering import SampleOrder
 from roberta_model.heads import (
     Head,
@@ -33,6 +36,7 @@ from roberta_model.ragged import encode_ragged
 from roberta_model.training.objective import seed_dropout, set_dropout
 from roberta_model.training.spec import FineTuningSpec
 from roberta_model.training.start import draw_weights
+from roberta_model.training.step_sums import StepSums
 
 # Tokens of one forward and backward pass. On CPUs several processes share a step's passes.
 _CPU_PASS_TOKENS = 320
@@ -40,8 +44,19 @@ _GPU_PASS_TOKENS = 16_384
 # What attending in one more group costs, in tokens of padding.
 _GROUP_TOKENS = 16
 
-Numbered = tuple[int, ExampleBatch]
-"""A micro-batch, and which of its step it is: its dropout depends on that, not on the process."""
+
+@dataclass(frozen=True)
+class StepShare:
+    """What one process does in one step.
+
+    Attributes:
+        words_U: The words of the whole step, of all processes, each once.
+        passes: Its micro-batches, each with its number in the step: dropout depends on that, not
+            on the process.
+    """
+
+    words_U: Tensor
+    passes: list[tuple[int, ExampleBatch]]
 
 
 class FineTuningObjective:
@@ -82,37 +97,45 @@ class FineTuningObjective:
         epochs, _ = self.order.rows_of(step, 0, 1)
         return int(epochs[0])
 
-    def micro_batches(self, first: int, last: int) -> Generator[list[Numbered]]:
-        """This process's micro-batches of each step (from 0, last excluded), prepared ahead."""
-        return prepared(self._batches, ((step,) for step in range(first, last)))
+    def micro_batches(self, first: int, last: int) -> Generator[StepShare]:
+        """This process's share of each step (from 0, last excluded), prepared ahead."""
+        return prepared(self._share, ((step,) for step in range(first, last)))
 
-    def _batches(self, step: int) -> list[Numbered]:
+    def _share(self, step: int) -> StepShare:
         """Cut the whole step, whatever the processes; then take this one's part of the cuts."""
         _, numbers = self.order.rows_of(step)
         lengths = self.examples.lengths[numbers]
-        passes = shared_out(lengths.tolist(), max(1, -(-int(lengths.sum()) // self._pass_tokens)))
+        passes = shared_out(lengths.tolist(), self._num_passes(lengths))
         costs = [int(lengths[part].sum()) for part in passes]
         mine = shared_out(costs, self.accelerator.num_processes)[self.accelerator.process_index]
         pad_id = self.model.config.pad_id
-        return [
-            (each, self.examples.batch(numbers[passes[each]], _GROUP_TOKENS, pad_id))
-            for each in mine
-        ]
+        words_U = np.unique(np.concatenate([self.examples.ids(n) for n in numbers]))
+        return StepShare(
+            torch.from_numpy(words_U.astype(np.int64)),
+            [
+                (each, self.examples.batch(numbers[passes[each]], _GROUP_TOKENS, pad_id))
+                for each in mine
+            ],
+        )
 
-    def backward(
-        self, step: int, micro: list[Numbered], collect: Callable[[], None]
-    ) -> tuple[Tensor, int]:
-        """Compute the gradients of a step's micro-batches, having each collected.
+    def _num_passes(self, lengths: Int64s) -> int:
+        """How many passes a step of rows so long is cut into: an even number, to be shared."""
+        pairs = -(-int(lengths.sum()) // (2 * self._pass_tokens))
+        return min(2 * pairs, len(lengths))
+
+    def backward(self, step: int, share: StepShare, sums: StepSums) -> tuple[Tensor, int]:
+        """Compute the gradients of a step's micro-batches, and add them up.
 
         Returns:
             The summed loss, not yet on the host, and of how many items it is.
         """
+        sums.begin(share.words_U if self.device.type == "cpu" else None)
         loss_sum, items = torch.zeros((), device=self.device), 0
-        for number, batch in micro:
+        for number, batch in share.passes:
             seed_dropout(self.spec, step, number)
             loss, count = self._loss_sum(batch.to(self.device))
             loss.backward()
-            collect()
+            sums.collect()
             loss_sum += loss.detach()
             items += count
         return loss_sum, items

@@ -137,9 +137,8 @@ class Training:
                 if result.must_stop:
                     return
 
-    def _train_step(self, micro: list[Any], stop: bool) -> StepResult:
-        self.sums.begin()
-        loss_sum, num_tokens = self.objective.backward(self.step, micro, self.sums.collect)
+    def _train_step(self, micro: Any, stop: bool) -> StepResult:
+        loss_sum, num_tokens = self.objective.backward(self.step, micro, self.sums)
         means = self.sums.average(loss_sum, num_tokens, stop)
         self._check(means)
         factor = self.spec.schedule.factor(self.step, self.steps)

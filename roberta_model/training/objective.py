@@ -8,7 +8,7 @@ gradients. Another objective, such as `fine_tuning`, has a model and the same pu
 Shape letters: B rows, T tokens in a row, M masked positions, V vocabulary, C candidates.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -29,15 +29,16 @@ from roberta_model.training.compiling import can_compile, compile_layers
 from roberta_model.training.loss import masked_lm_loss_sum
 from roberta_model.training.spec import RunSpec, TrainingSpec
 from roberta_model.training.start import initialise
+from roberta_model.training.step_sums import StepSums
 
 CPU_MICRO_TOKENS = 4096
 GPU_MICRO_TOKENS = 65_536
 
 
-BatchT = TypeVar("BatchT")
+ShareT = TypeVar("ShareT")
 
 
-class Objective(Protocol[BatchT]):
+class Objective(Protocol[ShareT]):
     """What the loop asks of an objective."""
 
     @property
@@ -54,14 +55,12 @@ class Objective(Protocol[BatchT]):
         """The epoch in which a step (from 0) begins."""
         ...
 
-    def micro_batches(self, first: int, last: int) -> Generator[list[BatchT]]:
-        """This process's micro-batches of each step (from 0, last excluded), prepared ahead."""
+    def micro_batches(self, first: int, last: int) -> Generator[ShareT]:
+        """This process's share of each step (from 0, last excluded), prepared ahead."""
         ...
 
-    def backward(
-        self, step: int, micro: list[BatchT], collect: Callable[[], None]
-    ) -> tuple[Tensor, int]:
-        """Compute a step's gradients; the summed loss, and how many items it is of."""
+    def backward(self, step: int, share: ShareT, sums: StepSums) -> tuple[Tensor, int]:
+        """Sum a step's gradients; the summed loss, and how many items it is of."""
         ...
 
 
@@ -131,14 +130,13 @@ class MaskedLMObjective:
             for at in range(start, stop, self.micro_rows)
         ]
 
-    def backward(
-        self, step: int, micro: list[MaskedBatch], collect: Callable[[], None]
-    ) -> tuple[Tensor, int]:
-        """Compute the gradients of a step's micro-batches, having each collected.
+    def backward(self, step: int, micro: list[MaskedBatch], sums: StepSums) -> tuple[Tensor, int]:
+        """Compute the gradients of a step's micro-batches, and add them up.
 
         Returns:
             The summed loss, not yet on the host, and of how many tokens it is.
         """
+        sums.begin()
         loss_sum = torch.zeros((), device=self.device)
         candidates_C = self._candidates(micro)
         for number, batch in enumerate(micro):
@@ -152,7 +150,7 @@ class MaskedLMObjective:
             )
             loss = masked_lm_loss_sum(self.model, hidden_MD, on_device.targets_M, candidates_C)
             loss.backward()
-            collect()
+            sums.collect()
             loss_sum += loss.detach()
         return loss_sum, sum(batch.num_masked for batch in micro)
 

@@ -5,8 +5,15 @@
 
 So one all-reduce moves everything, and both the gradient and the loss are divided once, by the
 tokens of the whole global batch. Who updates weights sees the gradient alone.
+
+Where a step reads a few hundred words of a vocabulary of many thousands, and nothing else uses
+their vectors, it is more than half zeros: then the vectors of these words are added up apart, and
+only they are moved.
+
+Shape letters: U different words of a step, D width.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +22,7 @@ from torch import Tensor
 from roberta_model.training.flat import FlatWeights
 
 _NUM_FIGURES = 3  # loss, tokens, stop
+_WORD = "embeddings.word.weight"
 
 
 @dataclass(frozen=True)
@@ -50,21 +58,39 @@ class StepSums:
         self._all = flat.master.new_zeros(num_weights + _NUM_FIGURES)
         self.gradient, self._figures = self._all[:num_weights], self._all[num_weights:]
         self._parameters, self._parts = flat.parameters, flat.views(self.gradient)
+        self._word = flat.names.index(_WORD)
+        self._table = self._parts[self._word]
+        self._first = sum(part.numel() for part in self._parts[: self._word])
         self._is_shared = num_processes > 1
         self._is_empty = True
+        self._words_U: Tensor | None = None
 
-    def begin(self) -> None:
-        """Begin a new step: the next `collect` overwrites the sum."""
-        self._is_empty = True
+    def begin(self, words_U: Tensor | None = None) -> None:
+        """Begin a new step: the sums before are forgotten.
+
+        Args:
+            words_U: The words of the whole step, of all processes, each once, where gradients of
+                the word embedding are sparse; no other word's vector gets any.
+        """
+        if self._words_U is not None:
+            self._table.index_fill_(0, self._words_U, 0.0)
+        elif words_U is not None:
+            self._table.zero_()
+        self._words_U, self._is_empty = words_U, True
 
     def collect(self) -> None:
         """Add the gradients of one backward pass to the sum, and forget them."""
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         assert len(gradients) == len(self._parameters), "every weight takes part in the loss"
+        parts = list(self._parts)
+        if self._words_U is not None:
+            parts.pop(self._word)
+            read = gradients.pop(self._word)
+            self._table.index_add_(0, read._indices()[0], read._values().float())
         if self._is_empty:
-            torch._foreach_copy_(self._parts, gradients)
+            torch._foreach_copy_(parts, gradients)
         else:
-            torch._foreach_add_(self._parts, gradients)
+            torch._foreach_add_(parts, gradients)
         self._is_empty = False
         for parameter in self._parameters:
             parameter.grad = None
@@ -82,10 +108,30 @@ class StepSums:
         figures = torch.tensor([0.0, num_tokens, float(stop)], device=self._all.device)
         figures[0] = loss_sum
         self._figures.copy_(figures)
+        behind = 0 if self._words_U is None else self._first + self._table.numel()
+        apart = self._apart()
         if self._is_shared:
-            torch.distributed.all_reduce(self._all)
+            for sums in (apart, self._all[behind:]):
+                if len(sums):
+                    torch.distributed.all_reduce(sums)
         loss, tokens, stops = self._figures.tolist()
-        share = 1.0 / max(1.0, tokens)
-        self.gradient.mul_(share)
-        norm = float(torch.linalg.vector_norm(self.gradient))
+        means = (apart, self.gradient[behind:])
+        for sums in means:
+            sums.mul_(1.0 / max(1.0, tokens))
+        norm = math.hypot(*(float(torch.linalg.vector_norm(sums)) for sums in means))
+        self._put_back(apart)
         return StepMeans(loss / max(1.0, tokens), int(tokens), norm, stops > 0)
+
+    def _apart(self) -> Tensor:
+        """A copy of what is added up apart: what stands before the words', and the words'."""
+        if self._words_U is None:
+            return self.gradient[:0]
+        vectors_UD = self._table.index_select(0, self._words_U)
+        return torch.cat([self.gradient[: self._first], vectors_UD.flatten()])
+
+    def _put_back(self, apart: Tensor) -> None:
+        """The way back."""
+        if self._words_U is not None:
+            self.gradient[: self._first] = apart[: self._first]
+            vectors_UD = apart[self._first :].view(len(self._words_U), -1)
+            self._table.index_copy_(0, self._words_U, vectors_UD)

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from tasks.engine.executors import default_workers
 
 Figures = Mapping[str, float]
 _SAMPLE_SECONDS = 0.1
+# Reading what a process shares walks all its pages: at most this share of a core goes to it.
+_SAMPLE_SHARE = 0.02
 
 
 @dataclass
@@ -159,14 +162,16 @@ class _Peak:
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_SAMPLE_SECONDS):
-            total = 0
+        pause = _SAMPLE_SECONDS
+        while not self._ended.wait(pause):
+            began, total = time.thread_time(), 0
             with contextlib.suppress(psutil.Error):
                 for process in [self._root, *self._root.children(recursive=True)]:
                     with contextlib.suppress(psutil.Error):
                         memory = process.memory_full_info()
                         total += getattr(memory, "pss", memory.uss)
             self.bytes = max(self.bytes, total)
+            pause = max(_SAMPLE_SECONDS, (time.thread_time() - began) / _SAMPLE_SHARE)
 
     def stop(self) -> None:
         """Stop watching."""

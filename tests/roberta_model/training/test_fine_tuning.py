@@ -1,5 +1,6 @@
 """Fine-tuning: its loss is stock's, whatever the cuts; it learns; it resumes exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from roberta_model.data.examples import (
 )
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
-from roberta_model.training.fine_tuning import FineTuningObjective
+from roberta_model.training.fine_tuning import FineTuningObjective, StepShare
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import FineTuningSpec
 
@@ -163,15 +164,68 @@ def test_the_noise_of_dropout_is_of_the_step_and_the_pass(
 ) -> None:
     """Drawn anew in each of them, and the same again whenever it is asked for."""
     spec = make_spec(tmp_path, model_folder, dropout=0.3)
-    objective = FineTuningObjective(spec, Accelerator(cpu=True))
-    ((_, batch),) = objective._batches(0)
+    training = Training(spec, Accelerator(cpu=True))
+    objective = training.objective
+    share = next(iter(objective.micro_batches(0, 1)))
+    _, batch = share.passes[0]
 
     def loss(step: int, number: int) -> float:
-        return float(objective.backward(step, [(number, batch)], lambda: None)[0])
+        numbered = replace(share, passes=[(number, batch)])
+        return float(objective.backward(step, numbered, training.sums)[0])
 
     places = [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [loss(*place) for place in places] == (drawn := [loss(*place) for place in places])
     assert len(set(drawn)) == len(places)
+
+
+@pytest.mark.parametrize(("head", "problem", "kind"), KINDS)
+def test_only_the_words_of_a_step_have_a_gradient(
+    tmp_path: Path, model_folder: Path, head: HeadName, problem: Problem, kind: str
+) -> None:
+    """Step after step it is what one dense backward pass over the whole batch leaves."""
+    training = Training(
+        make_spec(tmp_path, model_folder, head=head, problem=problem, dropout=0.0),
+        Accelerator(cpu=True),
+    )
+    objective, examples = training.objective, Examples(Path(training.spec.examples))
+    seen = []
+    for step, share in enumerate(objective.micro_batches(0, 3)):
+        _, numbers = objective.order.rows_of(step)  # type: ignore[attr-defined]
+        words = sorted({int(id) for number in numbers for id in examples.ids(number)})
+        assert share.words_U.tolist() == words
+        loss_sum, items = objective.backward(step, share, training.sums)
+        means = training.sums.average(loss_sum, items, stop=False)
+        found = training.sums.gradient.clone()
+        expected = dense_gradient(training, share)
+        torch.testing.assert_close(found, expected / items, atol=1e-6, rtol=1e-4)
+        assert means.gradient_norm == pytest.approx(float((expected / items).norm()), rel=1e-4)
+        seen.append(words)
+    assert seen[0] != seen[1], "no row of a step before is left over"
+
+
+def dense_gradient(training: Training, share: StepShare) -> torch.Tensor:
+    """The summed gradient of a step with a dense word embedding, in the order of the weights."""
+    sums = torch.zeros_like(training.flat.master)
+    for _, batch in share.passes:
+        training.objective._loss_sum(batch)[0].backward()  # type: ignore[attr-defined]
+        for part, parameter in zip(
+            training.flat.views(sums), training.flat.parameters, strict=True
+        ):
+            assert parameter.grad is not None
+            part += parameter.grad.to_dense()
+            parameter.grad = None
+    return sums
+
+
+def test_a_step_is_cut_into_an_even_number_of_passes(tmp_path: Path, model_folder: Path) -> None:
+    """So that two processes do half each; one example is one pass."""
+    spec = make_spec(tmp_path, model_folder, batch_rows=16, micro_batch_rows=5)
+    objective = FineTuningObjective(spec, Accelerator(cpu=True))
+    for share in objective.micro_batches(0, 4):
+        assert len(share.passes) % 2 == 0
+        assert sorted(number for number, _ in share.passes) == list(range(len(share.passes)))
+    single = FineTuningObjective(replace(spec, batch_rows=1), Accelerator(cpu=True))
+    assert [len(share.passes) for share in single.micro_batches(0, 3)] == [1, 1, 1]
 
 
 def test_class_weights_weigh(tmp_path: Path, model_folder: Path) -> None:
