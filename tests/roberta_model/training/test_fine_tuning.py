@@ -183,11 +183,9 @@ def test_only_the_words_of_a_step_have_a_gradient(
     tmp_path: Path, model_folder: Path, head: HeadName, problem: Problem, kind: str
 ) -> None:
     """Step after step it is what one dense backward pass over the whole batch leaves."""
-    training = Training(
-        make_spec(tmp_path, model_folder, head=head, problem=problem, dropout=0.0),
-        Accelerator(cpu=True),
-    )
-    objective, examples = training.objective, Examples(Path(training.spec.examples))
+    spec = make_spec(tmp_path, model_folder, head=head, problem=problem, dropout=0.0)
+    training, examples = Training(spec, Accelerator(cpu=True)), Examples(Path(spec.examples))
+    objective = training.objective
     seen = []
     for step, share in enumerate(objective.micro_batches(0, 3)):
         _, numbers = objective.order.rows_of(step)  # type: ignore[attr-defined]

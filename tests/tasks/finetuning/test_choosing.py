@@ -1,5 +1,6 @@
 """What is learnt from, which epoch is kept, when it is enough: the rules, one by one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,18 @@ import pytest
 from small_finetuning import sentences, write_jsonl
 
 from roberta_model.inference.answers import best_answer
+from roberta_model.inference.reading import Columns, Reading
 from roberta_model.inference.task_rows import Window
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitWork
 from tasks.finetuning.items import Item
-from tasks.finetuning.labels import find_labels
-from tasks.finetuning.plan import DataFile
+from tasks.finetuning.labels import Labels, find_labels
+from tasks.finetuning.plan import Choice, DataFile, Found
 from tasks.finetuning.preparing import prepare
-from tasks.finetuning.scoring import best_epoch, is_better, is_enough
-from tasks.finetuning.trying import identity_of
+from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
+from tasks.finetuning.trying import identity_of, spec_of
 
 
 def test_what_is_as_good_is_no_better() -> None:
@@ -117,3 +119,53 @@ def test_baselines_learn_from_what_the_model_learns_from(
     made = prepare(UnitWork("found", tmp_path), settings=settings, files=files, model=model)
     assert made.summary["rows"] == {"train": 40, "dev": 40}
     assert made.summary["baselines"]["bag of words"]["accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(("rows", "epochs", "steps", "an_epoch"), [(65, 3, 7, 3), (64, 2, 4, 2)])
+def test_a_training_is_as_long_as_its_epochs(
+    rows: int, epochs: int, steps: int, an_epoch: int, tmp_path: Path
+) -> None:
+    """The last step may be part of an epoch more; what is scored is each epoch's end."""
+    spec = spec_of(settings_of(epochs=epochs), found_in(tmp_path, rows), Choice(1e-4, 32, 5))
+    assert (spec.steps, spec.checkpoint_steps) == (steps, an_epoch)
+    assert (spec.batch_rows, spec.seed, spec.optimizer.learning_rate) == (32, 5, 1e-4)
+
+
+def test_rare_classes_count_more_where_that_is_asked_for(tmp_path: Path) -> None:
+    """So that all count alike; the mean item counts 1. Nobody else has weights."""
+    found = found_in(tmp_path, 40, counts=(30, 10))
+    assert spec_of(settings_of(), found, Choice(1e-4, 32, 0)).weights is None
+    weights = spec_of(settings_of(balance=True), found, Choice(1e-4, 32, 0)).weights
+    assert weights == pytest.approx((40 / 60, 40 / 20))
+
+
+def settings_of(**more: object) -> FineTuningConfig:
+    values = {"task": "classify", "train": "train.jsonl", "dev": "dev.jsonl", **more}
+    return FineTuningConfig.model_validate(values)
+
+
+def found_in(folder: Path, rows: int, counts: tuple[int, ...] = (1, 1)) -> Found:
+    (folder / "examples").write_text("")
+    examples = replace(outside_file(folder / "examples"), rows=rows)
+    reading = Reading("classify", Columns("text", None, "label"), 48, 16, may_have_no_answer=False)
+    labels = Labels(("a", "b"), "single_label_classification", counts)
+    return Found(examples, reading, labels, "accuracy", {}, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "metric"),
+    [
+        ("qa", Labels(()), "f1"),
+        ("classify", Labels(("a", "b"), "multi_label_classification"), "f1"),
+        ("regress", Labels(("value",), "regression"), "spearman"),
+        ("tag", Labels(("B-X", "I-X", "O")), "f1"),
+        ("tag", Labels(("noun", "verb")), "accuracy"),
+        ("pair", Labels(("a", "b")), "accuracy"),
+    ],
+)
+def test_the_usual_metric_of_a_task_decides_unless_another_is_asked_for(
+    task: str, labels: Labels, metric: str
+) -> None:
+    """What the benchmarks of each kind use."""
+    assert main_metric(settings_of(task=task), labels) == metric
+    assert main_metric(settings_of(task=task, metric="mcc"), labels) == "mcc"

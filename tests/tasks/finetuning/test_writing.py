@@ -1,0 +1,85 @@
+"""Answers beside their rows: every row once, in order, with all its columns, in each format."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from stock_folders import stock_folder
+
+from tasks.config.downstream import ColumnsConfig
+from tasks.errors import UserError
+from tasks.finetuning.predictor import Predictor
+from tasks.finetuning.writing import predictions, writer_for
+
+NUM_ROWS = 1030  # more than are read at a time
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A random classifier of three classes."""
+    folder = tmp_path_factory.mktemp("classifier")
+    names = {0: "a", 1: "b", 2: "c"}
+    stock_folder(folder, "RobertaForSequenceClassification", id2label=names)
+    return Predictor(folder)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return found
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    separator = "," if path.suffix == ".csv" else "\t"
+    return list(csv.DictReader(text.splitlines(), delimiter=separator))
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv", ".parquet"])
+def test_every_row_is_there_once_with_its_columns(
+    ending: str, predictor: Predictor, tmp_path: Path
+) -> None:
+    """In order, past the rows that are read at once; and the answers are those of each alone."""
+    rows = [{"id": n, "text": f"Rome, {n % 7}", "label": "kept"} for n in range(NUM_ROWS)]
+    given = tmp_path / "given.jsonl"
+    given.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = tmp_path / f"made{ending}"
+    found = predictions(predictor, given, ColumnsConfig(text="text"))
+    assert writer_for(made)(found, made) == NUM_ROWS
+    written = read(made)
+    assert [int(row["id"]) for row in written] == list(range(NUM_ROWS))
+    assert {row["label"] for row in written} == {"kept"}
+    by_text: dict[str, set[str]] = {}
+    for row in written:
+        by_text.setdefault(row["text"], set()).add(row["predicted_label"])
+    assert all(len(labels) == 1 for labels in by_text.values())
+    assert all(1 / 3 <= float(row["predicted_score"]) <= 1 for row in written)
+
+
+def test_no_rows_are_no_answers(predictor: Predictor, tmp_path: Path) -> None:
+    """An empty file makes an empty file, in each format."""
+    (given := tmp_path / "given.jsonl").write_text("")
+    for ending in (".jsonl", ".csv", ".parquet"):
+        made = tmp_path / f"made{ending}"
+        rows = predictions(predictor, given, ColumnsConfig(text="text"))
+        assert writer_for(made)(rows, made) == 0
+        assert read(made) == []
+
+
+def test_the_column_asked_for_goes_before_any_other(predictor: Predictor, tmp_path: Path) -> None:
+    """Texts that differ are read, not those beside them."""
+    given = tmp_path / "given.jsonl"
+    rows = [{"text": "Rome", "other": f"A list. {'more ' * n}"} for n in range(5)]
+    given.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shares = {}
+    for column in ("text", "other"):
+        answers = list(predictions(predictor, given, ColumnsConfig(text=column)))
+        shares[column] = {answer["predicted_score"] for answer in answers}
+    assert (len(shares["text"]), len(shares["other"])) == (1, 5)
+
+
+def test_a_file_of_another_kind_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"made.xlsx: answers are written as \.jsonl, \.csv"):
+        writer_for(tmp_path / "made.xlsx")
