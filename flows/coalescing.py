@@ -15,12 +15,14 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 
+from tasks.prefect_task import deployment_id
+
 log = logging.getLogger(__name__)
 
 
 def is_superseded() -> bool:
     """Whether a later run of the same deployment is due as well, and waits."""
-    deployment, due = runtime.deployment.id, runtime.flow_run.scheduled_start_time
+    deployment, due = deployment_id(), runtime.flow_run.scheduled_start_time
     if deployment is None or due is None:
         return False
     later = FlowRunFilter(

@@ -27,11 +27,12 @@ def resource_of(name: str) -> str:
 
 def tell(news: News, name: str, message: str, record: Mapping[str, Any]) -> None:
     """Send an event of a pipeline; that it cannot be sent fails nothing."""
-    from prefect import runtime
     from prefect.events import emit_event
 
+    from tasks.prefect_task import deployment_id
+
     log.info("%s", message)
-    if runtime.deployment.id is None:
+    if deployment_id() is None:
         return  # nobody listens to a run that a person has started in a terminal
     resource = {"prefect.resource.id": resource_of(name), "prefect.resource.name": name}
     payload = {name: record.get(name) for name in ("run", "name", "model", "report")}

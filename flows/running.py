@@ -28,7 +28,7 @@ from tasks.engine.workforce import Workforce
 from tasks.errors import RobertaError, UserError
 from tasks.inspection.estimate import check_before_run
 from tasks.inspection.runs import read_runs, state_of, write_run
-from tasks.prefect_task import run_stage_as_task
+from tasks.prefect_task import deployment_id, run_stage_as_task
 from tasks.publishing.latest import point_latest
 from tasks.stages import FINE_TUNING
 
@@ -172,7 +172,7 @@ def check_allowed(config: Config) -> None:
         UserError: names the place, or what the worker lacks.
     """
     roots = allowed_roots()
-    if roots is None and runtime.deployment.id is not None:
+    if roots is None and deployment_id() is not None:
         raise UserError(
             f"this worker does not know what its runs may touch. Start it with {ROOTS} in its "
             "environment, a folder or URL a line; `roberta serve --root` does that by itself."

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext, TaskRunContext
 
@@ -32,6 +31,7 @@ from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.inspection.leaderboard import leaderboard
 from tasks.inspection.runs import read_runs
+from tasks.prefect_task import deployment_id
 from tasks.stages import stage_folder
 
 PROGRESS_SECONDS = 4.0
@@ -109,7 +109,7 @@ class Watch:
     def run_ended(self, record: Mapping[str, Any], made: Mapping[str, Artifact]) -> None:
         """Show how the run ended."""
         # `roberta serve` shows the reports of what it has started, at its own address.
-        served = f"/roberta/reports/{record['run']}" if runtime.deployment.id else None
+        served = f"/roberta/reports/{record['run']}" if deployment_id() else None
         page = partial(artifacts.run_page, dict(record), dict(made), served)
         self.page("run", f"the run, {record['state']}", page)
 

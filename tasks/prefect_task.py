@@ -15,7 +15,7 @@ from typing import Any
 from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.states import Completed
 
 from tasks.config import Config
@@ -29,6 +29,21 @@ from tasks.stages import get_stage
 
 RETRY_SECONDS = [30.0, 120.0]
 """How long a deployed stage waits before each further try."""
+
+
+def deployment_id() -> str | None:
+    """The deployment of the flow run under way; None for one that a person started.
+
+    Prefect's own `runtime.deployment.id` asks the server each time where there is none, and waits
+    for one that hangs as long as it hangs. Here only what another flow has called asks, for that
+    flow's deployment.
+    """
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if run is None or run.parent_task_run_id is not None:
+        found: str | None = runtime.deployment.id
+        return found
+    return None if run.deployment_id is None else str(run.deployment_id)
 
 
 def may_heal(_task: object, _run: object, state: State[Any]) -> bool:
@@ -120,7 +135,7 @@ def run_stage_as_task(
     named = _stage_task.with_options(
         name=stage_name,
         task_run_name=stage_name,
-        retries=len(RETRY_SECONDS) if runtime.deployment.id else 0,
+        retries=len(RETRY_SECONDS) if deployment_id() else 0,
         retry_delay_seconds=RETRY_SECONDS,
         retry_condition_fn=may_heal,
     )

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from command import ROOT, Command
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.collections import visit_collection
 
 from tasks.config import Config
@@ -16,7 +20,7 @@ from tasks.engine.records import Artifact
 from tasks.engine.runner import Outcome
 from tasks.engine.stores import open_store
 from tasks.engine.workforce import Workforce
-from tasks.prefect_task import _Order, _Result
+from tasks.prefect_task import _Order, _Result, deployment_id
 
 
 def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
@@ -38,6 +42,15 @@ def test_prefect_does_not_walk_through_artifacts(tmp_path: Path) -> None:
     ):
         visit_collection(handed, visit_fn=seen.append, return_data=False)
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("deployment", [None, uuid4()])
+def test_a_run_knows_its_deployment_without_asking_the_server(deployment: UUID | None) -> None:
+    """A server that hung held every stage of a run that a person had started."""
+    run = FlowRun(flow_id=uuid4(), deployment_id=deployment)
+    nobody = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"})
+    with nobody, FlowRunContext.model_construct(flow_run=run):
+        assert deployment_id() == (None if deployment is None else str(deployment))
 
 
 FAILING = """
@@ -62,6 +75,8 @@ with prefect_api() as wait_until_ready:
         return SimpleNamespace(artifact=SimpleNamespace(folder="pack", store=place), state="done")
 
     prefect_task.run_stage, prefect_task.RETRY_SECONDS = run_stage, [0.1, 0.2]
+    if int(sys.argv[3]):
+        prefect_task.deployment_id = lambda: "1"
     config = Config.model_validate({"corpus": [{"type": "docs"}]})
 
     @flow
@@ -89,10 +104,9 @@ def test_only_what_may_heal_is_tried_again_and_only_where_nobody_watches(
     tmp_path: Path, problem: str, times: int, is_deployed: bool, calls: int, ended: str
 ) -> None:
     """A real server and Prefect's own engine; the stage alone is made to fail."""
-    deployed = {"PREFECT__RUNTIME__DEPLOYMENT__ID": "1"} if is_deployed else {}
-    command = Command(tmp_path, tmp_path / "home", variables=deployed)
+    command = Command(tmp_path, tmp_path / "home")
     done = subprocess.run(
-        [sys.executable, "-c", FAILING, problem, str(times)],
+        [sys.executable, "-c", FAILING, problem, str(times), str(int(is_deployed))],
         cwd=ROOT,
         env=command.environment(),
         capture_output=True,
