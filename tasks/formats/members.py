@@ -29,6 +29,7 @@ class MemberReader:
         self._scratch, self._encodings = scratch, encodings
         self._path = file.file.local()
         self._stream: io.BufferedReader | None = None
+        self._spooled: tuple[io.BufferedIOBase, int] | None = None
 
     def members(self) -> Iterator[tuple[str, str | None, Iterator[str | None]]]:
         """(what to call it in messages, member name, records), one member open at a time."""
@@ -49,6 +50,9 @@ class MemberReader:
     @property
     def read_share(self) -> float:
         """About which share of the file's stored bytes has been read so far."""
+        if self._spooled is not None and self.file.container == "plain":
+            copy, size = self._spooled
+            return 1.0 if copy.closed else copy.tell() / max(1, size)
         if self._stream is None or self._stream.closed:
             return 1.0
         return min(1.0, self._stream.tell() / max(1, self.file.file.bytes))
@@ -89,5 +93,7 @@ class MemberReader:
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, "w+b", dir=str(self._scratch)) as spool:
             while block := content.read(1 << 20):
                 spool.write(block)
+            copy = cast(io.BufferedIOBase, spool)
+            self._spooled = copy, spool.tell()
             spool.seek(0)
-            yield cast(io.BufferedIOBase, spool)
+            yield copy
