@@ -79,8 +79,12 @@ def _told_contained(found: Mapping[str, Any]) -> str:
                 parts[f"{name} ({part})"] = scored["contamination"]
     if not parts:
         return "Whether the model was trained on any of this is not known."
-    told = ", ".join(f"{name} {n['contained']:,} of {n['items']:,}" for name, n in parts.items())
-    return f"In the text that it was trained on: {told}."
+    told = []
+    for name, part in parts.items():
+        short = part["too_short"]
+        text = f"{name} {part['contained']:,} of {part['items'] - short:,}"
+        told.append(f"{text} ({short:,} more are too short to be looked for)" if short else text)
+    return f"In the text that it was trained on: {', '.join(told)}."
 
 
 def _table(found: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import click
 from flows.cli import print_json
 from flows.commands import completing
 from flows.commands.options import json_option
-from flows.terminal import printable, say
+from flows.terminal import printable, printable_json, say
 from tasks.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -165,26 +165,25 @@ def predict(
     """
     from tasks.config.downstream import ColumnsConfig
     from tasks.finetuning.predictor import Predictor
-    from tasks.finetuning.writing import predictions, writer_for
+    from tasks.finetuning.writing import ENDINGS, predictions, write_predictions
+    from tasks.inference.results import check_target
 
-    write = None if out is None else writer_for(out)
-    rows = predictions(
-        Predictor(Path(model)),
-        file,
-        ColumnsConfig(text=text, second=second),
-        format,  # type: ignore[arg-type]
-    )
-    if out is None or write is None:
+    if out is not None:
+        check_target(out, ENDINGS, file)
+    predictor, columns = Predictor(Path(model)), ColumnsConfig(text=text, second=second)
+    form: Any = format
+    if out is None:
+        rows = predictions(predictor, file, columns, form)
         if as_json:
             print_json({"rows": list(rows)})
         else:
             for row in rows:
-                click.echo(printable(json.dumps(row, ensure_ascii=False, default=str)))
+                click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
         return
     # Beside its place, so that it appears when it is whole.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         part = Path(folder, out.name)
-        count = write(rows, part)
+        count = write_predictions(predictor, file, columns, form, part)
         part.replace(out)
     if as_json:
         print_json({"path": str(out), "rows": count})

@@ -107,7 +107,8 @@ class TaskRows:
         return rows
 
     def _row_of_words(self, every: Sequence[str], first: int) -> WordRow:
-        words = every[first:]
+        # Each word has a token at least: more of them fit into no row.
+        words = every[first : first + self.max_tokens]
         found = self.tokenizer.encode(" ".join(words))
         starts, at = [], 0
         for word in words:
@@ -148,9 +149,10 @@ class TaskRows:
 
 def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:
     """Where each word's first token is: the first one that ends behind the word's start."""
+    offsets = found.offsets  # made anew whenever it is asked for
     places, token = [], 1
     for start in starts:
-        while token < len(found.ids) - 2 and found.offsets[token][1] <= start:
+        while token < len(offsets) - 2 and offsets[token][1] <= start:
             token += 1
         places.append(token)
     return places
@@ -158,5 +160,6 @@ def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:
 
 def _window(found: "Encoding") -> Window:
     within = [n for n, part in enumerate(found.sequence_ids) if part == _CONTEXT]
-    spans = [found.offsets[n] for n in within]
+    offsets = found.offsets  # made anew whenever it is asked for
+    spans = [offsets[n] for n in within]
     return Window(found.ids, within[0] if within else 0, spans)

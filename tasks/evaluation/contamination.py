@@ -4,8 +4,8 @@
 
 An item is contained if enough of its runs of words occur in the documents that were trained on,
 by default 70 % of its runs of 8 words (as PaLM counts; Chowdhery et al. 2022). Of a minimal pair
-that is the good sentence, of a fact the sentence with its answer. A set of which more than a
-hundredth is contained is flagged.
+that is the good sentence, of a fact the sentence with its answer. A set is flagged if more than a
+hundredth of the items that are long enough to be looked for is contained.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -136,7 +136,7 @@ def _judge(
         "items": len(contained),
         "contained": sum(contained),
         "too_short": short,
-        "flagged": sum(contained) > FLAGGED_SHARE * len(contained),
+        "flagged": sum(contained) > FLAGGED_SHARE * (len(contained) - short),
         **{part: _mean(counts) for part, counts in groups.items()},
     }
 

@@ -3,9 +3,10 @@
     items ──words──▶ runs of n words ──hash──▶ sorted uint64        as many as the sets are long
     documents ──words──▶ every run of n words ──looked up──▶ which of them occur
 
-Words are what is left of a text in Unicode's compatibility form, without case, punctuation and
-white space. An item shorter than n words is one run of its own length, down to n / 2; what is
-shorter still stands in many texts by chance and is not looked for.
+Words are what is left of a text in Unicode's compatibility form, without case, punctuation, white
+space and what nobody sees; of scripts without spaces each letter is one. An item shorter than n
+words is one run of its own length, down to n / 2; what is shorter still stands in many texts by
+chance and is not looked for.
 
 Two runs with the same 64-bit hash would be taken for one another: of a billion runs looked up in
 a million, once in 20,000 corpora.
@@ -22,7 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD = re.compile(r"\w+")
+# Letters of scripts without spaces: Thai, Lao, Myanmar, Khmer, kana and Han.
+_ALONE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+    "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
+# Soft hyphens, joiners, marks of direction: within a word they part nothing.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _MOST_CHARACTERS = 64  # of a word
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it is lost
 _WORDS_AT_ONCE = 1 << 20
@@ -31,12 +39,16 @@ Hashes = NDArray[np.uint64]
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, to be compared.
+    r"""The words of a text, to be compared.
 
-    >>> words_of("The cats' CAT-naps: ﬁne!")
+    >>> words_of("The cats' CAT-naps: _ﬁne_!")
     ['the', 'cats', 'cat', 'naps', 'fine']
+    >>> words_of("ta\u00adble, 猫 cat")
+    ['table', '猫', 'cat']
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
+    if not plain.isascii():
+        plain = _UNSEEN.sub("", plain)
     return [word[:_MOST_CHARACTERS] for word in _WORD.findall(plain)]
 
 
@@ -130,6 +142,8 @@ def _in_pieces(texts: Iterable[str], known: dict[str, int]) -> Iterator[Hashes]:
 
 def _all_known(hashes: Hashes, length: int) -> NDArray[np.bool_]:
     """Which runs of so many words hold known words alone."""
+    if len(hashes) < length:
+        return np.zeros(0, dtype=bool)
     unknown = np.concatenate(([0], np.cumsum(hashes == 0)))
     is_known: NDArray[np.bool_] = unknown[length:] == unknown[: len(unknown) - length]
-    return is_known[: max(0, len(hashes) - length + 1)]
+    return is_known

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from tasks.config.downstream import FineTuningConfig
+from tasks.publishing.plain_text import cell, one_line, short_name
 
 _TAGS = {
     "classify": "text-classification",
@@ -38,7 +39,8 @@ def card_of(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = lambda value: cell(short_name(value))
+    environment.filters["code"] = lambda value: one_line(value).replace("`", "'")
     files = {part: Path(name).name for part, name in names.items()}
     return environment.get_template("card.md.j2").render(
         summary,
@@ -48,12 +50,6 @@ def card_of(
         files=files,
         chosen_one=summary["tried"][summary["chosen"]],
     )
-
-
-def _cell(value: Any) -> str:
-    """Text that breaks out of no table, and is no HTML."""
-    text = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(text.replace("`", "'").split())
 
 
 def confusion_picture(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:

@@ -136,7 +136,7 @@ def scores_without(
         "items": len(items),
         "contained": len(inside),
         "too_short": contained.too_short,
-        "flagged": len(inside) > FLAGGED_SHARE * len(items),
+        "flagged": len(inside) > FLAGGED_SHARE * (len(items) - contained.too_short),
         "without": score_of([n for n in range(len(items)) if n not in inside]),
         "contained_only": score_of(contained.numbers),
     }

@@ -3,6 +3,7 @@
 A column that is not named is guessed from the names that public data sets use, and said.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -176,8 +177,20 @@ def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
 
 def _text(value: Any, column: str, where: str) -> str:
     if isinstance(value, str):
+        _require_encodable(value, column, where)
         return value
     raise UserError(f"{where}: {column!r} holds {_kind(value)}, not text. Mend the record.")
+
+
+def _require_encodable(text: str, column: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise UserError(
+            f"{where}: {column!r} holds half of a surrogate pair "
+            f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which no "
+            "encoding can carry. Mend the record."
+        ) from None
 
 
 def _words(value: Any, column: str, where: str) -> list[str]:
@@ -187,6 +200,7 @@ def _words(value: Any, column: str, where: str) -> list[str]:
             f"{where}: {column!r} holds {_kind(value)}, not a list of words or words with spaces "
             "between them. Mend the record."
         )
+    _require_encodable("".join(words), column, where)
     return words
 
 
@@ -194,8 +208,16 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"{str(value)[:40]!r}"
 
 
+def _is_missing(label: Any) -> bool:
+    """Whether a label is none: nothing, white space, or the NaN that tables have for it."""
+    if isinstance(label, float):
+        return not math.isfinite(label)
+    return label is None or (isinstance(label, str) and not label.strip())
+
+
 def _check_label(task: TaskName, label: Any, text: Any, column: str, where: str) -> None:
-    if label is None or label == "":
+    parts = label if isinstance(label, list | tuple) and task != "qa" else [label]
+    if any(map(_is_missing, parts)):
         raise UserError(
             f"{where}: there is no label in {column!r}. Every row to learn from or to score needs "
             "one; label it or remove the row."

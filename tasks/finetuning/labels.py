@@ -14,6 +14,7 @@ from tasks.finetuning.items import Item
 
 _MOST_CLASSES = 10_000
 _MOST_SHOWN = 20
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def find_labels(task: TaskName, items: Iterable[Item], separator: str | None, wh
 
 
 def _order(name: str) -> tuple[int, int, str]:
-    is_number = name.removeprefix("-").isdecimal()
+    digits = name.removeprefix("-")
+    is_number = digits.isdecimal() and len(digits) <= _MOST_DIGITS
     return (0, int(name), "") if is_number else (1, 0, name)
 
 

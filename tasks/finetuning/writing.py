@@ -6,7 +6,7 @@ an answer brings begin with `predicted_`.
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tasks.formats.rows import RowFormat, read_rows
 from tasks.formats.table import ending_of
 
 PREFIX = "predicted_"
+ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 
 Rows = Iterator[dict[str, Any]]
 
@@ -63,19 +64,82 @@ def columns_for(
     return find_columns(predictor.reading.task, row, asked, where, labelled=False)
 
 
-def writer_for(path: Path) -> Callable[[Rows, Path], int]:
-    """What writes a file with this ending.
+def write_predictions(
+    predictor: Predictor, path: Path, given: ColumnsConfig, form: RowFormat, out: Path
+) -> int:
+    """Write every row of a file with its answer, in the format of the name's ending; how many.
+
+    A table has one set of columns, each of one type. So for those formats the file is read twice:
+    what a row lacks stays empty, and a column of several types becomes text.
 
     Raises:
-        UserError: nothing does.
+        UserError: a row cannot be read, or the file changed meanwhile.
     """
-    ending = ending_of(path.name)
-    if ending not in _WRITERS:
-        raise UserError(
-            f"{path}: answers are written as {', '.join(_WRITERS)}. Name the file so, or leave it "
-            "out to have them as JSON lines on the screen."
-        )
-    return _WRITERS[ending]
+    rows = predictions(predictor, path, given, form)
+    ending = ending_of(out.name)
+    if ending == ".jsonl":
+        return write_jsonl(rows, out)
+    types = types_of(row for _, row in read_rows(path, form)) | _predicted_types(predictor)
+    fitted = (_fitted(row, types, path) for row in rows)
+    if ending == ".parquet":
+        return _write_parquet(fitted, pa.schema(list(types.items())), out)
+    return _write_table(fitted, list(types), "," if ending == ".csv" else "\t", out)
+
+
+def types_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
+    """Every column of some rows, in the order they are met, and a type that holds its values.
+
+    >>> types_of([{"a": 1}, {"a": 2.5, "b": None}, {"b": ["x"]}, {"a": "y"}])
+    {'a': DataType(string), 'b': ListType(list<item: string>)}
+    """
+    types: dict[str, pa.DataType] = {}
+    for part in chunks(rows):
+        for name in dict.fromkeys(name for row in part for name in row):
+            values = [row.get(name) for row in part]
+            types[name] = _common_type(types.get(name, pa.null()), values)
+    return {name: pa.string() if kind == pa.null() else kind for name, kind in types.items()}
+
+
+def _common_type(known: pa.DataType, values: Sequence[Any]) -> pa.DataType:
+    try:
+        fields = [pa.field("", kind) for kind in (known, pa.array(values).type)]
+        schemas = [pa.schema([field]) for field in fields]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowException, OverflowError):
+        return pa.string()
+
+
+def _predicted_types(predictor: Predictor) -> dict[str, pa.DataType]:
+    """The columns of the answers."""
+    number, text = pa.float64(), pa.string()
+    found: dict[str, pa.DataType] = {"label": text, "score": number}
+    if predictor.reading.task == "tag":
+        found = {"tags": pa.list_(text)}
+    elif predictor.reading.task == "qa":
+        found = {"answer": text, "start": pa.int64(), "score": number}
+    elif predictor.problem == "regression":
+        found = {"value": number}
+    elif predictor.problem == "multi_label_classification":
+        scores = pa.struct([pa.field(name, number) for name in predictor.labels])
+        found = {"labels": pa.list_(text), "scores": scores}
+    return {f"{PREFIX}{name}": kind for name, kind in found.items()}
+
+
+def _fitted(row: Mapping[str, Any], types: Mapping[str, pa.DataType], path: Path) -> dict[str, Any]:
+    """A row with a value for each column."""
+    if more := [name for name in row if name not in types]:
+        raise UserError(f"{path} changed while it was read: there is a new column {more[0]!r}.")
+    return {
+        name: _as_text(value) if kind == pa.string() else value
+        for name, kind in types.items()
+        for value in (row.get(name),)
+    }
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
@@ -88,13 +152,12 @@ def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
     return count
 
 
-def _write_table(rows: Rows, path: Path, separator: str) -> int:
+def _write_table(rows: Rows, columns: Sequence[str], separator: str, path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = None
+        writer = csv.DictWriter(file, columns, delimiter=separator)
         for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(file, list(row), delimiter=separator, extrasaction="ignore")
+            if not count:
                 writer.writeheader()
             writer.writerow({key: _cell(value) for key, value in row.items()})
             count += 1
@@ -107,29 +170,17 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def _write_parquet(rows: Rows, path: Path) -> int:
+def _write_parquet(rows: Rows, schema: pa.Schema, path: Path) -> int:
     from pyarrow import parquet
 
-    count, schema, writer = 0, None, None
-    try:
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
         for part in chunks(rows):
-            table = pa.Table.from_pylist(part, schema=schema)
-            if writer is None:
-                schema = table.schema
-                writer = parquet.ParquetWriter(path, schema)
-            writer.write_table(table)
+            try:
+                writer.write_table(pa.Table.from_pylist(part, schema=schema))
+            except pa.ArrowException as problem:
+                raise UserError(
+                    f"{path.name}: a value does not fit its column ({problem}). Write .jsonl."
+                ) from problem
             count += len(part)
-    finally:
-        if writer is not None:
-            writer.close()
-    if writer is None:
-        parquet.write_table(pa.table({}), path)
     return count
-
-
-_WRITERS: dict[str, Callable[[Rows, Path], int]] = {
-    ".jsonl": write_jsonl,
-    ".csv": lambda rows, path: _write_table(rows, path, ","),
-    ".tsv": lambda rows, path: _write_table(rows, path, "\t"),
-    ".parquet": _write_parquet,
-}

@@ -31,6 +31,12 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def short_name(text: object, most: int = 100) -> str:
+    """A name on one line, without what nobody sees, its end left out where it is long."""
+    line = one_line(text)
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def one_line(text: object) -> str:
     """Text on one line, without what nobody sees.
 

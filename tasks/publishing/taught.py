@@ -9,6 +9,7 @@ It lies beside the fine-tuned folders: the model's own report is made before the
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.publishing.plain_text import short_name
 from tasks.publishing.scores import Score, scores_of
 from tasks.publishing.templates import template
 
@@ -35,6 +36,7 @@ def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
     return {
         "name": name,
         "found": found,
+        "labels": [short_name(label) for label in found["labels"]],
         "score": score,
         "parts": parts,
         "told_part": next(iter(parts)),

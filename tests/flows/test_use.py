@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from stock_folders import SENTENCES, stock_folder
 
 from flows.cli import roberta
+from flows.commands.evaluate import _told_contained
 from roberta_model import load
 from roberta_model.inference.loaded import LoadedModel
 from tasks.errors import UserError
@@ -69,6 +70,35 @@ def test_scores_go_to_a_table(model: Path, tmp_path: Path) -> None:
     assert header.split("\t") == ["text", "tokens", "score", "per_token"]
     assert float(first.split("\t")[2]) < 0
     assert second == "\t0\t\t"
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("rows.csv", "this is the file that is read"),
+        ("none/rows.csv", "there is no folder"),
+        ("folder.csv", "this is a folder"),
+        ("rows.xlsx", r"must end in \.jsonl or \.csv or \.tsv or \.parquet"),
+    ],
+)
+def test_predict_refuses_a_place_before_it_reads_anything(
+    out: str, message: str, tmp_path: Path
+) -> None:
+    """It once wrote over the file that it read."""
+    (tmp_path / "folder.csv").mkdir()
+    (rows := tmp_path / "rows.csv").write_text("text\nRome\n")
+    with pytest.raises(UserError, match=message):
+        call("predict", tmp_path / "no model", rows, "--out", tmp_path / out)
+    assert rows.read_text() == "text\nRome\n"
+
+
+def test_what_was_too_short_to_look_for_is_said() -> None:
+    """Nought of nothing is no clean bill."""
+    part = {"contained": 0, "items": 60, "too_short": 60}
+    tasks = {"short": part, "long": {**part, "contained": 3, "too_short": 0}}
+    told = _told_contained({"contamination": {"tasks": tasks}, "tasks": {}})
+    assert "short 0 of 0 (60 more are too short to be looked for), long 3 of 60." in told
+    assert "not known" in _told_contained({"contamination": None, "tasks": {}})
 
 
 def test_ctrl_c_says_that_nothing_is_kept(

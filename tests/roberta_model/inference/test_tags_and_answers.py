@@ -92,6 +92,16 @@ def test_more_words_than_a_row_are_all_tagged_as_predict_tags_them(tagger: Path)
     assert model.tokenize(LONG) == before, "the tokenizer that users see was changed"
 
 
+def test_a_text_of_thousands_of_words_is_tagged_row_by_row(tagger: Path) -> None:
+    """Each row makes tokens of what may fit into it, not of all that is left."""
+    words = LONG.split() * 60
+    assert len(words) > 2500
+    found = load(tagger).tag(words)
+    assert [each["word"] for each in found] == words
+    rows = load(tagger).tag_all([words[:40], words[:50]])
+    assert found[:20] == rows[0][:20] == rows[1][:20]
+
+
 def test_an_answer_is_the_best_span_of_stocks_logits(reader: Path) -> None:
     """In the characters of the context."""
     model = load(reader)

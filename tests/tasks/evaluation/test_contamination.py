@@ -45,6 +45,39 @@ def test_the_runs_found_are_those_of_a_plain_search(num_words: int) -> None:
     assert num_hits > 30
 
 
+@pytest.mark.parametrize("last", [1, 2, 5, 6, 7])
+def test_a_piece_shorter_than_a_run_holds_none(last: int) -> None:
+    """A documents file whose last document is a few words; with it no run could ever end."""
+    item = " ".join(f"w{n}" for n in range(8))
+    sought = Sought.of([item, "w0 w1 w2 w3 w4"], 8)
+    short = " ".join(f"w{n}" for n in range(last))
+    assert [len(hashes) for hashes in sought.found_in([short]).values()] == [int(last > 4), 0]
+    assert [len(hashes) for hashes in sought.found_in([short, item]).values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "The _quick_ brown fox jumped over the __lazy__ dog, today",
+        "The qu\u00adick brown fox jum\u200bped over the lazy\u200d dog today",
+        "\ufeffTHE QUICK BROWN FOX\u2028JUMPED  OVER THE LAZY DOG TODAY",
+    ],
+)
+def test_dress_hides_no_text(document: str) -> None:
+    """Emphasis, soft hyphens, joiners, case and line ends: the words are the same."""
+    sought = Sought.of(["the quick brown fox jumped over the lazy dog today"], 8)
+    assert len(sought.found_in([document])[8]) == len(sought.runs[8]) == 3
+
+
+def test_text_without_spaces_is_looked_for_by_its_letters() -> None:
+    """As it stands, and behind other text; another text is not found."""
+    text = "今天天气很好我们去公园散步吧。他说他不想去因为太热了。"
+    sought = Sought.of([text], 8)
+    assert len(sought.runs[8]) == 25 - 8 + 1
+    assert len(sought.found_in([f"他们说：{text}再见"])[8]) == len(sought.runs[8])
+    assert len(sought.found_in([text[::-1]])[8]) == 0
+
+
 def test_pieces_and_files_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the documents are cut into pieces; and what is saved is what is read."""
     sought = Sought.of(sentences(100, 4, 12, seed=1), 4)

@@ -1,15 +1,23 @@
 """Held-out tokens by source: each token of a packed row is known to be of the source it is from."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from small_corpus import run_small, write_texts
+from small_models import our_model, small_config
 from tokenizers import Tokenizer
 
 from roberta_model.data.rows import PackedRows
-from tasks.artifacts import Downloaded, PackedText
+from roberta_model.huggingface import save_model
+from tasks.artifacts import Downloaded, PackedText, TrainedTokenizer
+from tasks.engine.outside import outside_file
+from tasks.engine.runner import Outcome
+from tasks.engine.units import UnitWork
+from tasks.evaluation.device import Device
+from tasks.evaluation.held_out import score_held_out
 from tasks.evaluation.origins import origins_of, sources_of_rows
 
 WORDS = ("harbour", "ship", "storm", "letter", "captain", "voyage", "island")
@@ -17,24 +25,67 @@ SMALL = [" ".join(WORDS[n // 7**place % 7] for place in range(4)) for n in range
 CAPITAL = [text.upper() for text in SMALL]
 
 
-@pytest.mark.parametrize("layout", ["full_sentences", "doc_sentences"])
-def test_every_held_out_token_has_the_source_it_was_written_in(layout: str, tmp_path: Path) -> None:
-    """Small letters alone in one source, capitals in the other, many documents to a row."""
+def packed_corpus(folder: Path, layout: str) -> dict[str, Outcome]:
+    """Two sources of many small documents, packed into small shards."""
     corpus: list[dict[str, Any]] = [
-        {"type": "files", "name": name, "held_out": 0.2, "paths": str(write_texts(folder, texts))}
-        for name, folder, texts in (
-            ("small", tmp_path / "a", SMALL),
-            ("capital", tmp_path / "b", CAPITAL),
+        {"type": "files", "name": name, "held_out": 0.2, "paths": str(write_texts(place, texts))}
+        for name, place, texts in (
+            ("small", folder / "a", SMALL),
+            ("capital", folder / "b", CAPITAL),
         )
     ]
-    made = run_small(
-        tmp_path / "store",
-        tmp_path,
+    return run_small(
+        folder / "store",
+        folder,
         "pack",
         corpus=corpus,
         clean={"dedup": {"near": None}},
         pack={"format": layout, "shard_rows": 4},
     )
+
+
+def test_parts_of_the_rows_add_up_to_the_whole(tmp_path: Path) -> None:
+    """Row for row and source for source, whatever part of them a unit scores."""
+    made = packed_corpus(tmp_path, "full_sentences")
+    packed = PackedText(made["pack"].artifact)
+    files = {"tokenizer.json": made["tokenizer"].artifact.file("tokenizer/tokenizer.json")}
+    vocabulary = Tokenizer.from_file(str(files["tokenizer.json"].local())).get_vocab_size()
+    config = small_config(vocabulary, max_row_tokens=int(packed.row_tokens))
+    save_model(our_model(config), tmp_path / "model")
+    files |= {path.name: outside_file(path) for path in (tmp_path / "model").iterdir()}
+
+    def scored(part: tuple[int, int]) -> tuple[int, dict[str, Any]]:
+        work = UnitWork(f"held_out/{part[0]}-{part[1]}", tmp_path / f"{part[0]}-{part[1]}")
+        report = score_held_out(
+            work,
+            model=files,
+            rows=packed.shards("held_out"),
+            tables=TrainedTokenizer(made["tokenizer"].artifact).masking_tables,
+            counts=packed.token_counts,
+            origins=origins_of(packed, Downloaded(made["download"].artifact), "held_out"),
+            device=Device("cpu"),
+            max_rows=100,
+            part=part,
+            draw=0,
+        )
+        return report.summary["rows"], json.loads(work.path(".json").read_text())
+
+    num_rows, whole = scored((0, 1))
+    parts = [scored((number, 3)) for number in range(3)]
+    assert num_rows == sum(count for count, _ in parts)
+    for measure, values in whole["rows"].items():
+        assert len(values) == num_rows
+        joined = [value for _, part in parts for value in part["rows"][measure]]
+        assert joined == pytest.approx(values, rel=1e-5)
+        summed = np.sum([part["source"][measure] for _, part in parts], axis=0)
+        assert summed == pytest.approx(whole["source"][measure], rel=1e-5)
+    assert min(whole["source"]["tokens"]) > 0
+
+
+@pytest.mark.parametrize("layout", ["full_sentences", "doc_sentences"])
+def test_every_held_out_token_has_the_source_it_was_written_in(layout: str, tmp_path: Path) -> None:
+    """Small letters alone in one source, capitals in the other, many documents to a row."""
+    made = packed_corpus(tmp_path, layout)
     packed = PackedText(made["pack"].artifact)
     origins = origins_of(packed, Downloaded(made["download"].artifact), "held_out")
     rows = PackedRows([file.local() for file in packed.shards("held_out")])

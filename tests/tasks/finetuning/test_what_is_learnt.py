@@ -14,6 +14,7 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.finetuning.items import Answer, Item, answers_of
+from tasks.finetuning.labels import find_labels
 from tasks.finetuning.plan import DataFile
 from tasks.finetuning.preparing import prepare
 from tasks.inference.model_folder import load_tokenizer
@@ -142,3 +143,32 @@ def test_rows_that_choose_are_counted_and_looked_at(model_folder: Path, tmp_path
     with pytest.raises(UserError, match="dev.jsonl.*4.*'new' is not among"):
         prepared("classify", rows, model_folder, tmp_path, dev=unknown)
     assert json.dumps(report.summary)
+
+
+NO_LABELS = (None, "", "  ", float("nan"), ["a", None], ["a", ""], ["a", float("nan")])
+
+
+@pytest.mark.parametrize("label", NO_LABELS)
+def test_what_tables_have_for_nothing_is_no_class(
+    label: Any, model_folder: Path, tmp_path: Path
+) -> None:
+    """White space, and the NaN that pandas writes: named with its row."""
+    rows = [{"text": "warm", "label": "a"}, {"text": "cold", "label": label}]
+    with pytest.raises(UserError, match=r"train.jsonl.*2.*there is no label in 'label'"):
+        prepared("classify", rows, model_folder, tmp_path)
+
+
+def test_half_a_surrogate_pair_is_named_with_its_row(model_folder: Path, tmp_path: Path) -> None:
+    """No tokenizer takes it; in words to tag neither."""
+    rows: list[dict[str, Any]] = [{"text": "a\ud800b", "label": "x"}, {"text": "c", "label": "y"}]
+    with pytest.raises(UserError, match=r"1.*'text' holds half .*ud800 at character 1"):
+        prepared("classify", rows, model_folder, tmp_path)
+    rows = [{"tokens": ["a", "\udfff"], "tags": ["O", "O"]}]
+    with pytest.raises(UserError, match=r"1.*'tokens' holds half .*udfff"):
+        prepared("tag", rows, model_folder, tmp_path)
+
+
+def test_a_label_of_many_digits_is_a_name_like_others() -> None:
+    """Python turns no text of more than 4,300 digits into a number."""
+    items = [Item("", "text", None, label) for label in ("9" * 5000, "7", "a")]
+    assert find_labels("classify", items, None, "here").names == ("7", "9" * 5000, "a")

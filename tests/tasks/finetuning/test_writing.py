@@ -10,10 +10,10 @@ from pyarrow import parquet
 from stock_folders import stock_folder
 
 from tasks.config.downstream import ColumnsConfig
-from tasks.errors import UserError
 from tasks.finetuning.predictor import Predictor
-from tasks.finetuning.writing import predictions, writer_for
+from tasks.finetuning.writing import predictions, write_predictions
 
+TEXT = ColumnsConfig(text="text")
 NUM_ROWS = 1030  # more than are read at a time
 
 
@@ -46,8 +46,7 @@ def test_every_row_is_there_once_with_its_columns(
     given = tmp_path / "given.jsonl"
     given.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     made = tmp_path / f"made{ending}"
-    found = predictions(predictor, given, ColumnsConfig(text="text"))
-    assert writer_for(made)(found, made) == NUM_ROWS
+    assert write_predictions(predictor, given, TEXT, "auto", made) == NUM_ROWS
     written = read(made)
     assert [int(row["id"]) for row in written] == list(range(NUM_ROWS))
     assert {row["label"] for row in written} == {"kept"}
@@ -63,8 +62,7 @@ def test_no_rows_are_no_answers(predictor: Predictor, tmp_path: Path) -> None:
     (given := tmp_path / "given.jsonl").write_text("")
     for ending in (".jsonl", ".csv", ".parquet"):
         made = tmp_path / f"made{ending}"
-        rows = predictions(predictor, given, ColumnsConfig(text="text"))
-        assert writer_for(made)(rows, made) == 0
+        assert write_predictions(predictor, given, TEXT, "auto", made) == 0
         assert read(made) == []
 
 
@@ -80,6 +78,29 @@ def test_the_column_asked_for_goes_before_any_other(predictor: Predictor, tmp_pa
     assert (len(shares["text"]), len(shares["other"])) == (1, 5)
 
 
-def test_a_file_of_another_kind_is_refused_with_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"made.xlsx: answers are written as \.jsonl, \.csv"):
-        writer_for(tmp_path / "made.xlsx")
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_columns_that_come_late_are_kept(ending: str, predictor: Predictor, tmp_path: Path) -> None:
+    """Behind the rows that are read at once: new ones, and values of another type."""
+    rows: list[dict[str, Any]] = [{"text": "Rome", "id": n, "note": None} for n in range(NUM_ROWS)]
+    rows.append({"text": "Rome", "id": "x1", "note": "late", "extra": [1, 2]})
+    rows.append({"text": "Rome", "id": 7, "note": None, "extra": None})
+    (given := tmp_path / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = tmp_path / f"made{ending}"
+    assert write_predictions(predictor, given, TEXT, "auto", made) == len(rows)
+    *_, last, after = read(made)
+    assert (str(last["id"]), last["note"], str(last["extra"])) == ("x1", "late", "[1, 2]")
+    assert (str(after["id"]), after["extra"] or None) == ("7", None)
+
+
+def test_an_answer_that_is_none_at_first_has_its_type(tmp_path: Path) -> None:
+    """A thousand contexts without an answer, then one with: scores are numbers all the same."""
+    stock_folder(tmp_path / "reader", "RobertaForQuestionAnswering")
+    reader = Predictor(tmp_path / "reader")
+    rows = [{"question": "What?", "context": ""}] * NUM_ROWS
+    rows.append({"question": "What?", "context": "A list."})
+    (given := tmp_path / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = tmp_path / "made.parquet"
+    assert write_predictions(reader, given, ColumnsConfig(), "auto", made) == len(rows)
+    found = read(made)
+    assert found[0]["predicted_score"] is None
+    assert isinstance(found[-1]["predicted_score"], float)

@@ -57,3 +57,9 @@ def test_the_copy_has_the_mode_that_the_umask_says(model: Path, tmp_path: Path) 
     os.umask(umask)
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o777 & ~umask
     assert (tmp_path / "copy/config.json").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_an_onnx_file_that_nobody_has_checked_stays_behind(model: Path, tmp_path: Path) -> None:
+    """Stock transformers, which agrees with the weights, has never looked at it."""
+    (model / "model.onnx").write_bytes(b"junk")
+    assert export_folder(model, tmp_path / "copy")["files"] == ["config.json"]

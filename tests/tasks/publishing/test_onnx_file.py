@@ -106,7 +106,8 @@ def test_a_file_that_computes_something_else_is_not_handed_out(
     weights["lm_head.bias"][7] += 2e-4
     save_file(weights, tmp_path / "model/model.safetensors", {"format": "pt"})
     monkeypatch.setattr(export, "check_against_stock", lambda *_: 0.0)
-    monkeypatch.setattr(onnx_file, "_trace", lambda *_: None)  # the copied file stays
+    other = masked_lm / "model.onnx"
+    monkeypatch.setattr(onnx_file, "_trace", lambda _, path, __: shutil.copyfile(other, path))
     with pytest.raises(StageError, match=r"model.onnx computes other logits than torch"):
         export_folder(tmp_path / "model", tmp_path / "copy", onnx=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

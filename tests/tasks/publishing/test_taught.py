@@ -79,3 +79,14 @@ def test_a_correlation_is_no_share_of_right_answers() -> None:
         mood={**task(dev=scored(60, 0.7)), "metric": "mcc"}
     ))}  # fmt: skip
     assert shares == {"mcc": False, "accuracy": True}
+
+
+def test_a_label_that_steers_or_never_ends_is_shown_as_text() -> None:
+    """What nobody sees is left out, and so is the end of ten thousand letters."""
+    found = {**task(dev=scored(60, 0.7, confusion=[[1, 2], [3, 4]]))}
+    page = render_taught(summary_of(mood={**found, "labels": ["\x1b[31mred\u202e", "x" * 10_000]}))
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "[31mred" in page
+    assert "x" * 99 + "…" in page
+    assert "x" * 100 not in page

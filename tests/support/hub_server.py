@@ -1,0 +1,85 @@
+"""A hub on loopback that takes a repository and commits to it, as huggingface.co's API does."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+
+class Hub:
+    """What it was asked for.
+
+    Attributes:
+        url: Where it listens.
+        made: The requests that make a repository.
+        files: What was committed, by path.
+        tokens: With which it was asked.
+        refuses: Whether it takes no commit.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.made: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
+        self.tokens: set[str | None] = set()
+        self.refuses = False
+
+    def answer(self, path: str, body: bytes) -> tuple[int, Any]:
+        """Status and JSON of the answer to a request."""
+        if path == "/api/repos/create":
+            self.made.append(json.loads(body))
+            return 200, {"url": f"{self.url}/us/model", "name": "us/model", "id": "1"}
+        if "/preupload/" in path:
+            asked = json.loads(body)["files"]
+            modes = [{"path": f["path"], "uploadMode": "regular"} for f in asked]
+            return 200, {"files": [{**mode, "shouldIgnore": False} for mode in modes]}
+        if "/commit/" in path:
+            if self.refuses:
+                return 403, {"error": "no"}
+            for line in map(json.loads, body.decode().splitlines()):
+                if line["key"] == "file":
+                    value = line["value"]
+                    self.files[value["path"]] = base64.b64decode(value["content"])
+            return 200, {"commitUrl": f"{self.url}/us/model/commit/1", "commitOid": "1"}
+        return 200, {"id": "us/model", "sha": "0", "siblings": [], "name": "us", "type": "user"}
+
+
+@contextmanager
+def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that the library takes for the real one while the block runs."""
+    from huggingface_hub import constants
+
+    hub = Hub("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            hub.tokens.add(self.headers.get("authorization"))
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, value = hub.answer(self.path, body)
+            content = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
