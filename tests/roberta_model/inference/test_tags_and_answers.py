@@ -148,6 +148,18 @@ def test_what_cannot_be_tagged_or_answered_is_refused(case: str, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("learnt", "stride", "limit", "sizes"),
+    [(16, 4, 32, (16, 4)), (64, 40, 32, (32, 16)), (16, 12, 512, (16, 8))],
+)
+def test_rows_are_read_as_long_as_they_were_learnt(
+    learnt: int, stride: int, limit: int, sizes: tuple[int, int]
+) -> None:
+    """Never longer than the encoder reads; windows share half a row at most."""
+    columns = Columns("text", None, None)
+    assert Reading("qa", columns, learnt, stride, may_have_no_answer=False).sizes(limit) == sizes
+
+
 def test_a_record_that_is_none_is_named(reader: Path, tmp_path: Path) -> None:
     """Nothing is guessed where a folder says something that cannot be read."""
     for path in reader.iterdir():

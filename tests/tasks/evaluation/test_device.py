@@ -73,6 +73,17 @@ def test_the_device_is_in_no_key(tmp_path: Path) -> None:
     assert len(keys) == 1
 
 
+def test_a_worker_keeps_a_model_for_each_way_of_reading(tmp_path: Path) -> None:
+    """The same files read texts with <s> and </s> for one task and without them for the next."""
+    files = model_files(byte_model(tmp_path / "m"))
+    lengths: list[int] = []
+    for special_tokens in ("bos_eos", "none", "bos_eos"):
+        work = UnitWork("blimp/a", tmp_path / f"unit-{len(lengths)}")
+        _, tokenizer = open_model(work, files, special_tokens)
+        lengths.append(len(tokenizer.encode("abc").ids))
+    assert lengths == [5, 3, 5]
+
+
 def test_a_worker_keeps_a_model_for_each_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,12 @@ import zstandard
 from file_reading import describe, read
 from pyarrow import parquet
 
+from tasks.config.reading import ReadingOptions
 from tasks.documents import read_documents
 from tasks.engine.identity import digest_of
 from tasks.engine.units import UnitWork
 from tasks.errors import UserError
+from tasks.formats.columns import arrow_records, parquet_records
 from tasks.sources.read_files import read_files
 
 TEXTS = ["The first document.", "Ein zweites, schöneres.", "三番目の文書。\nIt has two lines."]
@@ -302,3 +304,19 @@ def test_documents_do_not_depend_on_which_files_share_a_unit(tmp_path: Path) -> 
         read_files(work, files=[file])
         ids += [document.id for document in read_documents(work.path(".arrow"))]
     assert [document.id for document in read_documents(together.path(".arrow"))] == ids
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow file", "arrow stream"])
+def test_every_row_of_a_long_batch_is_read_once_in_order(kind: str) -> None:
+    """Past the rows that are in memory at a time, whatever batches the file is made of."""
+    texts = [f"Document {number}." for number in range(5000)]
+    table, sink = pa.table({"text": texts}), io.BytesIO()
+    if kind == "parquet":
+        parquet.write_table(table, sink)
+    else:
+        make = pa.ipc.new_file if kind == "arrow file" else pa.ipc.new_stream
+        with make(sink, table.schema) as writer:
+            writer.write_table(table)
+    sink.seek(0)
+    records = parquet_records if kind == "parquet" else arrow_records
+    assert list(records(sink, ReadingOptions(), "here")) == texts
