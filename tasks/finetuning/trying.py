@@ -12,12 +12,12 @@ from typing import Any
 
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config import LaunchConfig
-from tasks.config.downstream import FineTuningConfig
+from tasks.config.downstream import FineTuningConfig, Metric
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.finetuning.dev_scores import score_dev, write_json
-from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
+from tasks.finetuning.plan import Choice, DataFile, Files, Found, Job, Tried
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough
 from tasks.training.checkpoint_units import Checkpoints, step_number
 from tasks.training.launch import for_small_steps, threads_per_process
@@ -49,6 +49,11 @@ def try_choice(
 def identity_of(spec: FineTuningSpec, examples: StoredFile, encoder: Files) -> str:
     """What tells a training from every other: all that its weights depend on."""
     return digest_of({"recipe": spec.identity(), "examples": examples, "initial": encoder})
+
+
+def judgement(training: str, dev: DataFile, metric: Metric, patience: int) -> dict[str, Any]:
+    """All that decides which epoch's weights are kept: they are known under this alone."""
+    return {"training": training, "dev": dev, "metric": metric, "patience": patience}
 
 
 def spec_of(settings: FineTuningConfig, found: Found, choice: Choice) -> FineTuningSpec:
@@ -100,12 +105,9 @@ class _Trial:
 
     def run(self, before: float | None) -> tuple[Tried, UnitResult | None]:
         """Find out, or remember."""
-        judged = {
-            "training": self.training,
-            "dev": self.job.files["dev"],
-            "metric": self.found.metric,
-            "patience": self.job.settings.patience,
-        }
+        judged = judgement(
+            self.training, self.job.files["dev"], self.found.metric, self.job.settings.patience
+        )
         kept = self.context.committed(take_weights, Unit(f"{self.prefix}weights", judged))
         self._recall()
         if self._is_enough() and kept is None:

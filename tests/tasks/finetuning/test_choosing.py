@@ -12,6 +12,7 @@ from roberta_model.inference.reading import Columns, Reading
 from roberta_model.inference.task_rows import Window
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config.downstream import FineTuningConfig
+from tasks.engine.identity import digest_of
 from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitWork
 from tasks.finetuning.items import Item
@@ -19,7 +20,7 @@ from tasks.finetuning.labels import Labels, find_labels
 from tasks.finetuning.plan import Choice, DataFile, Found
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
-from tasks.finetuning.trying import identity_of, spec_of
+from tasks.finetuning.trying import identity_of, judgement, spec_of
 
 
 def test_what_is_as_good_is_no_better() -> None:
@@ -98,6 +99,22 @@ def test_a_training_is_told_from_one_of_other_examples_or_another_encoder(tmp_pa
     }
     assert len(known) == 4
     assert identity_of(spec, one, {"model.safetensors": two}) in known
+
+
+def test_kept_weights_are_told_from_those_that_another_judge_would_keep(tmp_path: Path) -> None:
+    """Other data that choose, another metric, more patience, another training: others."""
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        files.append(DataFile(name, outside_file(tmp_path / name)))
+    known = {
+        digest_of(judgement(training, dev, metric, patience))
+        for training in ("a", "b")
+        for dev in files
+        for metric in ("accuracy", "f1")
+        for patience in (1, 2)
+    }
+    assert len(known) == 16
 
 
 def test_baselines_learn_from_what_the_model_learns_from(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_finetuning import write_jsonl
 
@@ -84,6 +85,19 @@ def test_the_first_token_of_each_word_learns_its_tag(model_folder: Path, tmp_pat
     names = ("B-X", "I-X", "O")
     learnt = {n: names[int(value)] for n, value in enumerate(found) if value != IGNORED}
     assert learnt == dict(zip(firsts, ("O", "B-X", "I-X"), strict=True))
+
+
+def test_words_behind_the_first_row_learn_their_own_tags(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    """Each word of a long text once, in order, whichever row it stands in."""
+    rng = np.random.default_rng(0)
+    tags = rng.choice(["noun", "verb"], 200).tolist()
+    rows = [{"tokens": ["film" if tag == "noun" else "was" for tag in tags], "tags": tags}]
+    examples, _ = prepared("tag", rows, model_folder, tmp_path)
+    assert len(examples) > 3
+    learnt = [int(value) for part in targets(examples) for value in part if value != IGNORED]
+    assert [("noun", "verb")[number] for number in learnt] == tags
 
 
 def test_an_answers_first_and_last_token_are_learnt(model_folder: Path, tmp_path: Path) -> None:
