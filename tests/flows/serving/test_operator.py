@@ -35,7 +35,9 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     """A planted fault ends the run; its reason is read; Retry finds the earlier stages done."""
     pairs = serving.command.folder / "operator" / "pairs.jsonl"
     pairs.parent.mkdir()
-    pairs.write_text("{broken\n")
+    # What its first line would tell is told before anything runs.
+    good = json.dumps({"sentence_good": "Letter 1 is.", "sentence_bad": "1 is Letter."}) + "\n"
+    pairs.write_text(f"{good}{{broken\n")
     done = serving.command(
         "deploy", "letters.yaml", "--set", "name=operator",
         "--set", f"evaluate.blimp={{data: {pairs.parent}}}",
@@ -47,12 +49,10 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     serving.wait(run, "FAILED", seconds=240)
     url = f"{serving.origin}/runs/flow-run/{run}"
     page.text_with(url, "Failed", "evaluate")
-    page.wait_for("evaluate.blimp.data: pairs, line 1")  # in the log below
+    page.wait_for("evaluate.blimp.data: pairs, line 2")  # in the log below
     page.screenshot(tmp_path / "failed.png")
 
-    pairs.write_text(
-        json.dumps({"sentence_good": "Letter 1 is.", "sentence_bad": "1 is Letter."}) + "\n"
-    )
+    pairs.write_text(good)
     page.click("Retry")
     page.wait_for("Retry")
     page.click("Retry", ".p-modal button")

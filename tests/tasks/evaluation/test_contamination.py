@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from small_corpus import write_texts
 from tiny_pipeline import run_all, write_config
 
 from tasks.config.load import load_config
+from tasks.engine.ledger import Ledger
+from tasks.engine.outside import outside_file
+from tasks.engine.units import Unit, UnitResult
+from tasks.evaluation.contamination import find_runs
 from tasks.evaluation.grams import Sought, grams_of, run_hashes, words_of
 
 WORDS = [f"w{number}" for number in range(40)]
@@ -67,6 +72,25 @@ def test_dress_hides_no_text(document: str) -> None:
     """Emphasis, soft hyphens, joiners, case and line ends: the words are the same."""
     sought = Sought.of(["the quick brown fox jumped over the lazy dog today"], 8)
     assert len(sought.found_in([document])[8]) == len(sought.runs[8]) == 3
+
+
+def test_what_any_of_the_files_holds_is_found(tmp_path: Path) -> None:
+    """Run by run and length by length, in whichever documents file it stands."""
+    held = [{"8": [1, 2], "4": [7]}, {"8": [2, 3]}, {}]
+
+    def run(_: object, units: Sequence[Unit]) -> list[UnitResult]:
+        results = []
+        for unit, arrays in zip(units, held, strict=True):
+            path = tmp_path / f"{unit.label.replace('/', '-')}.npz"
+            found: dict[str, Any] = {n: np.array(runs, np.uint64) for n, runs in arrays.items()}
+            np.savez(path, **found)
+            files = {".npz": outside_file(path)}
+            results.append(UnitResult(unit.label, "k", files, Ledger(), {}, reused=False))
+        return results
+
+    (tmp_path / "sought").write_text("")
+    nothing = outside_file(tmp_path / "sought")
+    assert find_runs(nothing, [nothing] * 3, run) == {8: {1, 2, 3}, 4: {7}}
 
 
 def test_text_without_spaces_is_looked_for_by_its_letters() -> None:
