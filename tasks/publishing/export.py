@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
-from tasks.publishing.onnx_file import ONNX_FILE, require_onnx, write_onnx
+from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
 from tasks.publishing.stock_check import check_against_stock
 
 CHECK_TEXTS = (
@@ -45,7 +45,7 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: something is there already. Give a new or empty folder.")
     # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.
-    files = sorted(p for p in model.iterdir() if p.is_file() and p.name != ONNX_FILE)
+    files = sorted(p for p in model.iterdir() if p.is_file() and p.name not in MADE)
     check_links(model, files)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

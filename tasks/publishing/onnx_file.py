@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from roberta_model.whole_rows import WholeRows
 
 ONNX_FILE = "model.onnx"
+MADE = (ONNX_FILE, f"{ONNX_FILE}.data")
 TOLERANCE = 1e-4
 _OPSET = 18  # of 2022: what is in use reads it
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
