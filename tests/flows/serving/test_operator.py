@@ -35,9 +35,8 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     """A planted fault ends the run; its reason is read; Retry finds the earlier stages done."""
     pairs = serving.command.folder / "operator" / "pairs.jsonl"
     pairs.parent.mkdir()
-    # What its first line would tell is told before anything runs.
     good = json.dumps({"sentence_good": "Letter 1 is.", "sentence_bad": "1 is Letter."}) + "\n"
-    pairs.write_text(f"{good}{{broken\n")
+    pairs.write_text(good)
     done = serving.command(
         "deploy", "letters.yaml", "--set", "name=operator",
         "--set", f"evaluate.blimp={{data: {pairs.parent}}}",
@@ -46,10 +45,13 @@ def test_from_the_form_to_the_report_by_way_of_a_failure(
     deployment = serving.deployment("pretrain/operator")["id"]
 
     run = start_from_form(page, serving, deployment, tmp_path)
+    # What is wrong before is told before anything runs.
+    serving.until(lambda: "pretrain" in serving.stages(run), 120)
+    pairs.write_text("{broken\n")
     serving.wait(run, "FAILED", seconds=240)
     url = f"{serving.origin}/runs/flow-run/{run}"
     page.text_with(url, "Failed", "evaluate")
-    page.wait_for("evaluate.blimp.data: pairs, line 2")  # in the log below
+    page.wait_for("evaluate.blimp.data: pairs, line 1")  # in the log below
     page.screenshot(tmp_path / "failed.png")
 
     pairs.write_text(good)

@@ -61,14 +61,16 @@ def test_what_failed_is_tried_again_from_where_it_failed(serving: Served) -> Non
     folder = serving.command.folder
     pairs = folder / "pairs" / "one.jsonl"
     pairs.parent.mkdir(exist_ok=True)
-    # What its first line would tell is told before anything runs.
     good = json.dumps({"sentence_good": "Letter 1 is here.", "sentence_bad": "1 here Letter is."})
-    pairs.write_text(f"{good}\n{{broken\n")
+    pairs.write_text(f"{good}\n")
     config = serving.config_with(evaluate={"blimp": {"data": str(pairs.parent)}})
     run = serving.start("pretrain/letters", config=config, from_stage="pack")
+    # What is wrong before is told before anything runs.
+    serving.until(lambda: "pretrain" in serving.stages(run))
+    pairs.write_text("{broken\n")
     ended = serving.wait(run)
     assert ended["state_type"] == "FAILED"
-    assert "evaluate.blimp.data: one, line 2" in ended["state"]["message"]
+    assert "evaluate.blimp.data: one, line 1" in ended["state"]["message"]
     pairs.write_text(f"{good}\n")
     done = serving.command("retry", run[:13], "--json")
     assert done.code == 0, done.err

@@ -65,6 +65,9 @@ def test_an_answer_is_learnt_where_the_whole_of_it_is() -> None:
     assert window.place(6, 12) == (4, 5)
     assert window.place(9, 13) is None
     assert window.place(4, 8) is None
+    beside = Window([0, 9, 2, 2, 7, 8, 5, 2], 4, [(5, 8), (8, 9), (9, 12)])
+    assert beside.place(5, 8) == (4, 4), "the point behind it is no part of the answer"
+    assert beside.place(9, 12) == (6, 6)
 
 
 @pytest.mark.parametrize(("nothing", "found"), [((2.0, 9.0), "cat"), ((9.0, 9.5), "")])

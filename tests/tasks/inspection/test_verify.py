@@ -11,6 +11,8 @@ from small_corpus import small_config, write_texts
 from tiny_pipeline import run_all, run_record
 
 from tasks.config import Config
+from tasks.engine.digests import known_digest
+from tasks.engine.identity import file_digest
 from tasks.engine.lease import Lease
 from tasks.engine.progress import Progress
 from tasks.engine.records import output_digest
@@ -61,6 +63,21 @@ def damage(path: Path) -> bytes:
 
 def entries(case: Case, stage: str) -> list[str]:
     return sorted(path.name for path in Path(case.store.url(stage)).iterdir())
+
+
+def test_rotten_bytes_are_found_whatever_is_remembered_of_them(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that forgets touches no file: the digest that was kept of it is of other bytes."""
+    path = case.output("clean")
+    known = {path: file_digest(path)}
+    damage(path)
+    monkeypatch.setattr(
+        "tasks.engine.local_store.known_digest",
+        lambda full: known.get(Path(full)) or known_digest(full),
+    )
+    assert case.made["clean"].artifact.damaged() == {}, "a run believes it"
+    assert [path.name in str(found) for found in find_damage(case.store)] == [True]
 
 
 def test_repair_redoes_what_is_damaged_from_download_on(case: Case) -> None:
