@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import broken_trust
+import let_pass
 import wrong_lessons
 import wrong_results
 from planting import Mutant
@@ -27,7 +28,12 @@ FILES = ("pyproject.toml", "README.md", "Makefile")
 _SECONDS = 600
 
 
-MUTANTS = (*wrong_results.MUTANTS, *wrong_lessons.MUTANTS, *broken_trust.MUTANTS)
+MUTANTS = (
+    *wrong_results.MUTANTS,
+    *wrong_lessons.MUTANTS,
+    *broken_trust.MUTANTS,
+    *let_pass.MUTANTS,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

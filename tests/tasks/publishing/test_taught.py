@@ -66,6 +66,16 @@ def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     assert "http" not in page
 
 
+def test_the_table_tells_the_scores_of_test_where_there_is_one() -> None:
+    """Those of dev have chosen the model, and flatter it."""
+    rows = scores_of("mood", task(dev=scored(60, 0.9), test=scored(600, 0.6)))
+    assert {row["measure"].split(",")[0]: (row["value"], row["n"]) for row in rows}["accuracy"] == (
+        0.6,
+        600,
+    )
+    assert {row["n"] for row in scores_of("mood", task(dev=scored(60, 0.9)))} == {60}
+
+
 def test_what_nobody_looked_for_is_said_to_be_unknown() -> None:
     """Without a check there is no table, and no zero that would look like one."""
     page = render_taught({**summary_of(mood=task(dev=scored(60, 0.7))), "contamination": None})
