@@ -69,4 +69,20 @@ MUTANTS = (
         "return loss, len(targets_R2)",
         _LEARNING,
     ),
+    Mutant(
+        "a word keeps the gradient of a step before",
+        "roberta_model/training/step_sums.py",
+        "            self._table.index_fill_(0, self._words_U, 0.0)",
+        "            pass",
+        _LEARNING,
+        "only_the_words",
+    ),
+    Mutant(
+        "each process learns words of its own",
+        "roberta_model/training/step_sums.py",
+        "for sums in (apart, self._all[behind:]):",
+        "for sums in (self._all[behind:],):",
+        _LEARNING,
+        "two_processes",
+    ),
 )

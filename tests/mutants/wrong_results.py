@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "the loss is divided by this process's tokens",
         "roberta_model/training/step_sums.py",
-        "share = 1.0 / max(1.0, tokens)",
-        "share = 1.0 / max(1.0, float(num_tokens))",
+        "sums.mul_(1.0 / max(1.0, tokens))",
+        "sums.mul_(1.0 / max(1.0, float(num_tokens)))",
         ("tests/roberta_model/training/test_two_processes.py",),
     ),
     Mutant(
@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         "the last micro-batch alone counts",
         "roberta_model/training/step_sums.py",
-        "            torch._foreach_add_(self._parts, gradients)",
-        "            torch._foreach_copy_(self._parts, gradients)",
+        "            torch._foreach_add_(parts, gradients)",
+        "            torch._foreach_copy_(parts, gradients)",
         ("tests/roberta_model/training/test_training.py",),
         "accumulation",
     ),

@@ -1,5 +1,6 @@
 """Fine-tuning: its loss is stock's, whatever the cuts; it learns; it resumes exactly."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from roberta_model.data.examples import (
 )
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
+from roberta_model.training.checkpoint import read_checkpoint
 from roberta_model.training.fine_tuning import FineTuningObjective, StepShare
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import FineTuningSpec
+from tasks.config import LaunchConfig
+from tasks.training.launch import Trainer, launch_arguments
 
 CLASSES = ("bad", "good", "neither")
 NUM_EXAMPLES = 40
@@ -213,6 +217,25 @@ def dense_gradient(training: Training, share: StepShare) -> torch.Tensor:
             part += parameter.grad.to_dense()
             parameter.grad = None
     return sums
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path, model_folder: Path) -> None:
+    """Real ones: they exchange the vectors of a step's words, and all the rest."""
+    spec = make_spec(tmp_path, model_folder, head="sequence", checkpoint_steps=6)
+    alone, losses = run(spec)
+    told = tmp_path / "spec.json"
+    told.write_text(json.dumps({"kind": spec.kind, **replace(spec, threads=1).to_json()}))
+    settings = LaunchConfig(processes=2, threads=1, device="cpu")
+    arguments = launch_arguments(settings, "roberta_model.training.process", [str(told)])
+    with Trainer(arguments, threads=1) as trainer:
+        assert list(trainer.events())[-1] == {"event": "done", "step": 6}
+        trainer.check_end()
+    saved = tmp_path / "00000006"
+    lines = [json.loads(line) for line in (saved / "losses.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == pytest.approx(losses, abs=1e-5)
+    weights, _, _ = read_checkpoint(saved)
+    for name, value in alone.flat.weights().items():
+        torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=0, msg=name)
 
 
 def test_a_step_is_cut_into_an_even_number_of_passes(tmp_path: Path, model_folder: Path) -> None:
