@@ -20,11 +20,14 @@ class Run:
         self.config, self.store, self.record = CONFIG, None, dict[str, Any]()
         self.made, self.did = dict[str, Any](), list[str]()
 
-    def stages(self, names: list[str], **_: Any) -> None:
+    def stages(self, names: list[str], **_: Any) -> str:
         self.did += names
+        self.made["pretrain"] = "new weights"
+        return "scores of new weights"
 
-    def beside(self, *_: Any) -> None:
-        """The published weights' scores."""
+    def beside(self, _: str, known: dict[str, Any], __: Any) -> str:
+        """The scores of some weights."""
+        return f"scores of {known['pretrain']}"
 
     def publish(self) -> None:
         self.did.append("pointed")
@@ -52,12 +55,21 @@ def test_only_what_was_compared_with_what_stands_now_takes_its_place(
     """Not a model that is worse, nor one whose forerunner `pretrain` has replaced meanwhile."""
     told: list[str] = []
     compared = Comparison({"BLiMP": 0.5}, {"BLiMP": after}, 0.01)
-    monkeypatch.setattr(refresh, "compare", lambda *_: compared)
+    asked: list[Any] = []
+
+    def compare(*given: Any) -> Comparison:
+        asked.append(given)
+        return compared
+
+    monkeypatch.setattr(refresh, "compare", compare)
     monkeypatch.setattr(refresh, "published_folder", lambda *_: leads_to)
     monkeypatch.setattr(refresh, "tell", lambda kind, *_: told.append(kind))
     run: Any = Run()
     published: Any = SimpleNamespace(folder="7-publish/old")
-    ended = refresh._compared(run, published, {"pretrain": None}, CONFIG)  # type: ignore[dict-item]
+    before: Any = {"pretrain": "old weights"}
+    ended = refresh._compared(run, published, before, CONFIG)
+    margin = CONFIG.operations.refresh.margin
+    assert asked == [("scores of old weights", "scores of new weights", margin)]
     assert (ended.name, "pointed" in run.did, told) == (state, is_pointed, news)
     # What is not published teaches nothing either.
     assert ("taught" in run.did) == is_pointed

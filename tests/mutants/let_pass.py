@@ -91,4 +91,11 @@ MUTANTS = (
         ("tests/tasks/evaluation/test_origins.py",),
         "parts",
     ),
+    Mutant(
+        "a refresh compares the new model with itself",
+        "flows/refresh.py",
+        '{**run.made, "pretrain": before["pretrain"]}',
+        '{"pretrain": before["pretrain"], **run.made}',
+        ("tests/flows/test_refresh_rules.py",),
+    ),
 )
