@@ -31,7 +31,8 @@ EXTRAS ?=
 comma := ,
 EXTRAS_READY := $(patsubst %,$(VENV)/extra-%,$(subst $(comma), ,$(EXTRAS)))
 DEV_READY := $(VENV)/extra-dev
-PYTEST_WORKERS ?= 2
+# One more than the cores there should be: many tests wait for servers.
+PYTEST_WORKERS ?= 3
 SEED ?= 7
 COUNT ?= 200
 MINUTES ?= 5
