@@ -73,12 +73,17 @@ def write_predictions(
     what a row lacks stays empty, and a column of several types becomes text.
 
     Raises:
-        UserError: a row cannot be read, or the file changed meanwhile.
+        UserError: a row cannot be read, the file can be read once alone, or it changed meanwhile.
     """
     rows = predictions(predictor, path, given, form)
     ending = ending_of(out.name)
     if ending == ".jsonl":
         return write_jsonl(rows, out)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: this is no regular file, and what becomes a table is read twice. Write "
+            ".jsonl, or save it to a file first."
+        )
     types = types_of(row for _, row in read_rows(path, form)) | _predicted_types(predictor)
     fitted = (_fitted(row, types, path) for row in rows)
     if ending == ".parquet":

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pyarrow import parquet
 from stock_folders import stock_folder
 
 from tasks.config.downstream import ColumnsConfig
+from tasks.errors import UserError
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.writing import predictions, write_predictions
 
@@ -64,6 +66,14 @@ def test_no_rows_are_no_answers(predictor: Predictor, tmp_path: Path) -> None:
         made = tmp_path / f"made{ending}"
         assert write_predictions(predictor, given, TEXT, "auto", made) == 0
         assert read(made) == []
+
+
+def test_a_pipe_becomes_no_empty_table(predictor: Predictor, tmp_path: Path) -> None:
+    """Read for its columns, it would have nothing left to answer."""
+    os.mkfifo(pipe := tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match=r"pipe.jsonl: this is no regular file.*Write \.jsonl"):
+        write_predictions(predictor, pipe, TEXT, "auto", tmp_path / "made.csv")
+    assert not (tmp_path / "made.csv").exists()
 
 
 def test_the_column_asked_for_goes_before_any_other(predictor: Predictor, tmp_path: Path) -> None:
