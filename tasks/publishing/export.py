@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.engine.files import give_usual_mode
-from tasks.errors import RobertaError, UserError
+from tasks.errors import RobertaError, StageError, UserError
 from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
 from tasks.publishing.stock_check import check_against_stock
 
@@ -47,8 +47,7 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
     # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.
     files = sorted(p for p in model.iterdir() if p.is_file() and p.name not in MADE)
     check_links(model, files)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    staging = make_beside(target, f".{target.name}.")
     try:
         for path in files:
             shutil.copyfile(path, staging / path.name)
@@ -61,6 +60,8 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
         staging.rename(target)
     except RobertaError as problem:
         raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
+    except OSError as problem:
+        raise cannot_write(target, problem) from problem
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return {
@@ -69,6 +70,27 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
         "largest_difference": difference,
         "onnx_difference": onnx_difference,
     }
+
+
+def make_beside(target: Path, prefix: str) -> Path:
+    """A new folder beside a place, where what is to stand there is made first.
+
+    Raises:
+        StageError: it cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    except OSError as problem:
+        raise cannot_write(target, problem) from problem
+
+
+def cannot_write(target: Path, problem: OSError) -> StageError:
+    """What is said where a disk is full or not to be written to."""
+    return StageError(
+        f"{target}: this cannot be written: {problem.strerror or problem}. Nothing of it is there; "
+        "make room or give another place, and run the same command again."
+    )
 
 
 def check_links(folder: Path, files: Sequence[Path]) -> None:

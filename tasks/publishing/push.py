@@ -29,7 +29,7 @@ from tasks.engine.identity import file_digest
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError, StageError, UserError
-from tasks.publishing.export import export_folder
+from tasks.publishing.export import export_folder, make_beside
 
 HUB = "hf://"
 INDEX = "files.json"
@@ -91,9 +91,10 @@ def _told(
 @contextmanager
 def _checked_copy(model: Path, beside: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A copy that stock transformers agrees with, and what `export_folder` says of it."""
-    if beside is not None:
-        beside.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".push-", dir=beside))
+    if beside is None:
+        scratch = Path(tempfile.mkdtemp(prefix=".push-"))
+    else:
+        scratch = make_beside(beside / "model", ".push-")
     try:
         folder = scratch / "model"
         yield folder, export_folder(model, folder)

@@ -1,13 +1,17 @@
 """What `export` copies: the files of a model folder, and nothing that a link in it leads to."""
 
+import errno
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import UserError
+from tasks.errors import StageError, UserError
 from tasks.publishing import export
 from tasks.publishing.export import export_folder
+from tasks.publishing.push import push_model
 
 
 @pytest.fixture
@@ -63,3 +67,23 @@ def test_an_onnx_file_that_nobody_has_checked_stays_behind(model: Path, tmp_path
     """Stock transformers, which agrees with the weights, has never looked at it."""
     (model / "model.onnx").write_bytes(b"junk")
     assert export_folder(model, tmp_path / "copy")["files"] == ["config.json"]
+
+
+@pytest.mark.parametrize("use", [export_folder, push_model])
+def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left(
+    use: Callable[..., object],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that is full in the middle of a file; no name of ours stands in the message."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".copy.x1y2")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    target = tmp_path / "there" / "copy"
+    with pytest.raises(StageError, match="cannot be written: No space left") as caught:
+        use(model, str(target) if use is push_model else target)
+    assert "x1y2" not in str(caught.value)
+    assert list((tmp_path / "there").iterdir()) == []
