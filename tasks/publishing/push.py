@@ -97,7 +97,12 @@ def _checked_copy(model: Path, beside: Path | None) -> Iterator[tuple[Path, dict
         scratch = make_beside(beside / "model", ".push-")
     try:
         folder = scratch / "model"
-        yield folder, export_folder(model, folder)
+        try:
+            told = export_folder(model, folder)
+        except RobertaError as problem:
+            place = str(beside or tempfile.gettempdir())
+            raise type(problem)(str(problem).replace(str(folder), place)) from problem
+        yield folder, told
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

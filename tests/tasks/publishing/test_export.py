@@ -86,4 +86,5 @@ def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left(
     with pytest.raises(StageError, match="cannot be written: No space left") as caught:
         use(model, str(target) if use is push_model else target)
     assert "x1y2" not in str(caught.value)
+    assert "/." not in str(caught.value)
     assert list((tmp_path / "there").iterdir()) == []
