@@ -119,11 +119,14 @@ def _name_of(out: Path) -> str:
 def _tell(found: dict[str, Any], out: Path) -> None:
     """How well it does, beside what; and what to do with it."""
     from flows.console import command_name
+    from tasks.publishing.taught import told_repeated
 
     metric = found["metric"]
     say(f"\nread: {found['columns']}, {found['rows']['train']:,} examples to learn from")
     if found["cut"]:
         say(f"{found['cut']:,} texts were longer than a row and were cut")
+    for sentence in told_repeated(found):
+        say(sentence)
     best = found["tried"][found["chosen"]]
     say(
         f"best of {len(found['tried'])}: learning rate {best['learning_rate']:g}, batch "

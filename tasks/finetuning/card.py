@@ -9,6 +9,7 @@ import jinja2
 
 from tasks.config.downstream import FineTuningConfig
 from tasks.publishing.plain_text import cell, one_line, short_name
+from tasks.publishing.taught import told_repeated
 
 _TAGS = {
     "classify": "text-classification",
@@ -48,6 +49,7 @@ def card_of(
         tag=_TAGS[settings.task],
         does=_DOES[settings.task],
         files=files,
+        repeated=told_repeated(summary),
         chosen_one=summary["tried"][summary["chosen"]],
     )
 

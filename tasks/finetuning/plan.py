@@ -125,6 +125,7 @@ class Found:
         metric: What decides.
         rows: Of each file.
         cut: Texts to learn from that were too long, and were cut.
+        repeated: Items of dev and test that stand in a part before them too.
         baselines: The metrics on dev of what needs no encoder.
     """
 
@@ -134,6 +135,7 @@ class Found:
     metric: Metric
     rows: Mapping[str, int]
     cut: int
+    repeated: Mapping[str, int]
     baselines: Mapping[str, Mapping[str, float]]
 
     @classmethod
@@ -156,8 +158,19 @@ class Found:
             main_metric(settings, labels),
             summary["rows"],
             summary["cut"],
+            summary["repeated"],
             summary["baselines"],
         )
+
+    def told(self) -> dict[str, Any]:
+        """What of it is published beside the scores."""
+        return {
+            "rows": dict(self.rows),
+            "cut": self.cut,
+            "repeated": dict(self.repeated),
+            "columns": self.reading.columns.told(),
+            "baselines": self.baselines,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """As it was found, without the file."""
@@ -166,5 +179,6 @@ class Found:
             "labels": vars(self.labels),
             "rows": self.rows,
             "cut": self.cut,
+            "repeated": self.repeated,
             "baselines": self.baselines,
         }

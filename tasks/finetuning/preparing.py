@@ -28,6 +28,7 @@ from tasks.finetuning.items import (
 )
 from tasks.finetuning.labels import Labels, find_labels, number_of
 from tasks.finetuning.plan import DataFile, DataFiles, Files
+from tasks.finetuning.repeated import count_repeated
 from tasks.inference.model_folder import load_tokenizer
 
 
@@ -57,14 +58,14 @@ def prepare(
     encoder = ItemEncoder(load_tokenizer(folder), most, min(settings.stride, most // 2))
     learnt = files["train"]
     columns = columns_of(settings, learnt)
-    train = _Reader(settings, columns, files)
-    labels = find_labels(settings.task, train("train"), settings.separator, learnt.name)
-    has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in train("train"))
-    counts = {"train": _write(work.path(".arrow"), train("train"), settings, labels, encoder)}
+    items_of = _Reader(settings, columns, files)
+    labels = find_labels(settings.task, items_of("train"), settings.separator, learnt.name)
+    has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in items_of("train"))
+    counts = {"train": _write(work.path(".arrow"), items_of("train"), settings, labels, encoder)}
     cut = encoder.num_cut
     for part in ("dev", "test"):
         if part in files:
-            counts[part] = sum(1 for item in train(part) if _is_known(item, settings, labels))
+            counts[part] = sum(1 for item in items_of(part) if _is_known(item, settings, labels))
             if not counts[part]:
                 raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
     summary = {
@@ -78,7 +79,8 @@ def prepare(
         "labels": vars(labels),
         "rows": counts,
         "cut": cut,
-        "baselines": baselines(settings, labels, encoder, train("train"), list(train("dev"))),
+        "repeated": count_repeated(items_of, [part for part in ("dev", "test") if part in files]),
+        "baselines": baselines(settings, labels, encoder, items_of("train"), list(items_of("dev"))),
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
 

@@ -29,6 +29,22 @@ def render_taught(summary: Mapping[str, Any]) -> str:
     return template("taught.html.j2").render(tasks=tasks, contamination=summary["contamination"])
 
 
+def told_repeated(found: Mapping[str, Any]) -> list[str]:
+    """A sentence for each part of a task's data that has rows of a part before it.
+
+    >>> found = {"repeated": {"dev": 0, "test": 3}, "rows": {"train": 90, "dev": 8, "test": 1200}}
+    >>> told_repeated(found)
+    ['3 of the 1,200 examples of test stand in train or dev too: these tell what was kept by heart']
+    """
+    before = {"dev": "train", "test": "train or dev"}
+    return [
+        f"{count:,} of the {found['rows'][part]:,} examples of {part} stand in {before[part]} too: "
+        "these tell what was kept by heart"
+        for part, count in found["repeated"].items()
+        if count
+    ]
+
+
 def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
     """One task, by the names that the template uses."""
     parts = dict(sorted(found["scores"].items(), reverse=True))  # test before dev
@@ -39,6 +55,7 @@ def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
         "labels": [short_name(label) for label in found["labels"]],
         "score": score,
         "parts": parts,
+        "repeated": told_repeated(found),
         "told_part": next(iter(parts)),
         "baselines": {
             baseline: metrics[found["metric"]] for baseline, metrics in found["baselines"].items()

@@ -169,7 +169,7 @@ def found_in(folder: Path, rows: int, counts: tuple[int, ...] = (1, 1)) -> Found
     examples = replace(outside_file(folder / "examples"), rows=rows)
     reading = Reading("classify", Columns("text", None, "label"), 48, 16, may_have_no_answer=False)
     labels = Labels(("a", "b"), "single_label_classification", counts)
-    return Found(examples, reading, labels, "accuracy", {}, 0, {})
+    return Found(examples, reading, labels, "accuracy", {}, 0, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def task(**scores: Any) -> dict[str, Any]:
         "labels": ["bad", EVIL],
         "rows": {"train": 1200, "dev": 60},
         "cut": 0,
+        "repeated": {"dev": 7},
         "columns": f"{EVIL} -> label",
         "baselines": {"commonest": {"accuracy": 0.55, "mcc": 0.0}},
         "scores": scores,
@@ -55,6 +56,7 @@ def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     assert "&lt;script&gt;" in page
     first, second = re.findall(r'<b class="big">([\d.]+%)', page)
     assert (first, second) == ("70.0%", "82.0%")
+    assert page.count("7 of the 60 examples of dev stand in train too") == 2
     assert page.count("have chosen the epoch") == 1, "where there is no test"
     assert page.count("Rough:") == 1, "sixty items say little, six hundred more"
     assert '<td class="n">12</td><td class="n">5</td><td class="n">0.700</td>' in page
