@@ -1,7 +1,8 @@
 """Fine-tuning beside stock's Trainer, on the same sentences, from the same weights.
 
-Each in a process of its own, on all cores, SST-2 where the real sets lie beside the checkout (made
-sentences elsewhere), batches of 32, dropout 0.1, the same learning rate and schedule:
+Each in a process of its own, on all cores, batches of 32, dropout 0.1, the same learning rate and
+schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the checkout (made
+sentences elsewhere):
 
     stock   transformers' Trainer in fp32, padded to the longest of a batch
     ours    the training that `roberta finetune` starts: a process a core, cut by length
@@ -12,12 +13,12 @@ steps is in the table.
 """
 
 import argparse
-import gzip
 import json
 import tempfile
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,37 +32,45 @@ from roberta_model.config import PRESETS, ModelConfig
 from roberta_model.data.examples import SCHEMA
 from roberta_model.huggingface import save_model
 from roberta_model.masked_lm import RobertaMaskedLM
-from roberta_model.recipe import OptimizerRecipe
+from roberta_model.recipe import OptimizerRecipe, TaskName
 from roberta_model.training.spec import FineTuningSpec
 from roberta_model.training.start import draw
 from tasks.config import LaunchConfig
+from tasks.config.downstream import ColumnsConfig
 from tasks.finetuning.encoding import ItemEncoder
-from tasks.finetuning.items import Item
+from tasks.finetuning.items import Item, find_columns, first_row, read_items
 from tasks.inference.model_folder import load_tokenizer
 from tasks.training.launch import Trainer, for_small_steps, launch_arguments
 
-SST2 = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval" / "glue" / "sst2"
+GLUE = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval" / "glue"
+_FILES = {
+    "sst2": {"train": "sst2/train.tsv.gz", "dev": "sst2/dev.tsv.gz"},
+    "cola": {"train": "cola/train.jsonl.gz", "dev": "cola/valid.jsonl.gz"},
+    "mrpc": {"train": "mrpc/train.jsonl.gz", "dev": "mrpc/valid.jsonl.gz"},
+    "rte": {"train": "rte/train.jsonl.gz", "dev": "rte/valid.jsonl.gz"},
+    "mnli": {"train": "mnli/train_10k.jsonl.gz", "dev": "mnli/valid.jsonl.gz"},
+}
+_LABELS = dict.fromkeys(_FILES, ("0", "1")) | {"mnli": ("0", "1", "2")}
 _BATCH, _RATE, _STEPS, _MOST = 32, 2e-4, 160, 128
-
-Rows = list[tuple[str, int]]
 
 
 def main() -> None:
     """Measure and print."""
     made = parser(__doc__, rounds=3)
     made.add_argument("--size", default="tiny", choices=list(PRESETS))
+    made.add_argument("--task", default="sst2", choices=list(_FILES), help="one of GLUE's sets")
     options = made.parse_args()
     if options.worker:
         figures = (_stock if options.worker == "stock" else _ours)(options)
         print(json.dumps(figures))
         return
-    more = [*passed_on(options), "--size", options.size]
+    more = [*passed_on(options), "--size", options.size, "--task", options.task]
 
     def measure(who: str) -> Figures:
         return run_worker(__file__, "--worker", who, *more, threads=options.threads)
 
     comparison = Comparison(
-        f"Fine-tuning {options.size}, {_steps(options)} steps of {_BATCH} sentences",
+        f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}",
         {"examples": "examples/s", "accuracy": "accuracy on dev"},
         ("start and first steps are not counted; the accuracy is that of so few steps",),
     )
@@ -84,22 +93,25 @@ def _warm(options: argparse.Namespace) -> int:
     return _steps(options) // 2
 
 
-def sentences(part: str, most: int) -> Rows:
-    """(sentence, class) of a part of SST-2, or made ones where there is none."""
-    path = SST2 / f"{part}.tsv.gz"
+def labelled(task: str, part: str, most: int) -> list[Item]:
+    """Items of a part of one of GLUE's sets, or made ones where there is none."""
+    path = GLUE / _FILES[task][part]
     if path.is_file():
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()[1:]
-        cells = [line.rsplit("\t", 1) for line in lines[:most]]
-        return [(text, int(label)) for text, label in cells]
+        kind: TaskName = "classify" if task in ("sst2", "cola") else "pair"
+        where, row = first_row(path, "auto", path.name)
+        columns = find_columns(kind, row, ColumnsConfig(), where, labelled=True)
+        return list(islice(read_items(path, kind, columns), most))
     rng = np.random.default_rng(len(part))
     words = ("good", "bad")
     return [
-        (f"a {words[n]} film " + "indeed " * int(rng.integers(30)), n)
+        Item("", f"a {words[n]} film " + "indeed " * int(rng.integers(30)), None, n)
         for n in rng.integers(0, 2, most).tolist()
     ]
 
 
-def _prepared(options: argparse.Namespace, folder: Path) -> tuple[ItemEncoder, Rows, Rows]:
+def _prepared(
+    options: argparse.Namespace, folder: Path
+) -> tuple[ItemEncoder, list[Item], list[Item]]:
     """A model folder with a tokenizer, and the sentences."""
     tokenizer = material(options).tokenizer
     for path in tokenizer.iterdir():
@@ -111,11 +123,11 @@ def _prepared(options: argparse.Namespace, folder: Path) -> tuple[ItemEncoder, R
     draw(model, 0)
     save_model(model, folder)
     most = 200 if options.quick else _BATCH * _STEPS
-    return encoder, sentences("train", most), sentences("dev", most)
+    return encoder, labelled(options.task, "train", most), labelled(options.task, "dev", most)
 
 
-def _rows(encoder: ItemEncoder, found: Rows) -> list[list[int]]:
-    return encoder.sequences([Item("", text, None, None) for text, _ in found])
+def _rows(encoder: ItemEncoder, found: list[Item]) -> list[list[int]]:
+    return encoder.sequences(found)
 
 
 def _stock(options: argparse.Namespace) -> dict[str, float]:
@@ -127,10 +139,12 @@ def _stock(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         encoder, train, dev = _prepared(options, folder)
-        model = transformers.RobertaForSequenceClassification.from_pretrained(folder)
+        model = transformers.RobertaForSequenceClassification.from_pretrained(
+            folder, num_labels=len(_LABELS[options.task])
+        )
         rows = [
-            {"input_ids": ids, "labels": label}
-            for ids, (_, label) in zip(_rows(encoder, train), train, strict=True)
+            {"input_ids": ids, "labels": _class_of(item)}
+            for ids, item in zip(_rows(encoder, train), train, strict=True)
         ]
         stamps: list[float] = []
 
@@ -169,10 +183,14 @@ def _stock(options: argparse.Namespace) -> dict[str, float]:
     return {"examples": _BATCH * (len(stamps) - warm) / seconds, "accuracy": right}
 
 
-def _right(logits: Any, rows: list[list[int]], found: Rows) -> float:
+def _class_of(item: Item) -> int:
+    return int(item.label)
+
+
+def _right(logits: Any, rows: list[list[int]], found: list[Item]) -> float:
     with torch.inference_mode():
         taken = [int(logits(torch.tensor([ids])).argmax()) for ids in rows]
-    return sum(a == b for a, (_, b) in zip(taken, found, strict=True)) / len(found)
+    return sum(a == _class_of(item) for a, item in zip(taken, found, strict=True)) / len(found)
 
 
 def _ours(options: argparse.Namespace) -> dict[str, float]:
@@ -183,7 +201,7 @@ def _ours(options: argparse.Namespace) -> dict[str, float]:
         folder = Path(place)
         encoder, train, dev = _prepared(options, folder)
         path = folder / "examples.arrow"
-        targets = [[float(label)] for _, label in train]
+        targets = [[float(_class_of(item))] for item in train]
         table = pa.table({"ids": _rows(encoder, train), "targets": targets}, schema=SCHEMA)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             writer.write_table(table)
@@ -193,7 +211,7 @@ def _ours(options: argparse.Namespace) -> dict[str, float]:
             folder=str(folder),
             initial=str(folder),
             head="sequence",
-            labels=("0", "1"),
+            labels=_LABELS[options.task],
             steps=_steps(options),
             checkpoint_steps=_warm(options),
             batch_rows=_BATCH,
