@@ -14,7 +14,7 @@ from tasks.engine.records import Artifact
 from tasks.evaluation.told import is_share
 from tasks.inference.shown import shown_token
 from tasks.inspection.ledger_path import ledger_of
-from tasks.publishing.figures import read_losses
+from tasks.publishing.figures import held_out_curve, read_steps
 from tasks.stages import FINE_TUNING
 
 Made = Mapping[str, Artifact]
@@ -82,15 +82,18 @@ def tokenizer_page(artifact: Artifact) -> str:
     return "## Tokenizer\n\n" + table(("", "measured on a sample"), rows, (1,))
 
 
-def live_loss_page(points: Sequence[Point], last_step: float, told: str) -> str:
+def live_loss_page(
+    points: Sequence[Point], held_out: Sequence[Point], last_step: float, told: str
+) -> str:
     """The loss while it is trained: a picture, and how far it is."""
-    picture = loss_picture(points, last_step)
+    picture = loss_picture(points, last_step, held_out)
     return f"## Training loss\n\n{plain(told)}\n\n{picture}\n\nThe training goes on.\n"
 
 
 def loss_page(artifact: Artifact) -> str:
     """The loss of the whole training."""
-    steps, losses = read_losses(Path(artifact.file("losses.jsonl").local()))
+    lines = read_steps(Path(artifact.file("losses.jsonl").local()))
+    points = [(float(line["step"]), line["loss"]) for line in lines]
     summary = artifact.summary
     rows = [
         ("steps", f"{summary['steps']:,}"),
@@ -101,7 +104,7 @@ def loss_page(artifact: Artifact) -> str:
     ]
     if summary["held_out_loss"] is not None:
         rows.insert(2, ("loss on held-out rows at the end", f"{summary['held_out_loss']:.3f}"))
-    picture = loss_picture(list(zip(steps, losses, strict=True)), max(steps, default=1))
+    picture = loss_picture(points, len(points), held_out_curve(lines))
     return f"## Training loss\n\n{picture}\n\n{table(('', 'at the end'), rows, (1,))}"
 
 

@@ -33,6 +33,7 @@ from tasks.inspection.leaderboard import leaderboard
 from tasks.inspection.runs import read_runs
 from tasks.prefect_task import deployment_id
 from tasks.stages import stage_folder
+from tasks.training.running import HELD_OUT_LOSS
 
 PROGRESS_SECONDS = 4.0
 PICTURE_SECONDS = 30.0
@@ -161,23 +162,34 @@ class LiveLoss(Sink):
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self._points: list[Point] = []
+        self._held_out: list[Point] = []
         self._due = 0.0
 
     def begin(self, count: Count) -> None:
         """See `Sink`."""
-        self._points, self._due = [], time.monotonic() + PROGRESS_SECONDS
+        self._points, self._held_out = [], []
+        self._due = time.monotonic() + PROGRESS_SECONDS
 
     def update(self, count: Count) -> None:
         """See `Sink`."""
         if (loss := count.figures.get("loss")) is None:
             return
         self._points.append((count.done, loss))
+        held_out = count.figures.get(HELD_OUT_LOSS)
+        # Told with every step until it is measured again.
+        is_told = bool(self._held_out) and self._held_out[-1][1] == held_out
+        if held_out is not None and not is_told:
+            self._held_out.append((count.done, held_out))
         if len(self._points) > _MOST_LIVE_POINTS:
             self._points = thinned(self._points, _MOST_LIVE_POINTS // 2)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PICTURE_SECONDS
             page = partial(
-                artifacts.live_loss_page, list(self._points), count.total, count.describe()
+                artifacts.live_loss_page,
+                list(self._points),
+                list(self._held_out),
+                count.total,
+                count.describe(),
             )
             self.watch.page("loss", "the training loss", page, _task_run())
 

@@ -119,6 +119,9 @@ def train(spec: AnySpec) -> None:
         lines.append(result.line())
         clock.count()
         finished = result.step >= last
+        if result.held_out_loss is not None:
+            figures = {"loss": result.loss, "held_out_loss": result.held_out_loss}
+            story.tell("held_out", step=result.step, **figures)
         if clock.is_due() or finished:
             story.tell("step", step=result.step, loss=result.loss, **clock.lap())
         if finished or result.must_stop or result.step % spec.checkpoint_steps == 0:

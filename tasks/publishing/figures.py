@@ -149,3 +149,9 @@ def read_losses(path: Path) -> tuple[list[int], list[float]]:
     """Steps and losses of a training's `losses.jsonl`."""
     lines = read_steps(path)
     return [line["step"] for line in lines], [line["loss"] for line in lines]
+
+
+def held_out_curve(losses: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """The held-out loss at the steps at which it was measured."""
+    measured = ((float(n["step"]), n.get("held_out_loss")) for n in losses)
+    return [(step, loss) for step, loss in measured if loss is not None]

@@ -16,6 +16,7 @@ from tasks.publishing.charts import (
     loss_chart,
     scores_chart,
 )
+from tasks.publishing.figures import held_out_curve
 from tasks.publishing.plain_text import seen
 from tasks.publishing.scores import Score
 from tasks.publishing.spent import CORE_WATTS, GPU_WATTS, told_training
@@ -53,12 +54,6 @@ def render_report(
         hardware=told_training(circumstances["spent"]["training"]),
         watts={"core": CORE_WATTS, "gpu": GPU_WATTS},
     )
-
-
-def held_out_curve(losses: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """The held-out loss at the steps at which it was measured."""
-    measured = ((float(n["step"]), n.get("held_out_loss")) for n in losses)
-    return [(step, loss) for step, loss in measured if loss is not None]
 
 
 def _charts(

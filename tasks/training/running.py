@@ -27,6 +27,8 @@ from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
 MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
+HELD_OUT_LOSS = "held-out loss"
+_FIGURES = {"loss": "loss", "held_out_loss": HELD_OUT_LOSS, "tokens_per_second": "tokens/s"}
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
 """From the trainer's folder and the checkpoint to resume from to what it is told."""
@@ -120,7 +122,7 @@ def _follow(
         StageError: somebody else has told it to stop, or it hangs.
     """
     with ExitStack() as shown:
-        counter = None
+        counter, figures = None, dict[str, float]()
         for event in trainer.events(context.engine.launch.stall_minutes):
             if event["event"] == "start":
                 check_unchanged(context.externals)  # the model to start from has been read
@@ -135,9 +137,9 @@ def _follow(
                         stage, event["steps"], "steps", work=work, done=event["step"]
                     )
                 )
-            elif event["event"] == "step" and counter is not None:
-                figures = {"loss": event["loss"], "tokens/s": event["tokens_per_second"]}
-                counter.show(event["step"], figures)
+            elif event["event"] in ("step", "held_out") and counter is not None:
+                figures |= {_FIGURES[name]: event[name] for name in _FIGURES if name in event}
+                counter.show(event["step"], dict(figures))
             elif event["event"] == "checkpoint":
                 newest = take(event, newest)
                 known = checkpoints.resolved
