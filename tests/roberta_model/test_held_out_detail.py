@@ -124,3 +124,38 @@ def test_other_draws_ask_other_questions_and_the_frozen_one_stays(rows: PackedRo
 def test_a_token_stands_for_as_many_bytes_as_it_has_letters() -> None:
     """Byte-level BPE writes a byte as a character, whichever byte it is."""
     assert bytes_of_tokens({"a": 1, "Ġthe": 0, "Ã¤": 3}, 4).tolist() == [4, 1, 0, 2]
+
+
+def test_a_tokens_band_begins_at_a_power_of_ten() -> None:
+    """Nine is one of nine, ten the first of ten to ninety-nine."""
+    counts = [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000]
+    detail = HeldOutDetail(1, 10, np.array(counts), np.ones(10, dtype=np.int64))
+    every, nothing = np.arange(10), np.zeros(10, dtype=np.int64)
+    yes = np.ones(10, dtype=bool)
+    detail.add(Answers(nothing, every, every, yes, np.ones(10), yes, np.full(10, 0.5)))
+    assert detail.frequency[0].tolist() == [1, 2, 2, 2, 2, 1]
+    assert detail.position[0].tolist() == [3, 2, 3, 2]  # tenths: 0 to 2, 3 and 4, 5 to 7, 8 and 9
+
+
+def test_only_positions_that_show_a_mask_are_counted() -> None:
+    """And nothing but those of the batches that were added, each once."""
+    detail = HeldOutDetail(3, 4, np.array([5, 5]), np.array([2, 7]))
+    sources = np.array([[0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], dtype=np.int32)
+    detail.tell_sources(sources, 3)
+    rows, columns = np.array([0, 0, 2, 1]), np.array([1, 3, 0, 0])
+    targets, hidden = np.array([0, 1, 1, 0]), np.array([True, True, True, False])
+    losses, right = np.array([0.5, 1.0, 2.0, 9.0]), np.array([True, False, True, True])
+    sure = np.array([0.25, 0.05, 0.95, 0.5])
+    detail.add(Answers(rows, columns, targets, hidden, losses, right, sure))
+    told = detail.to_json()
+    assert told["rows"] == {
+        **{"tokens": [2, 0, 1], "loss": [1.5, 0, 2.0], "right": [1, 0, 1], "bytes": [9, 0, 7]}
+    }
+    assert told["source"] == {
+        **{"tokens": [2, 1, 0], "loss": [2.5, 1.0, 0], "right": [2, 0, 0], "bytes": [9, 7, 0]}
+    }
+    assert told["calibration"]["tokens"] == [1, 0, 1, *[0] * 6, 1]
+    assert told["calibration"]["confidence"] == [0.05, 0, 0.25, *[0] * 6, 0.95]
+    assert told["calibration"]["right"] == [0, 0, 1, *[0] * 6, 1]
+    detail.add(Answers(rows, columns, targets, hidden, losses, right, sure))
+    assert detail.rows[1].tolist() == [3.0, 0, 4.0]

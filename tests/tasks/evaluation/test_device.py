@@ -1,5 +1,6 @@
 """Where a model is scored: asked for, found or refused, and part of no key."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,3 +97,24 @@ def test_a_worker_keeps_a_model_for_each_device(
     monkeypatch.setattr(Device, "on_this_machine", lambda _: "meta")
     far, _ = open_model(work, files, "bos_eos", Device("gpu"))
     assert {parameter.device.type for parameter in far.parameters()} == {"meta"}
+
+
+def test_a_worker_keeps_a_model_by_the_content_of_its_files(tmp_path: Path) -> None:
+    """A copy elsewhere is the same model; other weights under the same names are another."""
+    work = UnitWork("blimp/a", tmp_path / "unit")
+    place = byte_model(tmp_path / "m")
+    shutil.copytree(place, tmp_path / "copy")
+    first, _ = open_model(work, model_files(place), "bos_eos")
+    copied = model_files(tmp_path / "copy")
+    assert open_model(work, copied, "bos_eos")[0] is first
+    byte_model(place, seed=1)
+    other, _ = open_model(work, model_files(place), "bos_eos")
+    weights = (model.embeddings.word.weight for model in (first, other))
+    assert not torch.equal(*weights)
+
+
+def test_what_has_little_to_compute_knows_no_device() -> None:
+    """A unit that reads texts depends on the model and on how it reads them."""
+    subject = Subject({}, "none", device=Device("gpu"))
+    assert subject.payload == {"model": {}, "special_tokens": "none"}
+    assert subject.payload_on_device == {**subject.payload, "device": Device("gpu")}

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from roberta_model.data.randomness import random_bits
+from tasks.evaluation import intervals
 from tasks.evaluation.intervals import bootstrap_ratio, wilson, wilson_of_mean
 
 
@@ -65,3 +67,57 @@ def test_the_bootstrap_is_that_of_its_definition_and_the_same_every_time() -> No
     assert found["high"] == pytest.approx(mean + 1.96 * spread, abs=0.15 * spread)
     assert bootstrap_ratio(sums, counts, "test") == found
     assert bootstrap_ratio(sums[:1], counts[:1], "test") is None
+
+
+def test_no_mean_is_surer_than_all_its_items_together() -> None:
+    """Shares of 1 and 0 have no variance of their own, yet their groups were drawn."""
+    found = wilson_of_mean([(100, 100), (0, 100), (50, 100)])
+    assert [found["low"], found["high"]] == list(wilson(0.5, 300).values())[:2]
+
+
+def test_a_mean_of_groups_is_as_sure_as_so_many_items() -> None:
+    """By hand: shares 0.8 and 0.5, of 10 and of 2, vary by (0.016 + 0.125) / 4."""
+    items = 0.65 * 0.35 / ((0.16 / 10 + 0.25 / 2) / 4)
+    found = wilson_of_mean([(8, 10), (1, 2)])
+    expected = wilson(0.65, items)
+    assert (found["low"], found["high"]) == pytest.approx((expected["low"], expected["high"]))
+    assert found["method"] == "wilson of the mean's variance"
+
+
+def test_bounds_stay_shares() -> None:
+    """The formula's own rounding never leaves nought to one."""
+    assert wilson(1.0, 7)["high"] == 1.0
+    assert wilson(0.0, 7)["low"] == 0.0
+
+
+def test_the_bootstrap_draws_a_thousand_times_as_many_rows_as_there_are() -> None:
+    """The 2.5 % and 97.5 % points of the function of the ratio, row by row in a plain loop."""
+    sums, counts = np.array([3.0, 1.0, 8.0, 2.0, 9.0]), np.array([1.0, 2.0, 4.0, 1.0, 3.0])
+    each, ratios = np.arange(1000), []
+    drawn = [random_bits(0, "p", each, column) % np.uint64(5) for column in range(5)]
+    for rows in zip(*(column.tolist() for column in drawn), strict=True):
+        ratios.append(sum(sums[row] for row in rows) / sum(counts[row] for row in rows))
+    found = bootstrap_ratio(sums, counts, "p", np.square)
+    assert found is not None
+    low, high = np.percentile(np.square(ratios), [2.5, 97.5])
+    assert (found["low"], found["high"]) == pytest.approx((low, high))
+    assert found["method"] == "bootstrap over rows"
+    assert bootstrap_ratio(sums, counts, "q", np.square) != found, "another purpose, other draws"
+
+
+def test_how_many_draws_are_held_at_a_time_changes_no_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sums, counts = np.arange(9.0), np.full(9, 2.0)
+    expected = bootstrap_ratio(sums, counts, "p")
+    monkeypatch.setattr(intervals, "_AT_ONCE", 9 * 64)
+    assert bootstrap_ratio(sums, counts, "p") == expected
+
+
+def test_draws_of_rows_without_an_item_have_no_ratio() -> None:
+    """Of two rows, one of them empty, a quarter of the draws; without any item there is none."""
+    assert bootstrap_ratio(np.array([6.0, 0.0]), np.array([2.0, 0.0]), "p") == {
+        **{"low": 3.0, "high": 3.0, "method": "bootstrap over rows"}
+    }
+    assert bootstrap_ratio(np.zeros(2), np.zeros(2), "p") is None
+    assert bootstrap_ratio(np.ones(2), np.ones(2), "p") is not None

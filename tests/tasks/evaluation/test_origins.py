@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_corpus import run_small, write_texts
 from small_models import our_model, small_config
@@ -15,10 +17,12 @@ from roberta_model.huggingface import save_model
 from tasks.artifacts import Downloaded, PackedText, TrainedTokenizer
 from tasks.engine.outside import outside_file
 from tasks.engine.runner import Outcome
-from tasks.engine.units import UnitWork
+from tasks.engine.units import StoredFile, UnitWork
 from tasks.evaluation.device import Device
 from tasks.evaluation.held_out import score_held_out
-from tasks.evaluation.origins import origins_of, sources_of_rows
+from tasks.evaluation.origins import NOBODY, Origins, origins_of, sources_of_rows
+from tasks.packing.layout import Rows
+from tasks.packing.shards import write_rows
 
 WORDS = ("harbour", "ship", "storm", "letter", "captain", "voyage", "island")
 SMALL = [" ".join(WORDS[n // 7**place % 7] for place in range(4)) for n in range(400)]
@@ -103,3 +107,41 @@ def test_every_held_out_token_has_the_source_it_was_written_in(layout: str, tmp_
                 assert source == int(text.isupper()), text
                 met[source] += 1
     assert min(met) > 50
+
+
+def table(path: Path, **columns: list[str]) -> StoredFile:
+    """An Arrow file of text columns."""
+    found = pa.table(columns)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, found.schema) as writer:
+        writer.write_table(found)
+    return outside_file(path)
+
+
+def test_of_files_with_the_same_documents_the_firsts_source_counts(tmp_path: Path) -> None:
+    """They cannot be told apart by their digest."""
+    names = table(tmp_path / "names", digest=["d1", "d2", "d1", "d3"], name=["b", "a", "a", "c"])
+    packed: Any = SimpleNamespace(file_names=names, document_tables=lambda split: [split])
+    files = [SimpleNamespace(name=name, source=n) for n, name in enumerate("abc")]
+    downloaded: Any = SimpleNamespace(files=files, sources=["x", "y", "z"])
+    found = origins_of(packed, downloaded, "held_out")
+    assert found == Origins(["held_out"], {"d1": 1, "d2": 0, "d3": 2}, 3)  # type: ignore[list-item]
+
+
+def test_a_token_is_of_the_last_document_that_began_before_it(tmp_path: Path) -> None:
+    """In its own shard's table; before a row's first document it is of nobody."""
+    shards = []
+    for number, (numbers, starts) in enumerate((([0, 1], [0, 3]), ([0, 1], [2, 4]))):
+        path = tmp_path / f"{number}.arrow"
+        tokens = np.full((1, 6), 9, dtype=np.uint16)
+        places = np.array([0, 2], dtype=np.int32)
+        length = np.array([6], dtype=np.int32)
+        begins = np.array(starts, dtype=np.int32)
+        write_rows(path, Rows(tokens, length, places, np.array(numbers, dtype=np.int64), begins))
+        shards.append(path)
+    tables = [
+        table(tmp_path / "t0", file=["one", "two"]),
+        table(tmp_path / "t1", file=["two", "three"]),
+    ]
+    origins = Origins(tables, {"one": 4, "two": 5, "three": 6}, 7)
+    found = sources_of_rows(PackedRows(shards), np.array([1, 0]), origins)
+    assert found.tolist() == [[NOBODY, NOBODY, 5, 5, 6, 6], [4, 4, 4, 5, 5, 5]]

@@ -14,6 +14,7 @@ from tasks.config.evaluate import ContaminationConfig
 from tasks.engine.ledger import Ledger
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.finetuning import metrics
 from tasks.finetuning.contained import find_contained, scores_without
 from tasks.finetuning.downstream import job_of
 from tasks.finetuning.items import Item
@@ -119,3 +120,37 @@ def test_scores_with_and_without_are_those_of_the_items() -> None:
     assert none["without"]["metrics"]["accuracy"]["value"] == 0.5
     every = scores_without(settings, labels, items, answers, Contained(list(range(8)), 0))
     assert every["without"] is None
+
+
+def test_an_item_is_contained_from_the_share_on(
+    documents: list[StoredFile], tmp_path: Path
+) -> None:
+    """One of three runs of eight words, or of a pair three of six: of both texts together."""
+    pairs = [
+        {"sentence1": sentence(1), "sentence2": sentence(20), "label": "a"},
+        {"sentence1": sentence(20), "sentence2": sentence(21), "label": "b"},
+    ]
+    jobs = {"same": job(tmp_path, "pair", {"train": pairs, "dev": pairs})}
+    for share, expected in ((0.5, [0]), (0.51, [])):
+        how = ContaminationConfig(share=share)
+        run = runs_in(tmp_path / f"units-{share}")
+        found = find_contained(run, jobs, documents, how)
+        assert found == {"same": {"dev": Contained(expected, 0)}}
+
+
+@pytest.mark.parametrize(
+    ("items", "inside", "short", "flagged"),
+    [(100, 1, 0, False), (99, 1, 0, True), (150, 1, 60, True), (160, 1, 60, False)],
+)
+def test_more_than_a_hundredth_of_what_can_be_looked_for_is_flagged(
+    items: int, inside: int, short: int, flagged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The intervals beside it are not what is asked here: two draws are enough."""
+    monkeypatch.setattr(metrics, "NUM_SAMPLES", 2)
+    values = {"name": "mood", "task": "classify", "train": "t", "dev": "d"}
+    settings = FineTuningConfig.model_validate(values)
+    rows = [Item("", "text", None, "good")] * items
+    contained = Contained(list(range(inside)), short)
+    answers: list[dict[str, Any]] = [{"label": "good"}] * items
+    found = scores_without(settings, Labels(("bad", "good")), rows, answers, contained)
+    assert found["flagged"] is flagged

@@ -5,12 +5,16 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
+from roberta_model.data.randomness import random_bits
 from tasks.finetuning.metrics import (
     answer_f1,
+    answer_words,
     class_measures,
     confusion_of,
     entities,
     exact_match,
+    is_bio,
+    mcc_of,
     multi_label_measures,
     normalised_answer,
     number_measures,
@@ -130,3 +134,48 @@ def test_the_interval_holds_the_value_and_is_the_same_each_time() -> None:
     assert score.low < score.value < score.high
     # The normal approximation is good at 200 items.
     assert score.high - score.low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / 200) ** 0.5, rel=0.15)
+
+
+def test_the_interval_is_of_a_thousand_draws_of_as_many_items() -> None:
+    """The 2.5 % and 97.5 % points, each draw with its own number."""
+    values = np.array([0.0, 1.0, 5.0, 2.0, 9.0, 4.0, 4.0])
+    drawn = random_bits(0, "bootstrap", np.arange(1000)[:, None], np.arange(7)[None, :])
+    means = values[(drawn % np.uint64(7)).astype(np.int64)].mean(axis=1)
+    found = with_intervals({"mean": lambda n: float(values[n].mean())}, 7)["mean"]
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+
+
+def test_what_is_nowhere_is_worth_nothing() -> None:
+    """No entity at all, no class of any text, one class alone: nought, and no division by it."""
+    nothing = np.zeros((3, 2), dtype=bool)
+    measures = multi_label_measures(nothing, nothing)
+    assert {name: measures[name](np.arange(3)) for name in measures} == {
+        **{"f1": 0.0, "macro_f1": 0.0, "accuracy": 1.0}
+    }
+    tags = tag_measures([["O", "B-A"], ["O"]], [["O", "O"], ["O"]])
+    assert tags["f1"](np.array([1])) == 0.0
+    assert mcc_of(np.array([[4.0, 0.0], [0.0, 0.0]])) == 0.0
+
+
+def test_tags_are_of_the_bio_kind_where_all_are() -> None:
+    """Nothing but O tells of no entity."""
+    assert is_bio({"O", "B-A", "I-A"})
+    assert is_bio({"B-A"})
+    assert not is_bio({"O"})
+    assert not is_bio({"O", "B-A", "E-A"})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("\u3042\u30a2", 2), ("\u4e16\u754c", 2), ("\u0e01\u0e02", 2), ("\u0431\u0430 the cat", 2)],
+)
+def test_letters_of_scripts_without_spaces_are_words(text: str, words: int) -> None:
+    """Kana, Han and Thai; of other scripts words are what spaces part, without articles."""
+    assert len(answer_words(text)) == words
+
+
+def test_words_that_come_twice_count_twice() -> None:
+    """As often as both have them."""
+    assert answer_f1("cat cat dog", ["cat"]) == pytest.approx(2 * 1 / 4)
+    assert answer_f1("cat cat dog", ["cat cat"]) == pytest.approx(2 * 2 / 5)

@@ -4,16 +4,20 @@ import csv
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyarrow import parquet
 from stock_folders import stock_folder
 
+from roberta_model import load
+from roberta_model.inference.reading import Columns, Reading
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
+from tasks.finetuning.items import Item
 from tasks.finetuning.predictor import Predictor
-from tasks.finetuning.writing import predictions, write_predictions
+from tasks.finetuning.writing import columns_for, predictions, write_predictions
 
 TEXT = ColumnsConfig(text="text")
 NUM_ROWS = 1030  # more than are read at a time
@@ -114,3 +118,44 @@ def test_an_answer_that_is_none_at_first_has_its_type(tmp_path: Path) -> None:
     found = read(made)
     assert found[0]["predicted_score"] is None
     assert isinstance(found[-1]["predicted_score"], float)
+
+
+def columns_of(task: str, learnt: Columns, row: dict[str, Any], **given: str) -> Columns:
+    reader: Any = SimpleNamespace(reading=Reading(task, learnt, 16))  # type: ignore[arg-type]
+    return columns_for(reader, row, ColumnsConfig(**given), "f")
+
+
+def test_texts_are_read_from_where_the_model_learnt() -> None:
+    """Unless others are asked for; where those are not there, as for any data."""
+    learnt = Columns("body", None, "label")
+    assert columns_of("classify", learnt, {"text": "", "body": ""}) == Columns("body", None, None)
+    assert columns_of("classify", learnt, {"text": "", "title": ""}) == Columns("text", None, None)
+    asked = columns_of("classify", learnt, {"text": "", "body": ""}, text="text")
+    assert asked == Columns("text", None, None)
+    pair = Columns("a", "b", "label")
+    assert columns_of("pair", pair, {"a": "", "b": "", "c": ""}) == Columns("a", "b", None)
+    assert columns_of("pair", pair, {"a": "", "b": "", "c": ""}, second="c") == Columns(
+        "a", "c", None
+    )
+
+
+@pytest.mark.parametrize("problem", ["single", "multi_label_classification", "regression"])
+def test_answers_are_those_that_a_loaded_folder_gives(problem: str, tmp_path: Path) -> None:
+    """The likeliest class, every class more likely than not, or the number."""
+    changes: dict[str, Any] = {"num_labels": 4, "problem_type": problem}
+    if problem == "single":
+        changes = {"id2label": {0: "a", 1: "b", 2: "c"}}
+    elif problem == "regression":
+        changes["num_labels"] = 1
+    stock_folder(tmp_path, "RobertaForSequenceClassification", **changes)
+    texts = ["Rome", "A list of words", "It was a joy from the first minute", "x"]
+    found = Predictor(tmp_path)([Item("", text, None, None) for text in texts])
+    for mine, theirs in zip(found, load(tmp_path).classify(texts), strict=True):
+        if problem == "regression":
+            assert mine == {"value": pytest.approx(theirs["score"], abs=1e-5)}
+        elif problem == "single":
+            score = pytest.approx(theirs["score"], abs=1e-5)
+            assert mine == {"label": theirs["label"], "score": score}
+        else:
+            assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
+            assert mine["labels"] == [name for name, p in theirs["scores"].items() if p > 0.5]

@@ -194,3 +194,48 @@ def test_an_example_is_a_python_string_whatever_it_says() -> None:
     assert eval(as_python(text)) == text  # as a reader's Python would
     assert as_python(text).isprintable()
     assert "<mask> é" in as_python(text)
+
+
+SHOWN = "a\\|b\\\\\\|c \\# Head --- license: mit \\<script\\>x\\</script\\>"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sources": [{"name": EVIL, "documents": 1, "bytes": 2, "licence": None}]},
+        {"sources": [{"name": "a", "documents": 1, "bytes": 2, "licence": EVIL}]},
+        {"scores": [Score(EVIL, "accuracy", 0.5, 90_000, "pairs")]},
+        {"scores": [Score(EVIL, "accuracy", 0.5, 9, "pairs")]},
+        {"scores": SCORES[:1], "methods": [EVIL]},
+        {"licence": "other", "chosen_licence": EVIL},
+        {"recipe_main": [("pack.format", EVIL)]},
+        {
+            "contamination": [
+                {"name": EVIL, "items": "1", "contained": "0", "flagged": False}
+                | {"with": "-", "without": "-"}
+            ]
+        },
+        {
+            "ledger": {
+                "stages": [{"name": "a", "documents": {"in": 1, "kept": 0, "dropped": {EVIL: 1}}}]
+            }
+        },
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_whatever_a_card_shows_stays_on_its_line(changes: dict[str, Any]) -> None:
+    """Names, notes, reasons and values of others: no head, no table and no picture of theirs."""
+    body = card_of(**changes).split("---\n", 2)[2]
+    assert SHOWN in body
+    assert "\n# Head" not in body
+    assert "<script" not in body.replace("\\<script", "")
+    assert "![p](" not in body
+
+
+def test_a_score_without_figures_beside_it_has_dashes() -> None:
+    """Its row has five cells like any other's."""
+    card = card_of(scores=[Score("t", "loss", 2.5, is_share=False)])
+    assert "| t, loss | 2.50 | - | - | - |" in card
+    known = Score("t", "accuracy", 0.5, 9000, "items", True, (0.4, 0.6), (0.25, "guessing"))
+    card = card_of(scores=[known])
+    assert "| t, accuracy | 50.0% | 40.0 to 60.0% | 9,000 items | 25.0% guessing |" in card

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import StageError, UserError
 from tasks.publishing import export
-from tasks.publishing.export import export_folder
+from tasks.publishing.export import CHECK_TEXTS, export_folder
 from tasks.publishing.push import push_model
 
 
@@ -88,3 +88,79 @@ def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left(
     assert "x1y2" not in str(caught.value)
     assert "/." not in str(caught.value)
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["model-secrets/key", "blobs/key", "key"])
+def test_what_is_beside_the_folder_is_out_of_it(place: str, model: Path, tmp_path: Path) -> None:
+    """Whatever its name begins with; blobs are the hub's cache only where snapshots are."""
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("secret")
+    (model / "notes.txt").symlink_to(tmp_path / place)
+    with pytest.raises(UserError, match=r"notes\.txt: this is a link to .*key, out of the model"):
+        export_folder(model, tmp_path / "copy")
+
+
+def test_a_link_through_another_link_is_followed_to_its_end(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    (model / "sub").mkdir()
+    (model / "sub/inner").symlink_to(tmp_path / "key")
+    (model / "notes.txt").symlink_to("sub/inner")
+    with pytest.raises(UserError, match="out of the model folder"):
+        export_folder(model, tmp_path / "copy")
+
+
+def test_only_a_new_or_empty_folder_is_written_to(model: Path, tmp_path: Path) -> None:
+    """A file or a folder that holds something stays as it is."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine").write_text("mine")
+    for name in ("file", "full"):
+        with pytest.raises(UserError, match=f"{name}: something is there already"):
+            export_folder(model, tmp_path / name)
+    assert (tmp_path / "full/mine").read_text() == (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    assert export_folder(model, tmp_path / "empty")["files"] == ["config.json"]
+
+
+def test_folders_within_and_weights_of_an_onnx_file_stay_behind(
+    model: Path, tmp_path: Path
+) -> None:
+    """`model.onnx.data` is of no use without the file that was not copied."""
+    (model / "model.onnx.data").write_bytes(b"junk")
+    (model / "checkpoints").mkdir()
+    (model / "checkpoints/weights").write_text("old")
+    told = export_folder(model, tmp_path / "copy")
+    assert told == {
+        **{"path": str(tmp_path / "copy"), "files": ["config.json"]},
+        **{"largest_difference": 0.0, "onnx_difference": None},
+    }
+
+
+def test_it_is_the_copy_that_is_checked_before_it_has_its_name(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal names the folder that somebody gave, and leaves nothing."""
+
+    def refuse(folder: Path, texts: tuple[str, ...]) -> float:
+        assert [path.name for path in folder.iterdir()] == ["config.json"]
+        assert folder.parent == tmp_path / "there"
+        assert folder.name.startswith(".copy.")
+        assert texts == CHECK_TEXTS
+        raise StageError(f"{folder}: other logits")
+
+    monkeypatch.setattr(export, "check_against_stock", refuse)
+    with pytest.raises(StageError) as caught:
+        export_folder(model, tmp_path / "there/copy")
+    assert str(caught.value) == f"{model}: other logits"
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_blobs_are_the_hubs_cache_only_where_snapshots_are(model: Path, tmp_path: Path) -> None:
+    """Two folders up, where the cache has them, anybody may have a folder of that name."""
+    (tmp_path / "home/blobs").mkdir(parents=True)
+    (tmp_path / "home/blobs/key").write_text("secret")
+    place = tmp_path / "home/models/mine"
+    shutil.copytree(model, place)
+    (place / "notes.txt").symlink_to("../../blobs/key")
+    with pytest.raises(UserError, match=r"notes\.txt: this is a link to .*key, out of the model"):
+        export_folder(place, tmp_path / "copy")

@@ -1,6 +1,7 @@
 """The pointers to what is newest: of the store and of each pipeline, with their format."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,42 @@ def test_one_of_a_later_version_gets_a_sentence(store: Store) -> None:
     store.write("models/letters.json", json.dumps(later).encode())
     with pytest.raises(StageError, match=rf"later version .*letters.json format {FORMAT + 1}"):
         published_folder(store, "letters")
+
+
+def test_the_links_lead_on_wherever_the_store_is_moved(store: Store, tmp_path: Path) -> None:
+    """Each from its own place; pointed anew they are replaced, and nothing is left beside them."""
+    for folder in ("7-publish/abc", "7-publish/def"):
+        point_latest(store, folder, "letters")
+    assert os.readlink(tmp_path / "latest") == "7-publish/def"
+    assert os.readlink(tmp_path / "models/letters") == "../7-publish/def"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "latest.json", "models"]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == [
+        *("letters", "letters.json")
+    ]
+
+
+def test_a_link_is_replaced_in_one_step(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the old one stands, for whoever reads it."""
+    point_latest(store, "7-publish/abc", "letters")
+    usual, seen = os.replace, list[str]()
+
+    def look(source: Path, target: Path) -> None:
+        if target.is_symlink():
+            seen.append(os.readlink(target))
+        usual(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    point_latest(store, "7-publish/def", "letters")
+    assert seen == ["../7-publish/abc", "7-publish/abc"]
+
+
+def test_only_pointers_are_pointers(store: Store) -> None:
+    """Neither other files beside them nor one that says nothing."""
+    point_latest(store, "7-publish/abc", "letters")
+    store.write("models/notes.txt", b'{"folder": "7-publish/def"}')
+    store.write("models/empty.json", b'{"folder": ""}')
+    assert dict(published_folders(store)) == {
+        **{"latest": "7-publish/abc", "models/letters": "7-publish/abc"}
+    }

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from small_corpus import run_small, write_texts
 
 from tasks.artifacts import CleanText, PackedText, TrainedTokenizer
+from tasks.documents import DocumentWriter
+from tasks.engine.outside import outside_file
 from tasks.engine.runner import Outcome
 from tasks.engine.units import StoredFile, UnitWork
 from tasks.publishing.portrait import (
@@ -17,6 +21,7 @@ from tasks.publishing.portrait import (
     portrait_of,
     some_of,
 )
+from tasks.tokenizing.bpe import MASK, SPECIAL_TOKENS, build_tokenizer
 
 RUSSIAN = "Привет, мир и мир." * 3
 TEXTS = [f"The harbour of town {n} ---- is quiet. " * (1 + n % 4) for n in range(20)]
@@ -88,3 +93,81 @@ def test_of_many_files_some_are_looked_at_spread_over_all() -> None:
     assert chosen[0] < 16 < 900 < chosen[-1]
     assert some_of(files[:5]) == files[:5]
     assert some_of([]) == []
+
+
+def part(lengths: dict[str, int], scripts: dict[str, int]) -> dict[str, Any]:
+    return {"lengths": lengths, "scripts": scripts}
+
+
+def test_files_findings_are_summed_up() -> None:
+    """Powers in the order of their size, scripts by their share; a thousandth is shown."""
+    parts = [
+        part({"9": 1, "10": 2}, {"Latin": 900, "Greek": 1}),
+        part({"2": 1, "9": 3}, {"Cjk": 99}),
+    ]
+    found = portrait_of(parts, [], {"tokens": {"longest": ["a"]}, "num_tokens": 1}, 7)
+    assert (found["files"], found["of_files"], found["num_tokens"]) == (2, 7, 1)
+    assert list(found["lengths"].items()) == [("2", 1), ("9", 4), ("10", 2)]
+    assert list(found["scripts"].items()) == [("Latin", 0.9), ("Cjk", 0.099), ("Greek", 0.001)]
+    rare = portrait_of([part({}, {"Latin": 1000, "Greek": 1})], [], {}, 1)
+    assert list(rare["scripts"]) == ["Latin"]
+    assert portrait_of([], [], {}, 0)["scripts"] == {}
+
+
+def test_samples_are_those_of_the_lowest_ids_of_all_files() -> None:
+    """Three of each reason, whichever file they stand in."""
+    first = {"samples": {"short": [["05", "e"], ["07", "g"]], "odd": [["01", "x"]]}}
+    second = {"samples": {"short": [["01", "a"], ["06", "f"], ["09", "i"]]}}
+    found = portrait_of([], [first, second], {}, 0)["samples"]
+    assert found == {"odd": ["x"], "short": ["a", "e", "f"]}
+    assert list(found) == ["odd", "short"]
+
+
+def test_of_one_file_the_samples_of_the_lowest_ids_are_kept(tmp_path: Path) -> None:
+    """Three for each reason, two hundred letters of each."""
+    ids = [bytes([number]) * 16 for number in (9, 3, 7, 1, 2)]
+    reasons = ["short"] * 4 + ["odd"]
+    texts = [chr(97 + number) * 300 for number in range(5)]
+    found = pa.table({"id": pa.array(ids, pa.binary(16)), "reason": reasons, "text": texts})
+    with pa.OSFile(str(tmp_path / "r"), "wb") as sink, pa.ipc.new_file(sink, found.schema) as out:
+        out.write_table(found)
+    samples = looked(look_at_rejects, tmp_path, rejects=outside_file(tmp_path / "r"))["samples"]
+    assert {why: [text for _, text in its] for why, its in samples.items()} == {
+        "short": ["d" * 200, "b" * 200, "c" * 200],
+        "odd": ["e" * 200],
+    }
+
+
+def test_a_texts_length_is_the_power_of_two_that_it_reaches(tmp_path: Path) -> None:
+    """Of its characters, not of its bytes; letters alone have a script."""
+    with DocumentWriter(tmp_path / "d.arrow") as writer:
+        for number, text in enumerate(["\u044f" * 4, "a" * 7, "b" * 8, "1 2-3 \u4e16"]):
+            writer.add(number, text)
+    documents = outside_file(tmp_path / "d.arrow")
+    found = looked(look_at_documents, tmp_path, documents=documents)
+    assert found == {"lengths": {"2": 3, "3": 1}, "scripts": {"Cjk": 1, "Cyrillic": 4, "Latin": 15}}
+
+
+def test_tokens_are_those_of_the_text_and_none_of_the_special_ones(tmp_path: Path) -> None:
+    """By length, by oddity, by how often they stand there; single signs may never be met."""
+    tokens = [*SPECIAL_TOKENS, "a", "b", "\u00e4", "ab", "\u0120ab", "aba", "--", "\u0120", "-"]
+    vocabulary = {token: number for number, token in enumerate([*tokens, MASK])}
+    merges = [("a", "b"), ("\u0120", "ab"), ("ab", "a"), ("-", "-")]
+    tokenizer = build_tokenizer(vocabulary, merges)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    used = np.zeros(len(vocabulary), dtype=np.int64)
+    for token, count in {"<s>": 99, "b": 5, "a": 5, "ab": 7, "aba": 0}.items():
+        used[vocabulary[token]] = count
+    np.save(tmp_path / "counts.npy", used)
+    found = looked(
+        look_at_tokens,
+        tmp_path,
+        tokenizer=outside_file(tmp_path / "tokenizer.json"),
+        counts=outside_file(tmp_path / "counts.npy"),
+    )
+    assert (found["num_tokens"], found["num_unused"]) == (9, 6)
+    assert found["tokens"]["longest"][:2] == [" ab", "aba"]
+    assert found["tokens"]["oddest"] == ["--"]
+    assert found["tokens"]["most frequent"][:3] == ["ab", "a", "b"]
+    assert found["tokens"]["never met"] == [" ab", "aba", "--"]
+    assert not any("\ufffd" in text for texts in found["tokens"].values() for text in texts)

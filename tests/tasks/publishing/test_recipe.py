@@ -10,7 +10,7 @@ from tasks.config import Config
 from tasks.config.load import load_config
 from tasks.engine.identity import canonical
 from tasks.publishing import recipe
-from tasks.publishing.recipe import defaults_digest, recipe_of
+from tasks.publishing.recipe import defaults_digest, main_fields, recipe_of, recipe_values
 from tasks.stages import get_stage
 
 STAGES = ("clean", "tokenizer", "pack", "pretrain")
@@ -50,3 +50,34 @@ def test_a_changed_default_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> Non
     changed: dict[str, Any] = values | {"pack.row_tokens": 77}
     monkeypatch.setattr(recipe, "_defaults", lambda: (changed, names))
     assert defaults_digest() != before
+
+
+def test_what_was_worked_out_goes_before_what_was_asked_for() -> None:
+    """In an order of its own; nought and no are values, what is not set is left out."""
+    values = {
+        **{"pretrain.steps": "auto", "tokenizer.vocab_size": 300, "model.width": None},
+        **{"clean.dedup.exact": False, "pretrain.masking.rate": 0, "pack.format": "x"},
+        "pretrain.batch_rows": [],
+    }
+    assert main_fields(values, {"pretrain.steps": 7, "pretrain.precision": "bf16"}) == [
+        ("clean.dedup.exact", "false"),
+        ("tokenizer.vocab_size", "300"),
+        ("pretrain.steps", "7"),
+        ("pretrain.precision", "bf16"),
+        ("pretrain.masking.rate", "0"),
+    ]
+
+
+def test_each_sources_own_fields_have_its_number() -> None:
+    """What is not set of a source is left out, and what no config can set is no field."""
+    configs: dict[str, dict[str, Any]] = {
+        "clean": {"held_out": [0.1, None, 0.2], "names": ["a", "b", "c"], "clean": {}},
+        "tokenizer": {"vocab_size": 300},
+        "pack": {"nothing_of_a_config": "none", "row_tokens": 77},
+        "pretrain": {"pretrain": {"steps": 9}},
+    }
+    assert recipe_values(configs) == {
+        **{"corpus.0.held_out": 0.1, "corpus.2.held_out": 0.2},
+        **{"corpus.0.name": "a", "corpus.1.name": "b", "corpus.2.name": "c"},
+        **{"tokenizer.vocab_size": 300, "pack.row_tokens": 77, "pretrain.steps": 9},
+    }

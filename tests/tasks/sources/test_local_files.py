@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config.corpus import FilesSource
+from tasks.config.corpus import FilesSource, HubSource
 from tasks.errors import UserError
+from tasks.sources.hub import describe_folder
 from tasks.sources.local_files import describe_local
 
 LINE = json.dumps({"body": "The captain sailed."}) + "\n"
@@ -39,3 +40,21 @@ def test_an_option_without_effect_is_refused(
         return
     with pytest.raises(UserError, match=rf"^corpus\.0\.{field}: it has no effect"):
         describe_local(source, "corpus.0")
+
+
+def test_what_a_link_leads_to_must_lie_within_the_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a glob and of a dataset's folder; a server's user may make links."""
+    (tmp_path / "private.txt").write_text("private")
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one")
+    monkeypatch.setenv("ROBERTA_ROOTS", str(folder))
+    files, dataset = FilesSource(paths=(f"{folder}/*.txt",)), HubSource(dataset=str(folder))
+    assert len(describe_local(files, "corpus.0")) == len(describe_folder(dataset)) == 1
+    (folder / "b.txt").symlink_to(tmp_path / "private.txt")
+    with pytest.raises(UserError, match=r"^corpus\.0\.paths: .*private\.txt lies outside"):
+        describe_local(files, "corpus.0")
+    with pytest.raises(UserError, match=r"^corpus\.dataset: .*private\.txt lies outside"):
+        describe_folder(dataset)

@@ -1,0 +1,186 @@
+"""Results as files: their bytes in each format, and that they are whole, flushed and readable."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tasks.engine.files import flush_file
+from tasks.errors import UserError
+from tasks.formats.encodings import BLOCK_BYTES
+from tasks.inference import results, texts
+from tasks.inference.over_files import FILLED, SCORED
+from tasks.inference.results import check_target, rows_of, whole_results
+from tasks.inference.texts import open_texts
+
+ROWS: list[dict[str, Any]] = [
+    {"text": 'é, "a"\tb', "tokens": 3, "score": -1.5, "per_token": -0.5},
+    {"text": "", "tokens": 0, "score": None, "per_token": None},
+]
+
+
+def written(path: Path, rows: list[dict[str, Any]] = ROWS, schema: pa.Schema = SCORED) -> Path:
+    with whole_results(path, schema) as out:
+        for row in rows:
+            out.write(rows_of([row], schema))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "s.jsonl",
+            '{"text": "é, \\"a\\"\\tb", "tokens": 3, "score": -1.5, "per_token": -0.5}\n'
+            '{"text": "", "tokens": 0, "score": null, "per_token": null}\n',
+        ),
+        ("s.csv", 'text,tokens,score,per_token\n"é, ""a""\tb",3,-1.5,-0.5\n,0,,\n'),
+        ("S.TSV", 'text\ttokens\tscore\tper_token\n"é, ""a""\tb"\t3\t-1.5\t-0.5\n\t0\t\t\n'),
+    ],
+)
+def test_lines_and_tables_have_every_row_in_order(name: str, text: str, tmp_path: Path) -> None:
+    """In UTF-8, with a header where it is a table; what is not known is empty."""
+    assert written(tmp_path / name).read_bytes() == text.encode()
+
+
+def test_parquet_has_the_schemas_types_and_an_array_the_vectors_alone(tmp_path: Path) -> None:
+    table = parquet.read_table(written(tmp_path / "s.parquet"))
+    assert table.schema.equals(SCORED)
+    assert table.to_pylist() == ROWS
+    vector = pa.list_(pa.float32(), 2)
+    schema = pa.schema([("text", pa.string()), ("vector", vector)])
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "vector": [1.0, 2.0]},
+        {"text": "b", "vector": [3.0, 4.5]},
+        {"text": "c", "vector": [0.0, -1.0]},
+    ]
+    found = np.load(written(tmp_path / "v.npy", rows, schema), allow_pickle=False)
+    assert found.dtype == np.dtype("<f4")
+    assert found.tolist() == [row["vector"] for row in rows]
+
+
+def test_guesses_of_each_mask_are_lists_of_lists(tmp_path: Path) -> None:
+    guess = {"token": " a", "id": 7, "score": 0.5}
+    rows: list[dict[str, Any]] = [{"text": "<mask>", "masks": [[guess], []]}]
+    found = parquet.read_table(written(tmp_path / "f.parquet", rows, FILLED))
+    assert found.to_pylist() == rows
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.csv", "s.parquet"])
+def test_a_result_is_flushed_before_it_has_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it: a power cut leaves the earlier one, or the whole new one."""
+    path = tmp_path / name
+    path.write_text("an earlier result")
+    flushed = list[tuple[int, str]]()
+
+    def flush(temporary: Path) -> None:
+        assert temporary.parent == tmp_path
+        flushed.append((temporary.stat().st_size, path.read_text()))
+        flush_file(temporary)
+
+    monkeypatch.setattr(results, "flush_file", flush)
+    written(path)
+    assert flushed == [(path.stat().st_size, "an earlier result")]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_a_result_has_the_mode_that_the_umask_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the library that writes it would give it."""
+    usual: Callable[..., results.Results] = results._open
+
+    def private(path: Path, *words: Any) -> results.Results:
+        made = usual(path, *words)
+        path.chmod(0o600)
+        return made
+
+    monkeypatch.setattr(results, "_open", private)
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert written(tmp_path / "s.csv").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def interrupted(path: Path, rows: pa.Table | None) -> None:
+    """One row is written, and then something goes wrong."""
+    with whole_results(path, SCORED) as out:
+        out.write(rows_of(ROWS, SCORED))
+        if rows is None:
+            raise KeyboardInterrupt
+        out.write(rows)
+
+
+def test_an_error_leaves_the_earlier_result(tmp_path: Path) -> None:
+    """And no file in the making."""
+    path = written(tmp_path / "s.csv")
+    before = path.read_bytes()
+    wrong = pa.table({"else": ["x"]})
+    with pytest.raises(ValueError, match="schema"):
+        interrupted(tmp_path / "s.parquet", wrong)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(path, None)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["s.csv"]
+
+
+def test_the_file_that_is_read_is_not_written_over_by_any_name(tmp_path: Path) -> None:
+    """Another's place is taken; endings count whatever their letters."""
+    source, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("x")
+    other.write_text("y")
+    (tmp_path / "link.csv").symlink_to(source)
+    check_target(other, (".csv",), source)
+    check_target(tmp_path / "NEW.CSV", (".csv",), source)
+    for name in ("link.csv", "../" + tmp_path.name + "/a.csv"):
+        with pytest.raises(UserError, match="this is the file that is read"):
+            check_target(tmp_path / name, (".csv",), source)
+
+
+def test_a_folder_that_may_not_be_written_is_said_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after an hour of computing."""
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(UserError, match="may not be written"):
+        check_target(tmp_path / "a.csv", (".csv",), tmp_path / "b.csv")
+
+
+def test_a_window_ends_where_its_texts_are_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With each line's end counted; numbers go on from window to window."""
+    monkeypatch.setattr(texts, "_MOST_CHARACTERS", 8)
+    file = tmp_path / "lines.txt"
+    file.write_text("abc\ndef\nghijklmnop\n\nq\n")
+    windows = list(open_texts(file).windows(3))
+    assert [(window.first, window.texts) for window in windows] == [
+        (1, ["abc", "def"]),
+        (3, ["ghijklmnop"]),
+        (4, ["", "q"]),
+    ]
+    assert [window.first for window in open_texts(file).windows(1)] == [1, 2, 3, 4, 5]
+    assert windows[-1].read_bytes == file.stat().st_size
+
+
+def test_a_record_without_text_keeps_its_number(tmp_path: Path) -> None:
+    """It is read as an empty one, and is told from it."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a"}\n{"text": null}\n{"text": ""}\n{"text": "b"}\n')
+    (window,) = open_texts(file).windows(9)
+    assert window.texts == ["a", None, "", "b"]
+    assert window.words == ["a", "", "", "b"]
+
+
+def test_how_far_a_file_is_read_never_goes_back_nor_past_what_was_read() -> None:
+    """Readers are a block ahead of what they have given out."""
+    block = BLOCK_BYTES
+    assert texts._position(100, 40) == 40
+    assert texts._position(100, 100 + block) == 100
+    assert texts._position(100, 500 + block) == 500
