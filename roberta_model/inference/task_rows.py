@@ -115,20 +115,18 @@ class TaskRows:
             starts.append(at)
             at += len(word) + 1
         places = _first_tokens(found, starts)
+        # A word ends where the blank behind it begins, which may be a token of its own.
+        behind = [start + len(word) for start, word in zip(starts, words, strict=True)]
+        ends = [*_first_tokens(found, behind[:-1]), len(found.ids) - 1]
         # The last </s> takes the place of what does not fit.
-        fitting = [
-            n
-            for n in range(len(words))
-            if (places[n + 1] if n + 1 < len(words) else len(found.ids) - 1) <= self.max_tokens - 1
-        ]
+        fitting = [n for n, end in enumerate(ends) if end <= self.max_tokens - 1]
         if not fitting:
             raise UnusableError(
                 f"the word {words[0][:40]!r} has more than {self.max_tokens} tokens, which "
                 "the model does not read at once. Shorten or remove it."
             )
         count = fitting[-1] + 1
-        stop = places[count] if count < len(words) else len(found.ids) - 1
-        ids = [*found.ids[:stop], found.ids[-1]]
+        ids = [*found.ids[: ends[count - 1]], found.ids[-1]]
         return WordRow(ids, list(range(first, first + count)), places[:count])
 
     def windows(self, question: str, context: str) -> list[Window]:

@@ -1,7 +1,7 @@
 """Addresses in a config: they end up in records that many can read, so they hold no secrets."""
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 # Parameters of a query that give access, in small letters: those of signed addresses (S3, GCS,
 # Azure, CloudFront), and what services call their tokens.
@@ -13,7 +13,8 @@ _SECRET = re.compile(
 )
 _LONG = 16  # `key` is also what services call a file's name; of an access key it is this long
 
-_USER = re.compile(r"(?<=//)[^/?#\s]*@")
+# A password may hold what ends a host, if it is not written as it should be; a port is digits.
+_USER = re.compile(r"(?<=//)(?:[^/?#\s]*|[^/?#\s:@]*:(?!\d+[/?#])[^@\s]*)@")
 _VALUE = re.compile(r"([?&;#])([^=&;#\s]+)=([^&;#\s]+)")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -41,7 +42,8 @@ def redacted(text: str) -> str:
     """
 
     def shown(found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}=***" if _is_secret(found[2], found[3]) else found[0]
+        is_secret = _is_secret(unquote_plus(found[2]), unquote_plus(found[3]))
+        return f"{found[1]}{found[2]}=***" if is_secret else found[0]
 
     return _VALUE.sub(shown, _USER.sub("***@", text))
 

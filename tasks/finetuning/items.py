@@ -242,15 +242,14 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
 def answers_of(item: Item) -> list[Answer]:
     """The right answers of a question; none where the context has none.
 
-    SQuAD's list of objects, one object of lists (as Hugging Face stores it), or plain text.
+    SQuAD's list of objects, one object, one of lists (as Hugging Face stores it), or plain text.
 
     Raises:
         UserError: they are of no such form.
     """
     label = item.label
     if isinstance(label, Mapping):
-        texts, starts = label.get("text", []), label.get("answer_start", [])
-        pairs = list(zip(texts, starts, strict=False)) if isinstance(texts, list) else []
+        pairs = _answer_pairs(label.get("text"), label.get("answer_start"))
     elif isinstance(label, str):
         pairs = [(label, -1)]
     elif isinstance(label, list):
@@ -266,3 +265,14 @@ def answers_of(item: Item) -> list[Answer]:
             "'answer_start'. Mend the record."
         )
     return [Answer(text, start) for text, start in pairs]
+
+
+def _answer_pairs(texts: Any, starts: Any) -> list[tuple[Any, Any]]:
+    """Texts and where they begin, of one object; what is neither where they do not fit together."""
+    if isinstance(texts, str):
+        texts, starts = [texts], None if starts is None else [starts]
+    if isinstance(texts, list) and starts is None:
+        starts = [-1] * len(texts)
+    if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+        return list(zip(texts, starts, strict=True))
+    return [(None, None)]

@@ -17,7 +17,7 @@ from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
 from tasks.finetuning.dev_scores import score_dev, write_json
-from tasks.finetuning.plan import Choice, DataFile, Files, Found, Job, Tried
+from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough
 from tasks.training.checkpoint_units import Checkpoints, step_number
 from tasks.training.launch import for_small_steps, threads_per_process
@@ -51,9 +51,25 @@ def identity_of(spec: FineTuningSpec, examples: StoredFile, encoder: Files) -> s
     return digest_of({"recipe": spec.identity(), "examples": examples, "initial": encoder})
 
 
-def judgement(training: str, dev: DataFile, metric: Metric, patience: int) -> dict[str, Any]:
+def scoring_of(job: Job, found: Found) -> dict[str, Any]:
+    """All that a checkpoint's scores on dev depend on besides its weights.
+
+    How long texts are read is part of it: dev may have longer ones than the training has.
+    """
+    return {
+        "dev": job.files["dev"],
+        "format": job.settings.format,
+        "reading": vars(found.reading),
+        "labels": vars(found.labels),
+        "tokenizer": job.tokenizer,
+    }
+
+
+def judgement(
+    training: str, scoring: Mapping[str, Any], metric: Metric, patience: int
+) -> dict[str, Any]:
     """All that decides which epoch's weights are kept: they are known under this alone."""
-    return {"training": training, "dev": dev, "metric": metric, "patience": patience}
+    return {"training": training, "scoring": scoring, "metric": metric, "patience": patience}
 
 
 def spec_of(settings: FineTuningConfig, found: Found, choice: Choice) -> FineTuningSpec:
@@ -97,6 +113,7 @@ class _Trial:
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.scoring = scoring_of(self.job, self.found)
         self.prefix = f"{self.job.prefix}{self.choice.told()}/"
         self.checkpoints = Checkpoints(self.context, self.training, self.prefix)
         assert self.spec.steps is not None
@@ -105,9 +122,8 @@ class _Trial:
 
     def run(self, before: float | None) -> tuple[Tried, UnitResult | None]:
         """Find out, or remember."""
-        judged = judgement(
-            self.training, self.job.files["dev"], self.found.metric, self.job.settings.patience
-        )
+        patience = self.job.settings.patience
+        judged = judgement(self.training, self.scoring, self.found.metric, patience)
         kept = self.context.committed(take_weights, Unit(f"{self.prefix}weights", judged))
         self._recall()
         if self._is_enough() and kept is None:
@@ -205,7 +221,7 @@ class _Trial:
         return dict(scored.summary["metrics"])
 
     def _epoch_unit(self, step: int) -> Unit:
-        payload = {"training": self.training, "step": step, "dev": self.job.files["dev"]}
+        payload = {"training": self.training, "step": step, "scoring": self.scoring}
         return Unit(f"{self.prefix}epoch/{step:08d}", payload)
 
     def _keep_weights(self, unit: Unit) -> UnitResult:

@@ -73,7 +73,7 @@ def json_values(
         UserError: a value is not JSON, or longer than `limit`.
     """
     stream, decoder = iter(pieces), json.JSONDecoder()
-    buffer = next(stream, "").lstrip()
+    buffer = next((piece.lstrip() for piece in stream if piece.strip()), "")
     is_list = buffer.startswith("[")
     at, number, ended = int(is_list), 0, False
     while True:

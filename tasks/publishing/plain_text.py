@@ -51,5 +51,4 @@ def as_python(text: str) -> str:
     >>> print(as_python('a "b" <mask>\u2028'))
     "a \"b\" <mask>\u2028"
     """
-    written = json.dumps(text, ensure_ascii=False)
-    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], written)
+    return seen(json.dumps(text, ensure_ascii=False))

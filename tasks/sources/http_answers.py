@@ -7,9 +7,10 @@ clear, and a public server must not lead into a private network.
 import email.utils
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -33,6 +34,9 @@ class StartOver(TryAgain):
     """What has arrived is of no use to this server; ask again for the whole file."""
 
 
+_SPELLINGS: tuple[Callable[[str], str], ...] = (str, partial(quote, safe=""), quote_plus)
+
+
 @dataclass(frozen=True)
 class Access:
     """How a server is asked: the secrets that it gets, and what is not done for it.
@@ -53,9 +57,13 @@ class Access:
     def redacted(self, text: object) -> str:
         """What a server or a library says, without any secret that it repeats."""
         told = str(text)
-        for secret in (*self.headers.values(), *self.query.values()):
-            for spelling in {secret, quote(secret, safe=""), quote_plus(secret)}:
-                told = told.replace(spelling, "***")
+        # Of `Bearer abc` the server may repeat the second word alone.
+        secrets = {*self.headers.values(), *self.query.values()}
+        secrets |= {secret.partition(" ")[2] for secret in self.headers.values()} - {""}
+        spellings = {spell(secret) for secret in secrets for spell in _SPELLINGS}
+        # One may be the beginning of another.
+        for spelling in sorted(spellings, key=len, reverse=True):
+            told = told.replace(spelling, "***")
         return told
 
 

@@ -161,7 +161,7 @@ def test_rows_of_words_are_filled_to_the_last_token() -> None:
     """<s>, six letters or spaces, </s>; a word that does not fit goes whole into the next row."""
     rows = TaskRows(tokenizer_of(USUAL), 8, 2).word_rows(["ab", "cd", "e", "f", "ghi", "jklmn"])
     assert [row.words for row in rows] == [[0, 1], [2, 3], [4], [5]]
-    assert [len(row.ids) for row in rows] == [8, 6, 6, 7]
+    assert [len(row.ids) for row in rows] == [7, 5, 5, 7]
     assert [row.places for row in rows] == [[1, 4], [1, 3], [1], [1]]
     assert all((row.ids[0], row.ids[-1]) == (0, 2) for row in rows)
 
@@ -169,6 +169,8 @@ def test_rows_of_words_are_filled_to_the_last_token() -> None:
 def test_a_word_of_just_a_row_is_read_and_one_of_more_refused() -> None:
     rows = TaskRows(tokenizer_of(USUAL), 8, 2)
     assert [len(row.ids) for row in rows.word_rows(["abcdef"])] == [8]
+    # The blank between two is a token of its own here, and of neither.
+    assert [len(row.ids) for row in rows.word_rows(["abcdef", "gh"])] == [8, 4]
     with pytest.raises(UnusableError, match="'abcdefg' has more than 8 tokens"):
         rows.word_rows(["abcdefg"])
 

@@ -56,6 +56,17 @@ def test_users_of_all_addresses_are_hidden() -> None:
     assert redacted("h://u:p@w@host/x") == "h://***@host/x", "up to the last sign"
 
 
+def test_a_password_with_a_slash_is_one_and_a_port_is_none() -> None:
+    assert redacted("h://u:p/w@host/x") == "h://***@host/x"
+    assert user_in("h://u:p?#/w@host/x") == "u:p?#/w"
+    assert redacted("h://host:80/a@b") == "h://host:80/a@b"
+    assert user_in("h://host:80/a@b") is None
+
+
+def test_a_name_in_percent_signs_is_the_same_name() -> None:
+    assert redacted("https://h/x?%73ig=abc&a=b") == "https://h/x?%73ig=***&a=b"
+
+
 @pytest.mark.parametrize(
     ("url", "user"),
     [

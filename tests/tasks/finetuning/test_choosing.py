@@ -17,10 +17,10 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitWork
 from tasks.finetuning.items import Item
 from tasks.finetuning.labels import Labels, find_labels
-from tasks.finetuning.plan import Choice, DataFile, Found
+from tasks.finetuning.plan import Choice, DataFile, Found, Job
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
-from tasks.finetuning.trying import identity_of, judgement, spec_of
+from tasks.finetuning.trying import identity_of, judgement, scoring_of, spec_of
 
 
 def test_what_is_as_good_is_no_better() -> None:
@@ -111,13 +111,37 @@ def test_kept_weights_are_told_from_those_that_another_judge_would_keep(tmp_path
         (tmp_path / name).write_text(name)
         files.append(DataFile(name, outside_file(tmp_path / name)))
     known = {
-        digest_of(judgement(training, dev, metric, patience))
+        digest_of(judgement(training, {"dev": dev}, metric, patience))
         for training in ("a", "b")
         for dev in files
         for metric in ("accuracy", "f1")
         for patience in (1, 2)
     }
     assert len(known) == 16
+
+
+def test_scores_on_dev_are_known_by_all_that_changes_how_it_is_read(tmp_path: Path) -> None:
+    """Its texts may be longer than any that is learnt from: the training is then the same."""
+    files = {}
+    for name in ("dev", "other", "tokenizer.json"):
+        (tmp_path / name).write_text(name)
+        files[name] = outside_file(tmp_path / name)
+    found = found_in(tmp_path, 4)
+
+    def known(found: Found, dev: str = "dev", **settings: object) -> str:
+        model = {"tokenizer.json": files["tokenizer.json"]}
+        job = Job(settings_of(**settings), {"dev": DataFile(dev, files[dev])}, model)
+        return digest_of(scoring_of(job, found))
+
+    assert known(found, epochs=3, seeds=4, learning_rates=[0.1]) == known(found)
+    others = [
+        known(replace(found, reading=replace(found.reading, max_tokens=64))),
+        known(replace(found, reading=replace(found.reading, stride=8))),
+        known(replace(found, labels=replace(found.labels, names=("b", "a")))),
+        known(found, "other"),
+        known(found, format="csv"),
+    ]
+    assert len({known(found), *others}) == 6
 
 
 def test_baselines_learn_from_what_the_model_learns_from(

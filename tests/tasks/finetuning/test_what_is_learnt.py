@@ -137,10 +137,17 @@ def test_answers_come_in_every_form_that_sets_use() -> None:
     forms: tuple[Any, ...] = (squad, hub)
     for label in forms:
         assert answers_of(Item("here", "q", "c", label)) == both
+    assert answers_of(Item("here", "q", "c", {"text": ["a", "b"]})) == [
+        Answer("a", -1),
+        Answer("b", -1),
+    ]
+    assert answers_of(Item("here", "q", "c", {"text": "a", "answer_start": 3})) == [Answer("a", 3)]
+    assert answers_of(Item("here", "q", "c", {"text": [], "answer_start": []})) == []
     assert answers_of(Item("here", "q", "c", "a")) == [Answer("a", -1)]
     assert answers_of(Item("here", "q", "c", ["a", "b"])) == [Answer("a", -1), Answer("b", -1)]
     assert answers_of(Item("here", "q", "c", [])) == []
     wrong: tuple[Any, ...] = (7, [{"answer": "a"}], {"text": [None], "answer_start": [1]})
+    wrong += ({}, {"text": ["a", "b"], "answer_start": [3]}, {"text": "a", "answer_start": "3"})
     for label in wrong:
         with pytest.raises(UserError, match="here: the answers are"):
             answers_of(Item("here", "q", "c", label))

@@ -75,6 +75,7 @@ def test_values_come_whole_in_whatever_pieces(size: int) -> None:
 def test_what_follows_the_end_of_a_list_is_refused(rest: list[str]) -> None:
     """However far behind it; white space may."""
     assert list(json_values(["[1]", "\n", "  "], "f")) == [1]
+    assert list(json_values([" ", "\n ", " [1, 2]"], "f")) == [1, 2]
     with pytest.raises(UserError, match="f: there is more after the end of the list"):
         list(json_values(["[1]", *rest], "f"))
 

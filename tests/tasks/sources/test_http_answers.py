@@ -122,6 +122,11 @@ def test_a_secret_is_hidden_however_an_address_spells_it() -> None:
     assert access.redacted("a b/c a%20b%2Fc a+b%2Fc d+e d%2Be") == "*** *** *** *** ***"
 
 
+def test_the_longest_secret_goes_first_and_a_scheme_may_be_left_out() -> None:
+    access = Access({"A": "abc", "B": "Bearer s3cret"}, {"k": "abcdef"}, 1.0)
+    assert access.redacted("abcdef, abc; s3cret or Bearer s3cret") == "***, ***; *** or ***"
+
+
 @pytest.mark.parametrize(
     ("first", "place", "barred"),
     [
