@@ -122,9 +122,7 @@ class _Trial:
 
     def run(self, before: float | None) -> tuple[Tried, UnitResult | None]:
         """Find out, or remember."""
-        patience = self.job.settings.patience
-        judged = judgement(self.training, self.scoring, self.found.metric, patience)
-        kept = self.context.committed(take_weights, Unit(f"{self.prefix}weights", judged))
+        kept = self.context.committed(take_weights, self._weights_unit())
         self._recall()
         if self._is_enough() and kept is None:
             tried = self._tried()
@@ -133,7 +131,7 @@ class _Trial:
                 return tried, None
         if kept is None:
             self._train()
-            kept = self._keep_weights(Unit(f"{self.prefix}weights", judged))
+            kept = self._keep_weights(self._weights_unit())
         self.checkpoints.let_go(self.checkpoints.steps())
         return self._tried(), kept
 
@@ -223,6 +221,11 @@ class _Trial:
     def _epoch_unit(self, step: int) -> Unit:
         payload = {"training": self.training, "step": step, "scoring": self.scoring}
         return Unit(f"{self.prefix}epoch/{step:08d}", payload)
+
+    def _weights_unit(self) -> Unit:
+        patience = self.job.settings.patience
+        judged = judgement(self.training, self.scoring, self.found.metric, patience)
+        return Unit(f"{self.prefix}weights", judged)
 
     def _keep_weights(self, unit: Unit) -> UnitResult:
         best = self._best()

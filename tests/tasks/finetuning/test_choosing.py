@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tasks.finetuning.labels import Labels, find_labels
 from tasks.finetuning.plan import Choice, DataFile, Found, Job
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
-from tasks.finetuning.trying import identity_of, judgement, scoring_of, spec_of
+from tasks.finetuning.trying import _Trial, identity_of, judgement, scoring_of, spec_of
 
 
 def test_what_is_as_good_is_no_better() -> None:
@@ -131,7 +132,12 @@ def test_scores_on_dev_are_known_by_all_that_changes_how_it_is_read(tmp_path: Pa
     def known(found: Found, dev: str = "dev", **settings: object) -> str:
         model = {"tokenizer.json": files["tokenizer.json"]}
         job = Job(settings_of(**settings), {"dev": DataFile(dev, files[dev])}, model)
-        return digest_of(scoring_of(job, found))
+        choice = Choice(1e-4, 2, 0)
+        spec = spec_of(job.settings, found, choice)
+        trial = _Trial(cast(Any, None), job, found, choice, spec, "training")
+        both = trial._epoch_unit(2), trial._weights_unit()
+        assert all(unit.payload["scoring"] == scoring_of(job, found) for unit in both)
+        return digest_of(both[0].payload)
 
     assert known(found, epochs=3, seeds=4, learning_rates=[0.1]) == known(found)
     others = [
