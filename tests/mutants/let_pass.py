@@ -98,4 +98,11 @@ MUTANTS = (
         '{"pretrain": before["pretrain"], **run.made}',
         ("tests/flows/test_refresh_rules.py",),
     ),
+    Mutant(
+        "scores on an old dev file are found again",
+        "tasks/finetuning/trying.py",
+        '"step": step, "scoring": self.scoring}',
+        '"step": step}',
+        ("tests/tasks/finetuning/test_choosing.py",),
+    ),
 )
