@@ -43,8 +43,8 @@ MUTANTS = (
     Mutant(
         "a secret that is repeated is known by one spelling",
         "tasks/sources/http_answers.py",
-        '{secret, quote(secret, safe=""), quote_plus(secret)}',
-        "{secret}",
+        '(str, partial(quote, safe=""), quote_plus)',
+        "(str,)",
         ("tests/tasks/sources/test_http.py",),
         "secret",
     ),

@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "the bag of words has read the answers",
         "tasks/finetuning/preparing.py",
-        'encoder, train("train"), list(train("dev"))',
-        'encoder, train("dev"), list(train("dev"))',
+        'encoder, items_of("train"), list(items_of("dev"))',
+        'encoder, items_of("dev"), list(items_of("dev"))',
         _CHOOSING,
     ),
     Mutant(
