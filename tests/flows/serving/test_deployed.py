@@ -95,7 +95,7 @@ def test_what_runs_by_the_clock_is_skipped_and_what_is_asked_for_waits() -> None
 def test_a_deployment_runs_alone_from_absolute_paths_on_its_clock() -> None:
     operations = {"timezone": "Europe/Berlin", "refresh": {"cron": "1 2 * * *"}}
     server: Any = Server()
-    made = deploy(server, config_of(operations=operations), Path("/work"))
+    made = deploy(server, config_of(operations=operations), Path("/home/team"))
     assert made[1] == {
         "deployment": "refresh/letters",
         "id": "id flow refresh",
@@ -108,7 +108,7 @@ def test_a_deployment_runs_alone_from_absolute_paths_on_its_clock() -> None:
     assert schedule.active is True
     assert given["concurrency_limit"] == 1
     assert given["concurrency_options"].collision_strategy == SKIP
-    assert given["parameters"]["config"]["store"] == "/work/store"
+    assert given["parameters"]["config"]["store"] == "/home/team/store"
     assert given["enforce_parameter_schema"] is True
     assert (given["name"], given["work_pool_name"], given["paused"]) == (
         "letters",
