@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from deployed_runs import ELSEWHERE, NOW, flow_run, record
 from hand_made import GONE, hand_made_run
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
@@ -30,21 +31,6 @@ from flows.serving.operator import (
 from tasks.engine.lease import this_process
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
-
-NOW = datetime.now(UTC)
-ELSEWHERE = {**this_process(), "machine": "another boot pid:[1]"}
-
-
-def flow_run(kind: StateType = StateType.RUNNING, since: float = 0, **more: Any) -> FlowRun:
-    """A run of a deployment that is in a state since so many seconds ago."""
-    state: State[Any] = State(type=kind, timestamp=NOW - timedelta(seconds=since), message="why")
-    given = {"deployment_id": uuid4(), "state": state, "name": "x", **more}
-    return FlowRun(id=uuid4(), flow_id=uuid4(), **given)
-
-
-def record(state: str = "running", process: Any = None, **more: Any) -> dict[str, Any]:
-    started = "2026-01-01T00:00:00+00:00"
-    return {"state": state, "process": process, "started": started, "stages": [], **more}
 
 
 def test_a_deployments_run_is_told_by_its_name_state_and_times() -> None:
