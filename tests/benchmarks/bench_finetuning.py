@@ -59,12 +59,14 @@ def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--size", default="tiny", choices=list(PRESETS))
     made.add_argument("--task", default="sst2", choices=list(_FILES), help="one of GLUE's sets")
+    made.add_argument("--steps", type=int, default=_STEPS, help="of a training; the half is timed")
     options = made.parse_args()
     if options.worker:
         figures = (_stock if options.worker == "stock" else _ours)(options)
         print(json.dumps(figures))
         return
     more = [*passed_on(options), "--size", options.size, "--task", options.task]
+    more += ["--steps", str(options.steps)]
 
     def measure(who: str) -> Figures:
         return run_worker(__file__, "--worker", who, *more, threads=options.threads)
@@ -82,7 +84,7 @@ def main() -> None:
 
 
 def _steps(options: argparse.Namespace) -> int:
-    return 4 if options.quick else _STEPS
+    return 4 if options.quick else int(options.steps)
 
 
 def _warm(options: argparse.Namespace) -> int:
@@ -122,7 +124,7 @@ def _prepared(
     model = RobertaMaskedLM(config)
     draw(model, 0)
     save_model(model, folder)
-    most = 200 if options.quick else _BATCH * _STEPS
+    most = 200 if options.quick else _BATCH * _steps(options)
     return encoder, labelled(options.task, "train", most), labelled(options.task, "dev", most)
 
 
