@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from roberta_model.training.memory import Memory
+
 
 @dataclass(frozen=True)
 class Span:
@@ -52,13 +54,18 @@ class FlatWeights:
     Args:
         model: Its parameters are replaced by views; fp32 on entry, on their device.
         compute: The type the model computes in.
+        memory: Where the weights are to lie; its own for each process unless given.
 
     Attributes:
+        memory: Where they lie.
         master: fp32 weights, flat, group after group.
+        compute: The same in the type of the model, which may be the same vector.
         spans: The groups that the model has, in flat order.
     """
 
-    def __init__(self, model: nn.Module, compute: torch.dtype) -> None:
+    def __init__(
+        self, model: nn.Module, compute: torch.dtype, memory: Memory | None = None
+    ) -> None:
         named = sorted(
             model.named_parameters(), key=lambda item: GROUPS.index(group_of(item[0], item[1]))
         )
@@ -66,10 +73,18 @@ class FlatWeights:
         self.shapes = [parameter.shape for _, parameter in named]
         self.parameters = [parameter for _, parameter in named]
         self.spans = _spans(named)
-        self.master = torch.cat([p.detach().float().flatten() for p in self.parameters])
-        self.compute = self.master if compute == torch.float32 else self.master.to(compute)
+        self.memory = memory or Memory()
+        size, like = self.spans[-1].stop, self.parameters[0].detach()
+        self.master = self.memory.zeros(size, like, torch.float32)
+        for parameter, view in zip(self.parameters, self.views(self.master), strict=True):
+            view.copy_(parameter.detach())
+        self.compute = self.master
+        if compute != torch.float32:
+            self.compute = self.memory.zeros(size, like, compute)
+            self.publish()
         for parameter, view in zip(self.parameters, self.views(self.compute), strict=True):
             parameter.data = view
+        self.memory.wait()
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """A vector of all weights' order, cut into the parameters' shapes."""
@@ -77,11 +92,31 @@ class FlatWeights:
         parts = torch.split(flat, sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def share(self) -> list[Span]:
+        """What this process updates of each group: some of its parameters, side by side.
+
+        About as many weights for each of those who share them; a group may have none for it.
+        """
+        part, num_parts, size = self.memory.part, self.memory.num_parts, self.spans[-1].stop
+        shares = []
+        for span in self.spans:
+            start, mine = span.start, []
+            for name, shape in span.parameters:
+                middle = start + shape.numel() // 2
+                if middle * num_parts // size == part:
+                    mine.append((start, name, shape))
+                start += shape.numel()
+            if mine:
+                stop = mine[-1][0] + mine[-1][2].numel()
+                parameters = tuple((name, shape) for _, name, shape in mine)
+                shares.append(Span(span.name, mine[0][0], stop, parameters))
+        return shares
+
     @torch.no_grad()
-    def publish(self) -> None:
-        """Give the model the master's new values."""
+    def publish(self, start: int = 0, stop: int | None = None) -> None:
+        """Give the model the master's new values, all or those of a piece."""
         if self.compute is not self.master:
-            self.compute.copy_(self.master)
+            self.compute[start:stop].copy_(self.master[start:stop])
 
     def weights(self) -> dict[str, Tensor]:
         """The fp32 weights by our parameter names, as views of the master copy."""
@@ -93,6 +128,7 @@ class FlatWeights:
         for name, view in self.weights().items():
             view.copy_(weights[name])
         self.publish()
+        self.memory.wait()
 
 
 def _spans(named: Iterable[tuple[str, Tensor]]) -> list[Span]:

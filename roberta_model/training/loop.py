@@ -25,6 +25,7 @@ from roberta_model.training.checkpoint import read_checkpoint, write_checkpoint
 from roberta_model.training.fine_tuning import FineTuningObjective
 from roberta_model.training.flat import FlatWeights
 from roberta_model.training.held_out_curve import HeldOutCurve
+from roberta_model.training.memory import memory_of
 from roberta_model.training.objective import MaskedLMObjective, Objective
 from roberta_model.training.optimizer import Optimizer
 from roberta_model.training.precision import Precision
@@ -119,8 +120,8 @@ class Training:
             # What `auto` became on the machine where the training began stays.
             asked = before[2]["precision"]
         self.precision = Precision.of(asked, accelerator.device)
-        self.flat = FlatWeights(self.model, self.precision.dtype)
-        self.sums = StepSums(self.flat, accelerator.num_processes)
+        self.flat = FlatWeights(self.model, self.precision.dtype, memory_of(accelerator))
+        self.sums = StepSums(self.flat)
         self.optimizer = Optimizer(self.flat, self.sums.gradient, spec.optimizer)
         if before is not None:
             weights, state, record = before
@@ -175,11 +176,17 @@ class Training:
     def save(self, losses: str) -> Path:
         """Write a checkpoint of the present step; its folder.
 
+        All processes call it, since each may have a share of the optimiser's state; the first one
+        writes.
+
         Raises:
             ValueError: A weight is no finite number; nothing is written.
         """
         self.check_weights()
+        weights, state = self.flat.weights(), self.optimizer.state()
         folder = Path(self.spec.folder) / f"{self.step:08d}"
+        if self.flat.memory.rank > 0:
+            return folder
         parameters = sum(p.numel() for p in self.model.parameters())
         facts: dict[str, Any] = {
             "training": self.spec.training,
@@ -189,6 +196,5 @@ class Training:
             "num_parameters": parameters,
             "precision": self.precision.name,
         }
-        weights, state = self.flat.weights(), self.optimizer.state()
         write_checkpoint(folder, self.model, weights, state, losses, facts)
         return folder

@@ -5,12 +5,16 @@
 
 A further kind of update is a class with `step`, `state` and `load`, and a line in `make`. An
 update knows a span and its part of two vectors, never the whole: whoever splits spans between
-processes, or averages the weights after each step, leaves the updates as they are.
+processes, or averages the weights after each step, leaves the updates as they are. Processes that
+share their memory do split them: each updates some of the parameters.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from roberta_model.recipe import OptimizerRecipe
@@ -92,7 +96,7 @@ class Adam:
 
 
 class Optimizer:
-    """The updates of all groups of a model's flat weights.
+    """The updates of all groups of a model's flat weights, or of this process's share of them.
 
     Args:
         flat: The weights; its master copy is updated in place.
@@ -102,7 +106,8 @@ class Optimizer:
 
     def __init__(self, flat: FlatWeights, gradient: Tensor, recipe: OptimizerRecipe) -> None:
         self.flat, self.gradient, self.recipe = flat, gradient, recipe
-        self.updates: dict[str, Update] = {span.name: self.make(span) for span in flat.spans}
+        self._spans = flat.share()
+        self.updates: dict[str, Update] = {span.name: self.make(span) for span in self._spans}
 
     def make(self, span: Span) -> Update:
         """The update of a span: a group, or some of its parameters."""
@@ -129,31 +134,60 @@ class Optimizer:
             factor: Share of the peak learning rates.
         """
         limit = self.recipe.clip_norm
-        if limit is not None and norm > limit:
-            self.gradient.mul_(limit / norm)
-        for update in self.updates.values():
-            update.step(factor)
-        self.flat.publish()
+        for span in self._spans:
+            if limit is not None and norm > limit:
+                self.gradient[span.start : span.stop].mul_(limit / norm)
+            self.updates[span.name].step(factor)
+            self.flat.publish(span.start, span.stop)
+        self.flat.memory.wait()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything to go on from besides the weights, as `<group>.<what>`, on the CPU."""
-        return {
+        """Everything to go on from besides the weights, as `<group>.<what>`, on the CPU.
+
+        Where processes share the updates, all of them ask for it together.
+        """
+        mine = {
             f"{group}.{name}": value
             for group, update in self.updates.items()
             for name, value in update.state().items()
         }
+        if not self.flat.memory.is_shared:
+            return mine
+        shares = map(load_bytes, self.flat.memory.collected(save_bytes(mine)))
+        return self._joined(list(shares))
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a state that `state` gave.
+    def _joined(self, shares: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The states of shares as that of the whole: one vector of each, and counts once."""
+        joined = {}
+        for span in self.flat.spans:
+            here = [share for share in shares if any(n.startswith(f"{span.name}.") for n in share)]
+            for name in (name for name in here[0] if name.startswith(f"{span.name}.")):
+                values = [share[name] for share in here]
+                is_vector = sum(value.numel() for value in values) == span.stop - span.start
+                joined[name] = torch.cat(values) if is_vector else values[0]
+        return joined
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state that `state` gave, or this process's share of it.
 
         Raises:
             ValueError: It is of an optimiser of another kind.
         """
         expected = {f"{group}.{name}" for group, u in self.updates.items() for name in u.names}
-        if set(state) != expected:
-            other = ", ".join(sorted(set(state) ^ expected))
+        groups = {span.name for span in self.flat.spans} - set(self.updates)
+        known = {name for name in state if name.split(".", 1)[0] not in groups}
+        if known != expected:
+            other = ", ".join(sorted(known ^ expected))
             raise ValueError(f"the checkpoint's optimiser is of another kind: {other}")
-        for group, update in self.updates.items():
-            prefix = f"{group}."
-            mine = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-            update.load(mine)
+        for span in self._spans:
+            self.updates[span.name].load(self._share_of(state, span))
+
+    def _share_of(self, state: Mapping[str, Tensor], share: Span) -> dict[str, Tensor]:
+        """The way back for one group: of its vectors the share's part, and its counts."""
+        (whole,) = (span for span in self.flat.spans if span.name == share.name)
+        mine = slice(share.start - whole.start, share.stop - whole.start)
+        values = {name: state[f"{share.name}.{name}"] for name in self.updates[share.name].names}
+        return {
+            name: value[mine] if value.numel() == whole.stop - whole.start else value
+            for name, value in values.items()
+        }

@@ -138,10 +138,9 @@ def _save(
     clock: Clock,
     result: StepResult,
 ) -> None:
-    training.check_weights()
     facts: dict[str, Any] = clock.interval()
+    folder = training.save("".join(lines))
     if accelerator.is_main_process:
-        folder = training.save("".join(lines))
         facts |= {"processes": accelerator.num_processes, "torch": torch.__version__}
         facts |= {"threads": training.spec.threads, "device": device_name(accelerator.device.type)}
         facts |= {"is_on_gpu": accelerator.device.type != "cpu"}

@@ -4,11 +4,11 @@
       ▲ collect, after each backward  ▲ average, once a step
 
 So one all-reduce moves everything, and both the gradient and the loss are divided once, by the
-tokens of the whole global batch. Who updates weights sees the gradient alone.
+tokens of the whole global batch. Who updates weights sees the gradient alone. Processes that share
+their memory send nothing: each adds up its part of all their vectors, in the first one's.
 
 Where a step reads a few hundred words of a vocabulary of many thousands, and nothing else uses
-their vectors, it is more than half zeros: then the vectors of these words are added up apart, and
-only they are moved.
+their vectors, it is more than half zeros: then of the table of words only these are added up.
 
 Shape letters: U different words of a step, D width.
 """
@@ -46,22 +46,23 @@ class StepSums:
     """The sums of one step after another.
 
     Args:
-        flat: The weights whose gradients are summed.
-        num_processes: That train together, each with its own part of a step.
+        flat: The weights whose gradients are summed, in the memory where the sums are to lie too.
 
     Attributes:
         gradient: fp32, flat, in the order of the weights; the mean once `average` was asked for.
     """
 
-    def __init__(self, flat: FlatWeights, num_processes: int = 1) -> None:
-        num_weights = len(flat.master)
-        self._all = flat.master.new_zeros(num_weights + _NUM_FIGURES)
-        self.gradient, self._figures = self._all[:num_weights], self._all[num_weights:]
-        self._parameters, self._parts = flat.parameters, flat.views(self.gradient)
+    def __init__(self, flat: FlatWeights) -> None:
+        self._memory, self._size = flat.memory, len(flat.master)
+        room, parts = self._size + _NUM_FIGURES, self._memory.num_parts
+        self._each = [self._memory.zeros(room, flat.master) for _ in range(parts)]
+        self._squares = self._memory.zeros(parts, torch.empty(0), torch.float64)
+        self._all = self._each[self._memory.part]
+        self._own, self.gradient = self._all[: self._size], self._each[0][: self._size]
+        self._parameters, self._parts = flat.parameters, flat.views(self._own)
         self._word = flat.names.index(_WORD)
         self._table = self._parts[self._word]
         self._first = sum(part.numel() for part in self._parts[: self._word])
-        self._is_shared = num_processes > 1
         self._is_empty = True
         self._words_U: Tensor | None = None
 
@@ -104,34 +105,51 @@ class StepSums:
             stop: Whether this process must stop.
         """
         if self._is_empty:
-            self.gradient.zero_()
+            self._own.zero_()
         figures = torch.tensor([0.0, num_tokens, float(stop)], device=self._all.device)
         figures[0] = loss_sum
-        self._figures.copy_(figures)
-        behind = 0 if self._words_U is None else self._first + self._table.numel()
-        apart = self._apart()
-        if self._is_shared:
-            for sums in (apart, self._all[behind:]):
-                if len(sums):
-                    torch.distributed.all_reduce(sums)
-        loss, tokens, stops = self._figures.tolist()
-        means = (apart, self.gradient[behind:])
-        for sums in means:
-            sums.mul_(1.0 / max(1.0, tokens))
-        norm = math.hypot(*(float(torch.linalg.vector_norm(sums)) for sums in means))
-        self._put_back(apart)
+        self._all[self._size :] = figures
+        if self._memory.num_processes > self._memory.num_parts:
+            torch.distributed.all_reduce(self._all)
+        self._memory.wait()
+        sums = torch.stack([each[self._size :] for each in self._each]).sum(0)
+        loss, tokens, stops = sums.tolist()
+        self._squares[self._memory.part] = self._add_up(1.0 / max(1.0, tokens))
+        self._memory.wait()
+        norm = math.sqrt(float(self._squares.sum()))
         return StepMeans(loss / max(1.0, tokens), int(tokens), norm, stops > 0)
 
-    def _apart(self) -> Tensor:
-        """A copy of what is added up apart: what stands before the words', and the words'."""
-        if self._words_U is None:
-            return self.gradient[:0]
-        vectors_UD = self._table.index_select(0, self._words_U)
-        return torch.cat([self.gradient[: self._first], vectors_UD.flatten()])
-
-    def _put_back(self, apart: Tensor) -> None:
-        """The way back."""
+    def _add_up(self, scale: float) -> float:
+        """Turn this process's part of all sums into the mean gradient; its norm, squared."""
+        pieces, square = [(0, self._size)], 0.0
         if self._words_U is not None:
-            self.gradient[: self._first] = apart[: self._first]
-            vectors_UD = apart[self._first :].view(len(self._words_U), -1)
-            self._table.index_copy_(0, self._words_U, vectors_UD)
+            pieces = [(0, self._first), (self._first + self._table.numel(), self._size)]
+            square = self._add_up_words(self._words_U, scale)
+        for start, stop in pieces:
+            mine = self._part_of(start, stop)
+            mean = self.gradient[mine]
+            for other in self._each[1:]:
+                mean.add_(other[mine])
+            square += _square(mean.mul_(scale))
+        return square
+
+    def _add_up_words(self, words_U: Tensor, scale: float) -> float:
+        """The same for the vectors of this process's part of the words."""
+        mine = words_U[self._part_of(0, len(words_U))]
+        table = slice(self._first, self._first + self._table.numel())
+        tables = [each[table].view_as(self._table) for each in self._each]
+        mean_UD = tables[0].index_select(0, mine)
+        for other in tables[1:]:
+            mean_UD.add_(other.index_select(0, mine))
+        tables[0].index_copy_(0, mine, mean_UD.mul_(scale))
+        return _square(mean_UD)
+
+    def _part_of(self, start: int, stop: int) -> slice:
+        part, parts = self._memory.part, self._memory.num_parts
+        size = stop - start
+        return slice(start + size * part // parts, start + size * (part + 1) // parts)
+
+
+def _square(values: Tensor) -> float:
+    """The square of the norm; of no values 0."""
+    return float(torch.linalg.vector_norm(values)) ** 2

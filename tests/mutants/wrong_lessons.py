@@ -3,6 +3,7 @@
 from planting import Mutant
 
 _CHOOSING = ("tests/tasks/finetuning/test_choosing.py",)
+_MEMORY = ("tests/roberta_model/training/test_memory.py",)
 _LEARNING = ("tests/roberta_model/training/test_fine_tuning.py",)
 
 MUTANTS = (
@@ -80,9 +81,37 @@ MUTANTS = (
     Mutant(
         "each process learns words of its own",
         "roberta_model/training/step_sums.py",
-        "for sums in (apart, self._all[behind:]):",
-        "for sums in (self._all[behind:],):",
+        "mean_UD.add_(other.index_select(0, mine))",
+        "pass",
         _LEARNING,
         "two_processes",
+    ),
+    Mutant(
+        "half of the weights is updated by nobody",
+        "roberta_model/training/flat.py",
+        "if middle * num_parts // size == part:",
+        "if middle * num_parts // size == part % (num_parts - 1 or 1):",
+        _MEMORY,
+    ),
+    Mutant(
+        "weights are read while others write them",
+        "roberta_model/training/optimizer.py",
+        "        self.flat.memory.wait()",
+        "        pass",
+        _MEMORY,
+    ),
+    Mutant(
+        "a checkpoint has the moments of one process",
+        "roberta_model/training/optimizer.py",
+        "joined[name] = torch.cat(values) if is_vector else values[0]",
+        "joined[name] = values[0]",
+        _MEMORY,
+    ),
+    Mutant(
+        "the norm is of this process's part",
+        "roberta_model/training/step_sums.py",
+        "norm = math.sqrt(float(self._squares.sum()))",
+        "norm = math.sqrt(float(self._squares[self._memory.part]))",
+        _MEMORY,
     ),
 )

@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "the loss is divided by this process's tokens",
         "roberta_model/training/step_sums.py",
-        "sums.mul_(1.0 / max(1.0, tokens))",
-        "sums.mul_(1.0 / max(1.0, float(num_tokens)))",
+        "self._add_up(1.0 / max(1.0, tokens))",
+        "self._add_up(1.0 / max(1.0, float(num_tokens)))",
         ("tests/roberta_model/training/test_two_processes.py",),
     ),
     Mutant(

@@ -41,16 +41,20 @@ def _import_paths() -> Any:
 TWO = LaunchConfig(processes=2, threads=1, device="cpu")
 
 
-def arguments_for(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[str]:
-    """What the stage gives Python, with the training module that takes notes."""
+def arguments_for(
+    spec: TrainingSpec, settings: LaunchConfig = TWO, module: str = "recorded_training"
+) -> list[str]:
+    """What the stage gives Python, with a training module of the tests."""
     folder = Path(spec.folder)
     (folder / "spec.json").write_text(json.dumps(replace(spec, supervised=True).to_json()))
-    return launch_arguments(settings, "recorded_training", [str(folder / "spec.json"), str(folder)])
+    return launch_arguments(settings, module, [str(folder / "spec.json"), str(folder)])
 
 
-def launch(spec: TrainingSpec, settings: LaunchConfig = TWO) -> list[Event]:
+def launch(
+    spec: TrainingSpec, settings: LaunchConfig = TWO, module: str = "recorded_training"
+) -> list[Event]:
     """Train with two processes; what each was given lies in the spec's folder afterwards."""
-    with Trainer(arguments_for(spec, settings), threads=1) as trainer:
+    with Trainer(arguments_for(spec, settings, module), threads=1) as trainer:
         events = list(trainer.events())
         trainer.check_end()
     return events
@@ -138,6 +142,17 @@ def test_two_resumed_processes_end_in_the_same_bytes(pair: Pair, tmp_path: Path)
         assert resumed == (pair.folder / "00000050" / name).read_bytes(), name
 
 
+def test_two_that_share_no_memory_send_each_other_their_sums(pair: Pair, tmp_path: Path) -> None:
+    """As on two machines, and where a system has no anonymous files: the same losses."""
+    spec = replace(pair.spec, folder=str(tmp_path), stop_step=10)
+    events = launch(spec, module="sending_training")
+    assert [event["event"] for event in events][-2:] == ["checkpoint", "done"]
+    told = losses_in(tmp_path / "00000010")
+    assert [line["loss"] for line in told] == pytest.approx(
+        [result.loss for result in pair.results[:10]], abs=1e-4
+    )
+
+
 def test_one_process_goes_on_from_the_checkpoint_of_two(pair: Pair) -> None:
     """Within rounding: how many machines there are may change while a training runs."""
     resume = str(pair.folder / "00000025")
@@ -172,11 +187,16 @@ def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
     with Trainer(arguments, threads=1) as trainer:
         next(event for event in trainer.events() if event["event"] == "step")
         family = psutil.Process(trainer.process.pid).children(recursive=True)
+        mapped = [Path(f"/proc/{child.pid}/maps") for child in family]
+        is_shared = [
+            "memfd:roberta-training" in path.read_text() for path in mapped if path.exists()
+        ]
         told = keys_told_to_anybody(trainer.process.pid)
         events = list(trainer.stop())
         _, alive = psutil.wait_procs(family, timeout=10)
     assert len(family) == 2
     assert not alive
+    assert all(is_shared), "on Linux what they sum up lies in memory that both have"
     assert told
     assert [key for key in told if re.fullmatch(r"torch\.rendezvous\.[^/]+", key)] == []
     assert not meeting.exists()
