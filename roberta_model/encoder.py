@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig
+from roberta_model.noise import Dropout, drop
 
 # Fused attention in bf16 on CPU costs 3x two batched products at 128 tokens, 1.2x at 512.
 LONGEST_PLAIN_ATTENTION_TOKENS = 512
@@ -47,7 +48,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(positions, config.width, padding_idx=config.pad_id)
         self.token_type = nn.Parameter(torch.zeros(1, config.width))
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, input_ids_BT: Tensor) -> Tensor:
         """Embedded tokens, BTD.
@@ -114,7 +115,7 @@ class SelfAttention(nn.Module):
         scores_BHQT = (q_BHQK * self.scale) @ k.transpose(-2, -1)
         if bias is not None:
             scores_BHQT = scores_BHQT + bias
-        return F.dropout(scores_BHQT.softmax(dim=-1), dropout, self.training) @ v
+        return drop(scores_BHQT.softmax(dim=-1), dropout, self.training) @ v
 
 
 class Layer(nn.Module):
@@ -130,7 +131,7 @@ class Layer(nn.Module):
         self.inner = nn.Linear(config.width, config.feedforward_width)
         self.outer = nn.Linear(config.feedforward_width, config.width)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor | None = None) -> Tensor:
         """The hidden state after this layer, BTD."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from roberta_model.config import ModelConfig, fraction
 from roberta_model.encoder import Encoder
+from roberta_model.noise import Dropout
 from roberta_model.recipe import Problem
 
 
@@ -123,7 +124,7 @@ class SequenceClassificationHead(Head):
         self.labels, self.problem = labels, problem
         self.dense = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, len(labels))
-        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
+        self.dropout = Dropout(config.dropout if dropout is None else dropout)
 
     @classmethod
     def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:
@@ -180,7 +181,7 @@ class TokenClassificationHead(Head):
         super().__init__()
         self.labels = labels
         self.out = nn.Linear(config.width, len(labels))
-        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
+        self.dropout = Dropout(config.dropout if dropout is None else dropout)
 
     @classmethod
     def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from roberta_model.noise import keeping_noise
+
 if TYPE_CHECKING:
     from roberta_model.ragged import Group
 
@@ -77,7 +79,7 @@ class _ShortRows(torch.autograd.Function):
             weights = scores_PTT.softmax(dim=-1)
             noise, used = None, weights
             if dropout:
-                noise = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout)
+                noise = keeping_noise(weights, dropout)
                 used = weights * noise
             ctx.kept.append(_Kept(qkv_3PTK, weights, noise, used))
             mixed_ND[slice(*group.tokens)] = _in_a_row((used @ v)[None], group)

@@ -175,8 +175,8 @@ class PretrainConfig(Section):
         if self.steps is None and self.minutes is None:
             known["epochs"] = self.epochs or 1.0
         if self.dropout > 0:
-            # Its noise is drawn for each micro-batch.
-            known["micro_batch_rows"] = self.micro_batch_rows
+            # Its noise is drawn for each micro-batch, of so many bits since it is our own.
+            known |= {"micro_batch_rows": self.micro_batch_rows, "noise_bits": 16}
         return known
 
     def num_steps(self, num_rows: int) -> int | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from roberta_model.data.examples import cut_by_length, padded_ids
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.noise import keeping_noise
 from roberta_model.ragged import Ragged, encode_ragged
 from roberta_model.short_rows import attend_short_rows
 
@@ -81,7 +82,7 @@ def test_dropout_of_what_is_read_has_its_gradients_too(compute: torch.dtype) -> 
     parts, at = [], 0
     for group in ragged.groups:
         T, B = group.longest, group.num_rows
-        noise = torch.empty(B * H, T, T).bernoulli_(1 - share) / (1 - share)
+        noise = keeping_noise(torch.empty(B * H, T, T), share)
         assert 0 < (noise == 0).float().mean() < 0.5
         for row, length in enumerate(group.lengths.tolist()):
             its = expected[at : at + length].view(length, 3, H, D // H)
