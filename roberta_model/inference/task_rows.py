@@ -5,6 +5,7 @@ tag                       <s> words </s>, in several rows where there are more t
 qa                        <s> question </s></s> context </s>, in windows that overlap
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,7 +80,8 @@ class TaskRows:
             sep=("</s>", ids["</s>"]),
             cls_token=("<s>", ids["<s>"]),
             trim_offsets=True,
-            add_prefix_space=False,
+            # Of a space that it puts before a text no offset tells.
+            add_prefix_space=_adds_space(tokenizer),
         )
         self.tokenizer, self.max_tokens, self.stride = tokenizer, max_tokens, stride
         self.num_cut = 0
@@ -153,6 +155,12 @@ class TaskRows:
         self.tokenizer.enable_truncation(self.max_tokens, stride=stride, strategy="only_second")
         found = self.tokenizer.encode(text, context)
         return [_window(each) for each in (found, *found.overflowing)]
+
+
+def _adds_space(tokenizer: "Tokenizer") -> bool:
+    """Whether a text is read as if a space stood before it."""
+    known = json.loads(tokenizer.to_str())["pre_tokenizer"] or {}
+    return any(part.get("add_prefix_space") for part in known.get("pretokenizers", [known]))
 
 
 def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:

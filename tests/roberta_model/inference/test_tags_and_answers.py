@@ -7,6 +7,8 @@ import pytest
 import torch
 import transformers
 from stock_folders import SENTENCES, stock_folder
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from roberta_model import load
 from roberta_model.inference.reading import Columns, Reading
@@ -198,3 +200,19 @@ def test_a_row_without_room_for_a_context_is_refused(reader: Path, tmp_path: Pat
     items = [Item("f, line 2", *pairs[1], None)]
     with pytest.raises(UserError, match="f, line 2: a row of 8 tokens has no room"):
         Predictor(folder)(items)
+
+
+@pytest.mark.parametrize("in_a_sequence", [False, True])
+def test_an_answer_at_the_beginning_is_whole_where_a_space_is_put_before_a_text(
+    in_a_sequence: bool, reader: Path
+) -> None:
+    """The space is in no text, so offsets are not to leave it out."""
+    tokenizer = load_tokenizer(reader)
+    cutter = ByteLevel(add_prefix_space=True)
+    tokenizer.pre_tokenizer = PreTokenizers([cutter]) if in_a_sequence else cutter
+    question, context = PAIRS[0]
+    (window,) = TaskRows(tokenizer, 32, 8).windows(question, context)
+    place = window.place(0, len("The capital"))
+    assert place is not None
+    first, last = (number - window.first for number in place)
+    assert context[window.spans[first][0] : window.spans[last][1]] == "The capital"
