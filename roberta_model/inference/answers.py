@@ -11,6 +11,7 @@ import numpy as np
 from roberta_model.heads import RobertaWithHead
 from roberta_model.inference.batches import require_encodable
 from roberta_model.inference.task_rows import TaskRows, Window
+from roberta_model.inference.unusable import UnusableError
 from roberta_model.predicting import Logits, logits_of
 
 LONGEST_ANSWER = 30  # tokens, as stock's pipeline had it for words
@@ -44,11 +45,16 @@ def answer_questions(
         may_be_none: As `answers_in`.
 
     Raises:
-        UnusableError: A text is none that an encoding can carry; names the pair's number.
+        UnusableError: A text is none that an encoding can carry, or beside a question there is no
+            room for a context; names the pair's number.
     """
+    windows = []
     for number, pair in enumerate(pairs, start=1):
         require_encodable(pair, number)
-    windows = [task_rows.windows(question, context) for question, context in pairs]
+        try:
+            windows.append(task_rows.windows(*pair))
+        except UnusableError as problem:
+            raise UnusableError(f"Text {number:,}: {problem}") from problem
     contexts = [context for _, context in pairs]
     return answers_in(model, contexts, windows, may_be_none=may_be_none)
 

@@ -5,6 +5,7 @@ tag                       <s> words </s>, in several rows where there are more t
 qa                        <s> question </s></s> context </s>, in windows that overlap
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,7 +80,8 @@ class TaskRows:
             sep=("</s>", ids["</s>"]),
             cls_token=("<s>", ids["<s>"]),
             trim_offsets=True,
-            add_prefix_space=False,
+            # Of a space that it puts before a text no offset tells.
+            add_prefix_space=_adds_space(tokenizer),
         )
         self.tokenizer, self.max_tokens, self.stride = tokenizer, max_tokens, stride
         self.num_cut = 0
@@ -130,19 +132,35 @@ class TaskRows:
         return WordRow(ids, list(range(first, first + count)), places[:count])
 
     def windows(self, question: str, context: str) -> list[Window]:
-        """The windows of a question's context."""
+        """The windows of a question's context; one that fills more than half of a row is cut.
+
+        Raises:
+            UnusableError: Beside the question a row has no room for a context.
+        """
         self.tokenizer.no_truncation()
         text = question.lstrip()
         asked = self.tokenizer.encode(text, add_special_tokens=False)
         if len(asked.ids) > (most := self.max_tokens // 2):
             text = text[: asked.offsets[most - 1][1]]
             self.num_cut += 1
-        room = self.max_tokens - min(len(asked.ids), most) - _AROUND
-        self.tokenizer.enable_truncation(
-            self.max_tokens, stride=min(self.stride, max(0, room - 1)), strategy="only_second"
-        )
+            # Cut within a word, or a character of several tokens, it may have more than `most`.
+            asked = self.tokenizer.encode(text, add_special_tokens=False)
+        room = self.max_tokens - len(asked.ids) - _AROUND
+        if room < 1:
+            raise UnusableError(
+                f"a row of {self.max_tokens} tokens has no room for a context beside the question "
+                f"{question[:40]!r}. Raise max_tokens, or shorten it."
+            )
+        stride = min(self.stride, room - 1)
+        self.tokenizer.enable_truncation(self.max_tokens, stride=stride, strategy="only_second")
         found = self.tokenizer.encode(text, context)
         return [_window(each) for each in (found, *found.overflowing)]
+
+
+def _adds_space(tokenizer: "Tokenizer") -> bool:
+    """Whether a text is read as if a space stood before it."""
+    known = json.loads(tokenizer.to_str())["pre_tokenizer"] or {}
+    return any(part.get("add_prefix_space") for part in known.get("pretokenizers", [known]))
 
 
 def _first_tokens(found: "Encoding", starts: Sequence[int]) -> list[int]:

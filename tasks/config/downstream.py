@@ -1,13 +1,24 @@
 """`downstream:` what the encoder is fine-tuned for, and how."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from roberta_model.recipe import TaskName
 from tasks.config.base import Execution, LocalPath, Section
 
 Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match"]
+
+_OF_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "macro_f1", "mcc")
+_METRICS: Mapping[TaskName, tuple[Metric, ...]] = {
+    "classify": _OF_CLASSES,
+    "pair": _OF_CLASSES,
+    "regress": ("spearman", "pearson", "mse"),
+    "tag": ("accuracy", "f1"),
+    "qa": ("f1", "exact_match"),
+}
+"""Those that the answers of a task can be scored by; which of them, its labels say."""
 
 
 class ColumnsConfig(Section):
@@ -99,6 +110,14 @@ class FineTuningConfig(Section):
     predict: Annotated[tuple[str, ...], Execution(), LocalPath()] = Field(
         (), description="Files without labels for which the finished model's answers are written."
     )
+
+    @field_validator("metric")
+    @classmethod
+    def _of_the_task(cls, metric: Metric | None, info: ValidationInfo) -> Metric | None:
+        task: TaskName | None = info.data.get("task")
+        if metric is not None and task is not None and metric not in _METRICS[task]:
+            raise ValueError(f"{task} is scored by {', '.join(_METRICS[task])}")
+        return metric
 
     @field_validator("learning_rates", "batch_sizes")
     @classmethod

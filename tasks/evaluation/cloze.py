@@ -129,11 +129,12 @@ def rank_facts(
         scores[number].update(_mean_scores(values_KV, sorted(pool_of_length)))
         if length == len(answers[number]) == 1:
             its_value = values_KV[0, answers[number][0]]
-            found[number]["vocabulary"] = int((values_KV[0] >= its_value).sum())
+            # What is no number comes last: a broken model is not to be always right.
+            found[number]["vocabulary"] = int((~(values_KV[0] < its_value)).sum())
     for number in {number for number, _ in prompts}:
-        if len(scores[number]) > 1:  # else nothing could come before it
+        if len(scores[number]) > 1:  # else nothing could come before it; NaN comes last
             own = scores[number][answers[number]]
-            found[number]["candidates"] = sum(score >= own for score in scores[number].values())
+            found[number]["candidates"] = sum(not score < own for score in scores[number].values())
             found[number]["pool"] = len(scores[number])
     return found
 

@@ -48,6 +48,13 @@ class ItemEncoder:
             raise UserError(f"{item.where}: {problem}") from problem
 
     def windows(self, item: Item) -> list[Window]:
-        """The windows of a question's context."""
+        """The windows of a question's context.
+
+        Raises:
+            UserError: beside the question a row has no room for it.
+        """
         assert item.second is not None
-        return self._rows.windows(item.text, item.second)
+        try:
+            return self._rows.windows(item.text, item.second)
+        except UnusableError as problem:
+            raise UserError(f"{item.where}: {problem}") from problem

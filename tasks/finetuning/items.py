@@ -85,11 +85,11 @@ def find_columns(
                     f"{where}: which columns hold the two texts? It has {_shown(row)}. Name them "
                     "with columns.text and columns.second (--text and --second)."
                 )
-            text, second = text or known[0], second or known[1]  # type: ignore[index]
+            text, second = _completed(text, second, known or ("", ""))
     elif task == "regress":
         known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
         if text is None and known is not None:
-            text, second = known
+            text, second = _completed(text, second, known)
         text = text or _guess(row, _TEXTS, "text", where)
     else:
         text = text or _guess(row, _WORDS if task == "tag" else _TEXTS, "text", where)
@@ -99,6 +99,19 @@ def find_columns(
         names = [n for n in likely.get(task, _LABELS) if n not in (text, second)]
         label = _guess(row, names, "label", where)
     return Columns(text, second, label if labelled else None)
+
+
+def _completed(text: str | None, second: str | None, pair: tuple[str, str]) -> tuple[str, str]:
+    """The two columns of a pair of texts, of which one or both may be given.
+
+    >>> _completed("premise", None, ("premise", "hypothesis"))
+    ('premise', 'hypothesis')
+    >>> _completed("hypothesis", None, ("premise", "hypothesis"))
+    ('hypothesis', 'premise')
+    """
+    first, last = pair
+    text = text or (last if second == first else first)
+    return text, second or (first if text == last else last)
 
 
 def _guess(row: Mapping[str, Any], names: Sequence[str], part: str, where: str) -> str:

@@ -1,6 +1,7 @@
 """What a task's labels are, found in the data to learn from, and labels as numbers.
 
-Names are kept as they stand there: in order of size where all are whole numbers, else by letter.
+Names are kept as they stand there, in an order of their own: whole numbers first, by size, then
+all others by letter.
 """
 
 from collections import Counter

@@ -140,6 +140,8 @@ def number_measures(gold: Sequence[float], found: Sequence[float]) -> dict[str, 
 
 def correlation(first: Floats, second: Floats) -> float:
     """Pearson's; 0 where one of the two is constant."""
+    if not (np.ptp(first) and np.ptp(second)):  # whose mean, rounded, may be another number
+        return 0.0
     first, second = first - first.mean(), second - second.mean()
     spread = np.sqrt((first @ first) * (second @ second))
     return float(first @ second / spread) if spread > 0 else 0.0
@@ -154,16 +156,19 @@ def ranks(values: Floats) -> Floats:
 
 
 def tag_measures(
-    gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]
+    gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]], names: Sequence[str]
 ) -> dict[str, Measure]:
-    """Metrics of tags: accuracy by word, and F1 by entity where the tags are of the BIO kind."""
+    """Metrics of tags: accuracy by word, and F1 by entity where the tags are of the BIO kind.
+
+    That all `names` say, which are learnt: some items may hold nothing but O.
+    """
     words = np.array([len(tags) for tags in gold], dtype=np.float64)
     pairs = list(zip(gold, found, strict=True))
     right = np.array([sum(a == b for a, b in zip(*pair, strict=True)) for pair in pairs], float)
     measures: dict[str, Measure] = {
         "accuracy": lambda n: float(right[n].sum() / max(1.0, words[n].sum()))
     }
-    if is_bio({tag for tags in gold for tag in tags}):
+    if is_bio(set(names)):
         spans = [(entities(a), entities(b)) for a, b in pairs]
         same = np.array([len(a & b) for a, b in spans], dtype=np.float64)
         both = np.array([len(a) + len(b) for a, b in spans], dtype=np.float64)

@@ -4,7 +4,7 @@ train ──▶ columns, labels ──▶ examples.arrow, baselines
 dev, test, predict ──▶ checked: the same columns, no label that training does not know
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,7 +48,8 @@ def prepare(
         model: The files of the model folder: its tokenizer, and how much it reads.
 
     Raises:
-        UserError: a row is broken, has no label, or one that is not known; a file is empty.
+        UserError: a row is broken, has no label, or one that is not known; a file is empty; or the
+            metric that is to decide is none of these labels'.
     """
     from roberta_model.huggingface import load_config
 
@@ -68,6 +69,8 @@ def prepare(
             counts[part] = sum(1 for item in items_of(part) if _is_known(item, settings, labels))
             if not counts[part]:
                 raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
+    found = baselines(settings, labels, encoder, items_of("train"), list(items_of("dev")))
+    _check_metric(settings, next(iter(found.values())), learnt.name)
     summary = {
         "reading": {
             "task": settings.task,
@@ -80,9 +83,18 @@ def prepare(
         "rows": counts,
         "cut": cut,
         "repeated": count_repeated(items_of, [part for part in ("dev", "test") if part in files]),
-        "baselines": baselines(settings, labels, encoder, items_of("train"), list(items_of("dev"))),
+        "baselines": found,
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
+
+
+def _check_metric(settings: FineTuningConfig, scored: Mapping[str, float], where: str) -> None:
+    """Refuse a metric that answers to these labels are not scored by, before anything learns."""
+    if settings.metric is not None and settings.metric not in scored:
+        raise UserError(
+            f"metric: labels like those of {where} are not scored by {settings.metric}, "
+            f"but by {', '.join(scored)}. Choose one of these."
+        )
 
 
 def columns_of(settings: FineTuningConfig, train: DataFile) -> Columns:

@@ -100,7 +100,7 @@ def _measures(
         return answer_measures([answer["answer"] for answer in answers], right), None
     if settings.task == "tag":
         gold = [tag_names(item) for item in items]
-        return tag_measures(gold, [answer["tags"] for answer in answers]), None
+        return tag_measures(gold, [answer["tags"] for answer in answers], labels.names), None
     if labels.problem == "regression":
         numbers = [number_of(item) for item in items]
         return number_measures(numbers, [answer["value"] for answer in answers]), None

@@ -54,14 +54,24 @@ def predictions(
 def columns_for(
     predictor: Predictor, row: Mapping[str, Any], given: ColumnsConfig, where: str
 ) -> Columns:
-    """Where the texts stand: as asked for, else as where the model learnt, else guessed."""
+    """Where the texts stand: as asked for, else as where the model learnt, else guessed.
+
+    Raises:
+        UserError: one is not there, or none can be guessed; a model of two texts is given both.
+    """
     known = predictor.reading.columns
     text = given.text or (known.text if known.text in row else None)
     second = given.second or (known.second if known.second in row else None)
     asked = ColumnsConfig(text=text, second=second)
     if predictor.reading.task == "classify" and known.second is None and second is None and text:
         return Columns(text, None, None)
-    return find_columns(predictor.reading.task, row, asked, where, labelled=False)
+    found = find_columns(predictor.reading.task, row, asked, where, labelled=False)
+    if known.second is not None and found.second is None:
+        raise UserError(
+            f"{where}: the model reads two texts, and there is no column {known.second!r}. Name "
+            "the second one's with columns.second (--second)."
+        )
+    return found
 
 
 def write_predictions(

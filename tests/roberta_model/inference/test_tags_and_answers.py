@@ -7,10 +7,15 @@ import pytest
 import torch
 import transformers
 from stock_folders import SENTENCES, stock_folder
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from roberta_model import load
 from roberta_model.inference.reading import Columns, Reading
+from roberta_model.inference.task_rows import TaskRows
+from roberta_model.inference.tokenizer import load_tokenizer
 from roberta_model.inference.unusable import UnusableError
+from tasks.errors import UserError
 from tasks.finetuning.items import Item
 from tasks.finetuning.predictor import Predictor
 
@@ -167,3 +172,47 @@ def test_a_record_that_is_none_is_named(reader: Path, tmp_path: Path) -> None:
     (tmp_path / "finetuning.json").write_text('{"task": "qa"}')
     with pytest.raises(UnusableError, match="finetuning.json: this is not the record"):
         load(tmp_path).answer(*PAIRS[0])
+
+
+@pytest.mark.parametrize("max_tokens", [12, 16, 32])
+@pytest.mark.parametrize("question", ["日本語" * 10, "é" * 40, f"{LONG} {LONG}"])
+def test_a_question_cut_within_a_character_leaves_room(
+    question: str, max_tokens: int, reader: Path
+) -> None:
+    """Cut, it can have more tokens than before; the windows still hold the whole context."""
+    rows = TaskRows(load_tokenizer(reader), max_tokens, max_tokens // 2)
+    windows = rows.windows(question, PAIRS[0][1])
+    assert rows.num_cut == 1
+    assert max(len(window.ids) for window in windows) <= max_tokens
+    seen = {n for window in windows for start, stop in window.spans for n in range(start, stop)}
+    assert seen == {n for n, character in enumerate(PAIRS[0][1]) if character != " "}
+
+
+def test_a_row_without_room_for_a_context_is_refused(reader: Path, tmp_path: Path) -> None:
+    """Half of eight tokens is the question's, the other half stands around the two."""
+    (folder := tmp_path / "copy").mkdir()
+    for path in reader.iterdir():
+        (folder / path.name).symlink_to(path)
+    Reading("qa", Columns("question", "context", "answers"), 8, 4).write(folder)
+    pairs = [("", "No question."), ("What is the capital?", "The capital of France is Paris.")]
+    with pytest.raises(UnusableError, match="Text 2: a row of 8 tokens has no room"):
+        load(folder).answer_all(pairs)
+    items = [Item("f, line 2", *pairs[1], None)]
+    with pytest.raises(UserError, match="f, line 2: a row of 8 tokens has no room"):
+        Predictor(folder)(items)
+
+
+@pytest.mark.parametrize("in_a_sequence", [False, True])
+def test_an_answer_at_the_beginning_is_whole_where_a_space_is_put_before_a_text(
+    in_a_sequence: bool, reader: Path
+) -> None:
+    """The space is in no text, so offsets are not to leave it out."""
+    tokenizer = load_tokenizer(reader)
+    cutter = ByteLevel(add_prefix_space=True)
+    tokenizer.pre_tokenizer = PreTokenizers([cutter]) if in_a_sequence else cutter
+    question, context = PAIRS[0]
+    (window,) = TaskRows(tokenizer, 32, 8).windows(question, context)
+    place = window.place(0, len("The capital"))
+    assert place is not None
+    first, last = (number - window.first for number in place)
+    assert context[window.spans[first][0] : window.spans[last][1]] == "The capital"

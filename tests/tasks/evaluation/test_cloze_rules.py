@@ -69,6 +69,15 @@ def test_only_an_answer_of_one_token_is_ranked_in_the_vocabulary() -> None:
     assert [each["vocabulary"] is not None for each in found] == [True, False, True]
 
 
+def test_a_model_without_finite_weights_knows_nothing() -> None:
+    """Its scores are no numbers: no answer comes before the others."""
+    broken = our_model(small_config(len(TOKENS), max_row_tokens=16), seed=3)
+    broken.lm_head.bias.data.fill_(float("nan"))
+    found = rank_facts(broken, TOKENIZER, [fact("a"), fact("b"), fact("c")], 8)
+    assert [each["candidates"] for each in found] == [3, 3, 3]
+    assert {each["vocabulary"] for each in found} == {len(TOKENS)}
+
+
 def test_candidates_are_those_of_the_relation() -> None:
     """The same answer twice is one of them."""
     facts = [fact("a"), fact("a", "y"), fact("b"), fact("c", relation="s"), fact("d", relation="s")]

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from small_finetuning import sentences, write_jsonl
 
 from roberta_model.inference.answers import best_answer
@@ -203,19 +204,21 @@ def found_in(folder: Path, rows: int, counts: tuple[int, ...] = (1, 1)) -> Found
 
 
 @pytest.mark.parametrize(
-    ("task", "labels", "metric"),
+    ("task", "labels", "metric", "other"),
     [
-        ("qa", Labels(()), "f1"),
-        ("classify", Labels(("a", "b"), "multi_label_classification"), "f1"),
-        ("regress", Labels(("value",), "regression"), "spearman"),
-        ("tag", Labels(("B-X", "I-X", "O")), "f1"),
-        ("tag", Labels(("noun", "verb")), "accuracy"),
-        ("pair", Labels(("a", "b")), "accuracy"),
+        ("qa", Labels(()), "f1", "exact_match"),
+        ("classify", Labels(("a", "b"), "multi_label_classification"), "f1", "macro_f1"),
+        ("regress", Labels(("value",), "regression"), "spearman", "mse"),
+        ("tag", Labels(("B-X", "I-X", "O")), "f1", "accuracy"),
+        ("tag", Labels(("noun", "verb")), "accuracy", "f1"),
+        ("pair", Labels(("a", "b")), "accuracy", "mcc"),
     ],
 )
 def test_the_usual_metric_of_a_task_decides_unless_another_is_asked_for(
-    task: str, labels: Labels, metric: str
+    task: str, labels: Labels, metric: str, other: str
 ) -> None:
-    """What the benchmarks of each kind use."""
+    """What the benchmarks of each kind use; what no answer of the task is scored by is refused."""
     assert main_metric(settings_of(task=task), labels) == metric
-    assert main_metric(settings_of(task=task, metric="mcc"), labels) == "mcc"
+    assert main_metric(settings_of(task=task, metric=other), labels) == other
+    with pytest.raises(ValidationError, match=f"{task} is scored by .*{metric}"):
+        settings_of(task=task, metric="accuracy" if task in ("qa", "regress") else "mse")

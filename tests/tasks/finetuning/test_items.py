@@ -69,6 +69,19 @@ def test_a_pair_may_be_named_in_part() -> None:
     assert columns("pair", "a", "b", "label", text="a", second="b") == Columns("a", "b", "label")
 
 
+@pytest.mark.parametrize("task", ["pair", "regress"])
+def test_of_a_known_pair_the_one_that_is_not_named_is_taken(task: TaskName) -> None:
+    """Not the named one twice, nor another in place of it."""
+    names = ("sentence1", "sentence2", "x", "score", "label")
+    label = columns(task, *names).label
+    found = columns(task, *names, second="sentence1")
+    assert found == Columns("sentence2", "sentence1", label)
+    assert columns(task, *names, second="x") == Columns("sentence1", "x", label)
+    if task == "pair":
+        found = columns(task, *names, text="sentence2")
+        assert found == Columns("sentence2", "sentence1", label)
+
+
 def test_an_item_has_its_parts_from_its_columns() -> None:
     row = {"a": "one", "b": "two", "c": "x", "tokens": "w1  w2"}
     assert item_of(row, "pair", Columns("a", "b", "c"), "f") == Item("f", "one", "two", "x")

@@ -78,6 +78,14 @@ def test_a_constant_is_worth_nothing() -> None:
     assert number_measures([float(n) for n in gold], [0.7] * 200)["spearman"](EVERY) == 0.0
 
 
+@pytest.mark.parametrize("number", [0.1, 0.7, 2.2])
+def test_a_constant_is_worth_nothing_beside_another(number: float) -> None:
+    """Their rounded means differ from them by one and the same: no correlation is made of that."""
+    for size in (3, 6, 7, 11, 100):
+        measures = number_measures([number] * size, [1.1 * number] * size)
+        assert measures["pearson"](np.arange(size)) == 0.0
+
+
 def test_entities_are_read_as_conlleval_reads_them() -> None:
     tags = ["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-PER", "O", "B-PER"]
     assert entities(tags) == {
@@ -92,11 +100,11 @@ def test_entities_are_read_as_conlleval_reads_them() -> None:
 def test_tags_count_by_word_and_by_entity() -> None:
     gold = [["B-A", "I-A", "O"], ["O", "B-B", "O"]]
     found = [["B-A", "O", "O"], ["O", "B-B", "O"]]
-    measures = tag_measures(gold, found)
+    measures = tag_measures(gold, found, ["B-A", "B-B", "I-A", "O"])
     both = np.arange(2)
     assert measures["accuracy"](both) == pytest.approx(5 / 6)
     assert measures["f1"](both) == pytest.approx(2 * 1 / 4)
-    assert "f1" not in tag_measures([["noun", "verb"]], [["noun", "noun"]])
+    assert "f1" not in tag_measures([["noun", "verb"]], [["noun", "noun"]], ["noun", "verb"])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +161,7 @@ def test_what_is_nowhere_is_worth_nothing() -> None:
     assert {name: measures[name](np.arange(3)) for name in measures} == {
         **{"f1": 0.0, "macro_f1": 0.0, "accuracy": 1.0}
     }
-    tags = tag_measures([["O", "B-A"], ["O"]], [["O", "O"], ["O"]])
+    tags = tag_measures([["O", "B-A"], ["O"]], [["O", "O"], ["O"]], ["B-A", "O"])
     assert tags["f1"](np.array([1])) == 0.0
     assert mcc_of(np.array([[4.0, 0.0], [0.0, 0.0]])) == 0.0
 

@@ -59,6 +59,13 @@ def test_tags_are_scored_word_by_word() -> None:
     assert found["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
 
 
+def test_items_without_an_entity_have_the_metric_that_decides() -> None:
+    """Some of a file may hold none: those that the pretraining text does not, or a small dev."""
+    labels = Labels(("B-X", "I-X", "O"))
+    found = scored("tag", labels, ["O O O"] * 2, [{"tags": ["O"] * 3}, {"tags": ["O", "B-X", "O"]}])
+    assert found == {"accuracy": pytest.approx(5 / 6, abs=1e-6), "f1": 0.0}
+
+
 def test_what_was_taken_for_what_has_a_row_for_what_it_is() -> None:
     """Of three that are bad one was taken for good."""
     settings = FineTuningConfig.model_validate({"task": "classify", "train": "t", "dev": "d"})

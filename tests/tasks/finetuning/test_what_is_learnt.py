@@ -193,3 +193,24 @@ def test_a_label_of_many_digits_is_a_name_like_others() -> None:
     """Python turns no text of more than 4,300 digits into a number."""
     items = [Item("", "text", None, label) for label in ("9" * 5000, "7", "a")]
     assert find_labels("classify", items, None, "here").names == ("7", "9" * 5000, "a")
+
+
+METRICS: Mapping[str, tuple[str, Rows]] = {
+    "classify": ("f1", [{"text": "a", "label": label} for label in "abc"]),
+    "several": ("mcc", [{"text": "a", "label": ["a", "b"]}, {"text": "b", "label": ["a"]}]),
+    "tag": ("f1", [{"tokens": ["a", "b"], "tags": ["noun", "verb"]}]),
+}
+
+
+@pytest.mark.parametrize("case", METRICS)
+def test_a_metric_that_labels_are_not_scored_by_is_refused_before_anything_learns(
+    case: str, model_folder: Path, tmp_path: Path
+) -> None:
+    """F1 is that of the second of two classes, or of entities; mcc is of one class a text."""
+    metric, rows = METRICS[case]
+    task = "classify" if case == "several" else case
+    told = f"train.jsonl are not scored by {metric}, but by .*accuracy"
+    with pytest.raises(UserError, match=told) as problem:
+        prepared(task, rows, model_folder, tmp_path, metric=metric)
+    assert "\n" not in str(problem.value)
+    prepared(task, rows, model_folder, tmp_path, metric="accuracy")

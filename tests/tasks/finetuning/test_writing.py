@@ -139,6 +139,16 @@ def test_texts_are_read_from_where_the_model_learnt() -> None:
     )
 
 
+@pytest.mark.parametrize("task", ["classify", "regress"])
+def test_a_model_of_two_texts_is_not_given_one_alone(task: str) -> None:
+    """Its answers would look like any others."""
+    learnt = Columns("text", "span", "label")
+    assert columns_of(task, learnt, {"text": "", "span": ""}) == Columns("text", "span", None)
+    assert columns_of(task, learnt, {"text": "", "x": ""}, second="x") == Columns("text", "x", None)
+    with pytest.raises(UserError, match="f: the model reads two texts, .* no column 'span'"):
+        columns_of(task, learnt, {"text": "", "x": ""})
+
+
 @pytest.mark.parametrize("problem", ["single", "multi_label_classification", "regression"])
 def test_answers_are_those_that_a_loaded_folder_gives(problem: str, tmp_path: Path) -> None:
     """The likeliest class, every class more likely than not, or the number."""

@@ -22,7 +22,6 @@ from tasks.evaluation.minimal_pairs import count_right, score_pairs, summarise_p
 from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder, load_for_use
 from tasks.inference.over_files import Account, score_windows
-from tasks.inference.score_lines import score_lines
 from tasks.inference.texts import open_texts
 
 TEXTS = [
@@ -91,6 +90,10 @@ def test_guesses_are_probabilities_of_the_whole_vocabulary(published: Path) -> N
     assert sorted(guess["id"] for guess in guesses) == list(range(len(guesses)))
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1, abs=1e-4)
+
+
+def score_lines(folder: Path, *lines: str) -> list[Any]:
+    return [*load_for_use(folder, device="cpu").score(lines)]
 
 
 def score_file(folder: Path, file: Path) -> list[Any]:
@@ -172,7 +175,7 @@ def test_a_model_that_knows_nothing_gets_no_minimal_pair_right(
 def test_minimal_pairs_are_decided_by_line_scores(published: Path, tmp_path: Path) -> None:
     """A pair is right exactly where the good line scores strictly higher."""
     both = PAIRS + [(bad, good) for good, bad in PAIRS]
-    scores = {s["text"]: s["score"] for pair in both for s in score_lines(published, pair)}
+    scores = {s["text"]: s["score"] for pair in both for s in score_lines(published, *pair)}
     pairs = [(scores[good] or math.nan, scores[bad] or math.nan) for good, bad in both]
     right, ties = count_right(pairs)
     summary = blimp(published, tmp_path, both)
@@ -280,9 +283,9 @@ def test_a_folder_that_is_no_model_of_ours_is_refused_in_a_paragraph(
 
 def test_a_folder_with_vocabulary_and_merges_alone_gives_the_same(folder: Path) -> None:
     """Older RoBERTa folders have no tokenizer.json; theirs are the same guesses and scores."""
-    expected = fill_mask(folder, TEXTS[3]), score_lines(folder, ["Return the value."])
+    expected = fill_mask(folder, TEXTS[3]), score_lines(folder, "Return the value.")
     (folder / "tokenizer.json").unlink()
-    assert (fill_mask(folder, TEXTS[3]), score_lines(folder, ["Return the value."])) == expected
+    assert (fill_mask(folder, TEXTS[3]), score_lines(folder, "Return the value.")) == expected
 
 
 @pytest.mark.parametrize(
@@ -303,8 +306,9 @@ def test_a_question_that_cannot_be_answered_is_refused(
 
 def test_a_line_that_is_too_long_is_named_by_number(published: Path, tmp_path: Path) -> None:
     """In a file of a million lines, which one; and files that are no text are told apart."""
-    with pytest.raises(UserError, match=r"Line 2 has \d+ tokens"):
-        score_lines(published, ["short", "word " * 100])
+    (tmp_path / "long.txt").write_text(f"short\n{'word ' * 100}\n")
+    with pytest.raises(UserError, match=r"long.txt: Line 2 has \d+ tokens"):
+        score_file(published, tmp_path / "long.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(UserError, match=r"byte 3 \(e9\) is not valid utf-8\. Set --encoding\.$"):
         score_file(published, tmp_path / "latin.txt")

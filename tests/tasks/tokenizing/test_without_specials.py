@@ -12,8 +12,7 @@ from tokenizers import Tokenizer
 from tasks.config.load import load_config
 from tasks.engine.runner import Outcome
 from tasks.inference.fill_mask import fill_mask
-from tasks.inference.model_folder import load_folder
-from tasks.inference.score_lines import score_lines
+from tasks.inference.model_folder import load_folder, load_for_use
 from tasks.publishing.export import export_folder
 
 TEXTS = ["Return the <mask> of the list.", "A <mask> and a<mask>", "Größe: <mask>.\n<mask>"]
@@ -94,7 +93,7 @@ def test_line_scores_are_of_the_bare_ids(published: Path, trained: Tokenizer) ->
     from transformers import RobertaForMaskedLM
 
     model = RobertaForMaskedLM.from_pretrained(published).eval()
-    for line, found in zip(LINES, score_lines(published, LINES), strict=True):
+    for line, found in zip(LINES, load_for_use(published, device="cpu").score(LINES), strict=True):
         ids = trained.encode(line, add_special_tokens=False).ids
         total = 0.0
         for place, target in enumerate(ids):
@@ -116,7 +115,7 @@ def test_the_evaluation_reads_texts_the_same_way(
         assert told["score"] == pytest.approx(guess["score"], abs=1e-6)
     scored = outcomes["evaluate"].artifact.file("blimp/agreement.json").local().read_text()
     pair: Any = json.loads(scored)["scores"][0]
-    lines = score_lines(published, ["the list is empty", "the list are empty"])
+    lines = load_for_use(published, device="cpu").score(["the list is empty", "the list are empty"])
     assert pair == pytest.approx([line["score"] for line in lines], abs=1e-4)
 
 
