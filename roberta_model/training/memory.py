@@ -15,6 +15,7 @@ anonymous files: they have no name, and are gone with the last process, however 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -101,12 +102,12 @@ def _can_share(rank: int) -> bool:
     broadcast(mark, 0)
     with _anonymous_file(rank, mark.nbytes, int(mark)) as path:
         try:
-            told = torch.from_file(path, shared=True, size=1, dtype=torch.int64)
-            has_read = torch.tensor(int(bool(path) and int(told) == int(mark)))
-        except (OSError, RuntimeError):
-            has_read = torch.tensor(0)
-        all_reduce(has_read, ReduceOp.MIN)
-    return bool(has_read)
+            read = int.from_bytes(Path(path).read_bytes(), "little") if path else None
+        except OSError:
+            read = None
+        is_read = torch.tensor(int(read == int(mark)))
+        all_reduce(is_read, ReduceOp.MIN)
+    return bool(is_read)
 
 
 @contextmanager

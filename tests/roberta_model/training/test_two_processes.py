@@ -142,10 +142,14 @@ def test_two_resumed_processes_end_in_the_same_bytes(pair: Pair, tmp_path: Path)
         assert resumed == (pair.folder / "00000050" / name).read_bytes(), name
 
 
-def test_two_that_share_no_memory_send_each_other_their_sums(pair: Pair, tmp_path: Path) -> None:
+def test_two_that_share_no_memory_send_each_other_their_sums(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on two machines, and where a system has no anonymous files: the same losses."""
     spec = replace(pair.spec, folder=str(tmp_path), stop_step=10)
+    monkeypatch.chdir(tmp_path)
     events = launch(spec, module="sending_training")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000010", "spec.json"]
     assert [event["event"] for event in events][-2:] == ["checkpoint", "done"]
     told = losses_in(tmp_path / "00000010")
     assert [line["loss"] for line in told] == pytest.approx(
