@@ -247,7 +247,7 @@ def _new_record(config: Config) -> dict[str, Any]:
     }
 
 
-_NAMELESS = {KeyboardInterrupt: "stopped by Ctrl-C"}
+_NAMELESS: dict[type[BaseException], str] = {KeyboardInterrupt: "stopped by Ctrl-C"}
 
 
 def _failed_entry(name: str, problem: BaseException, began: float) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_of_many_files_of_a_kind_a_few_are_looked_at(
 def test_where_each_file_is_a_document_the_files_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An estimate from a few of 2,000 files said 1,963; of what is in archives it is all there is."""
+    """A few of 2,000 files stood for 1,963; of what is in archives that is all there is."""
     files = touched(tmp_path, *(f"{n}.txt" for n in range(5)))
     monkeypatch.setattr(survey, "sampled", lambda _: {"documents": 4, "bytes": 9})
     for how, formats, documents in (
