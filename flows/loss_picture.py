@@ -7,6 +7,8 @@ stands in; an image has none around it.
 import base64
 from collections.abc import Sequence
 
+from tasks.publishing.svg import shown, ticks
+
 _WIDTH, _HEIGHT = 720, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
 _MOST_POINTS = 300
@@ -54,13 +56,13 @@ def loss_svg(points: Sequence[Point], last_step: float, held_out: Sequence[Point
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12" fill="#52606d">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
     ]
-    for part in range(5):
-        loss, step = low + (high - low) * part / 4, last * part / 4
+    for loss in ticks(low, high):
         parts.append(
             f'<path d="M{_LEFT} {y(loss)}H{_WIDTH - _RIGHT}" stroke="#e4e7eb"/>'
-            f'<text x="{_LEFT - 8}" y="{y(loss) + 4}" text-anchor="end">{loss:.2f}</text>'
+            f'<text x="{_LEFT - 8}" y="{y(loss) + 4}" text-anchor="end">{shown(loss)}</text>'
         )
-        anchor = {0: "start", 4: "end"}.get(part, "middle")
+    for step in ticks(0, last):
+        anchor = "start" if step == 0 else "end" if step == last else "middle"
         place = f'x="{x(step)}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="{anchor}"'
         parts.append(f"<text {place}>{step:,.0f}</text>")
     middle = (_LEFT + _WIDTH - _RIGHT) / 2

@@ -1,7 +1,7 @@
 """What people want to hear of: events that the automations of `roberta deploy` listen to.
 
 failure     Prefect's own events of a flow run that Failed or Crashed
-recovery    the pipeline's last run failed, this one did not
+recovery    the pipeline's last run did not end well, this one did
 score_drop  a refresh made a model that is worse, and published nothing
 publish     there is a new model
 """

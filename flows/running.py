@@ -199,7 +199,7 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     with ending(record), watching(config, store) as watch:
         yield from _at_work(config, store, record, watch)
         if recovers:
-            tell("recovery", config.name, "the last run failed, this one ended well", record)
+            tell("recovery", config.name, "the last run did not end well, this one did", record)
 
 
 def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch) -> Iterator[Run]:
@@ -247,6 +247,9 @@ def _new_record(config: Config) -> dict[str, Any]:
     }
 
 
+_NAMELESS: dict[type[BaseException], str] = {KeyboardInterrupt: "stopped by Ctrl-C"}
+
+
 def _failed_entry(name: str, problem: BaseException, began: float) -> dict[str, Any]:
     """The record of the stage that ended a run, and one line about it."""
     seconds = time.monotonic() - began
@@ -258,5 +261,5 @@ def _failed_entry(name: str, problem: BaseException, began: float) -> dict[str, 
         "state": "failed",
         "seconds": round(seconds, 3),
         "path": None,
-        "problem": str(problem) or type(problem).__name__,
+        "problem": str(problem) or _NAMELESS.get(type(problem), type(problem).__name__),
     }

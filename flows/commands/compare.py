@@ -1,6 +1,5 @@
 """Commands that put models beside one another: diff, leaderboard."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from flows.cli import print_json
 from flows.commands.options import DEFAULT_STORE, json_option, store_option
-from flows.commands.tables import new_table, show_all
+from flows.commands.tables import new_table, show_all, typed
 
 
 def _number(value: float | None, is_share: bool) -> str:
@@ -66,12 +65,7 @@ def _show(title: str, columns: tuple[str, ...], rows: Any) -> None:
 
 def _config(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for change in found["config"]:
-        yield change["field"], _typed(change["before"]), _typed(change["after"])
-
-
-def _typed(value: Any) -> str:
-    """A value as it is typed in a config."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield change["field"], typed(change["before"]), typed(change["after"])
 
 
 def _ledger(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

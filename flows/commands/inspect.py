@@ -1,6 +1,6 @@
 """Commands that look at a store: plan, explain, status, verify, ledger, report, schema."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from flows.commands.options import (
     stage_option,
     store_option,
 )
-from flows.commands.tables import new_table, show_all
+from flows.commands.tables import new_table, show_all, typed
 from flows.terminal import say
 
 _LONGEST = 140
@@ -90,12 +90,10 @@ def status(store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    runs = new_table("run", "name", "state", "started (UTC)", "seconds")
+    runs = new_table("run", "name", "state", "started (UTC)", "seconds", "what is known")
     for run in found["runs"]:
         started, seconds = _minute(run["started"]), str(run["seconds"])
-        runs.add_row(run["run"], run["name"], run["state"], started, seconds)
-        for line in _remarks(run):
-            runs.add_row("", line, "", "", "")
+        runs.add_row(run["run"], run["name"], run["state"], started, seconds, _remarks(run))
     artifacts = new_table("stage", "key", "state", "units", "MB", "ended (UTC)")
     for item in found["artifacts"]:
         state = item["state"] + (", in use" if item["in_use"] else "")
@@ -109,18 +107,20 @@ def status(store: str | None, as_json: bool) -> None:
     show_all(f"store {found['store']}, {total} in all", runs, "", artifacts)
 
 
-def _remarks(run: Mapping[str, Any]) -> Iterator[str]:
+def _remarks(run: Mapping[str, Any]) -> list[str]:
     """What else is worth knowing of a run: how far it is, what failed, what is new about it."""
+    remarks = []
     if run["progress"]:
-        yield f"  {run['progress']['stage']}: {run['progress']['text']}"
+        remarks.append(f"{run['progress']['stage']}: {run['progress']['text']}")
     for entry in run["stages"]:
         if entry["problem"] and run["state"] == "failed":
             text = entry["problem"].splitlines()[0]
-            yield f"  {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
+            remarks.append(text if len(text) <= _LONGEST else text[:_LONGEST] + "...")
     if run["changed"]:
-        changed = [f"{field}={value}" for field, value in run["changed"].items()]
+        changed = [f"{field}={typed(value)}" for field, value in run["changed"].items()]
         more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-        yield f"  changed: {', '.join(changed[:4])}{more}"
+        remarks.append(f"changed: {', '.join(changed[:4])}{more}")
+    return remarks
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """How commands print for people: tables without lines, and text that a pipe does not fold."""
 
+import json
 import os
 from typing import Any
 
@@ -11,6 +12,11 @@ _PIPE_COLUMNS = 240
 def _lines(cell: Any) -> list[str]:
     """A cell's lines: those of a list are wanted, those in a text are not."""
     return list(map(str, cell)) if isinstance(cell, list) else [str(cell)]
+
+
+def typed(value: Any) -> str:
+    """A value as it is typed in a config."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def new_table(*columns: str) -> Any:

@@ -84,7 +84,9 @@ def _server(client: SyncPrefectClient, lines: list[str], concerns: list[str]) ->
         workers = []
     online = [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
     address = str(client.api_url).rstrip("/").removesuffix("/api")
-    lines.append(f"server {address}: {len(online)} workers, {len(waits)} runs due")
+    at_work = f"{len(online)} worker{'' if len(online) == 1 else 's'}"
+    due = f"{len(waits)} run{'' if len(waits) == 1 else 's'} due"
+    lines.append(f"server {address}: {at_work}, {due}")
     if not online:
         concerns.append("no worker is at work: `roberta serve` starts one")
     if late:

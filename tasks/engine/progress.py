@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 60.0
+_BAR_COLUMNS = 120  # a narrower terminal has the figures, in two lines if need be, and no bar
 _RATE_SECONDS = 60.0  # what the rate is a mean over: long enough to be steady
 
 
@@ -195,12 +196,18 @@ class TerminalBars(Sink):
         from rich.console import Console
         from rich.table import Column
 
-        columns = (
-            rich.TextColumn("  [bold]{task.description}"),
-            rich.BarColumn(bar_width=24),
-            rich.TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True)),
+        console = Console(stderr=True)
+        title = rich.TextColumn(
+            "  [bold]{task.description}",
+            table_column=Column(no_wrap=True, min_width=len(count.title) + 2),
         )
-        drawn = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+        bar = [rich.BarColumn(bar_width=24)] if console.width >= _BAR_COLUMNS else []
+        told = rich.TextColumn(
+            "{task.fields[told]}",
+            markup=False,
+            table_column=Column(no_wrap=bool(bar), ratio=1),
+        )
+        drawn = rich.Progress(title, *bar, told, console=console, transient=True, expand=True)
         self._drawn[count] = drawn, drawn.add_task(count.title, total=count.total, told="")
         drawn.start()
         self.update(count)

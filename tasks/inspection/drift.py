@@ -23,6 +23,23 @@ def changed_fields(before: Any, after: Any) -> list[dict[str, Any]]:
     ]
 
 
+def changed_settings(before: Any, after: Any) -> list[dict[str, Any]]:
+    """The same of whole configs, for people: what is set nowhere is no change.
+
+    >>> changed_settings({"downstream": []}, {"downstream": [{"task": "qa", "test": None}]})
+    [{'field': 'downstream.0.task', 'before': None, 'after': 'qa'}]
+    """
+    old, new = flatten(before), flatten(after)
+    empty: tuple[Any, ...] = (_ABSENT, None, [], {})
+    return [
+        change
+        for change in changed_fields(before, after)
+        if (change["field"] in old and change["field"] in new)
+        or old.get(change["field"], _ABSENT) not in empty
+        or new.get(change["field"], _ABSENT) not in empty
+    ]
+
+
 def drift(
     stage: Stage[Any],
     config: Mapping[str, Any],

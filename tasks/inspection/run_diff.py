@@ -11,7 +11,7 @@ from typing import Any
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.errors import UserError
-from tasks.inspection.drift import changed_fields
+from tasks.inspection.drift import changed_settings
 from tasks.inspection.runs import read_runs, state_of
 from tasks.publishing.figures import read_losses
 from tasks.publishing.scores import Score, scores_of
@@ -68,7 +68,7 @@ def diff_runs(store: Store, first: str, second: str) -> dict[str, Any]:
     return {
         "a": a,
         "b": b,
-        "config": changed_fields(*(run.get("config") or {} for run in pair)),
+        "config": changed_settings(*(run.get("config") or {} for run in pair)),
         "stages": list(_stages(*pair)),
         "ledger": list(_ledgers(*made)),
         "losses": _losses(*made),

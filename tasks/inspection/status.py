@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.engine.identity import flatten
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.engine.unit_records import UNITS, count_units
+from tasks.inspection.drift import changed_settings
 from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
 from tasks.stages import STORED, stage_folder
@@ -57,10 +57,8 @@ def _changed(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) ->
     before = next((each for each in earlier if each["name"] == record["name"]), None)
     if before is None:
         return {}
-    old, new = (flatten(each.get("config") or {}) for each in (before, record))
-    return {
-        field: new.get(field) for field in sorted(old | new) if old.get(field) != new.get(field)
-    }
+    changes = changed_settings(*(each.get("config") or {} for each in (before, record)))
+    return {change["field"]: change["after"] for change in changes}
 
 
 def _artifact_status(store: Store, stage: str, key: str) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from typing import Any
 
 import yaml
 
+from tasks.config.corpus import FilesSource
 from tasks.config.load import validate
 from tasks.engine.progress import describe_bytes
+from tasks.starting.listing import suffix_of
 from tasks.starting.scripts import is_unspaced, language_of, scripts_of
 from tasks.starting.sizes import Sizes
 from tasks.starting.survey import Found, total_of
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+_UNFIT_IN_LABELS = re.compile(r"[^A-Za-z0-9._ -]+")
 _MOST_NAMED = 5
 _SMALL_BYTES, _TINY_BYTES = 20_000_000, 2_000_000
 
@@ -63,8 +66,8 @@ def config_text(
         f"name: {name}",
         "corpus:",
     ]
-    for source in found:
-        lines += _source_lines(source, total["bytes"], out.parent)
+    for source, called in zip(found, source_labels(found), strict=True):
+        lines += _source_lines(source, total["bytes"], out.parent, called)
     lines += _left_out_lines(left_out)
     if scripts:
         shares = ", ".join(f"{script} {share:.0%}" for script, share in scripts.items())
@@ -91,13 +94,46 @@ def config_text(
     return text
 
 
-def _source_lines(source: Found, all_bytes: int, folder: Path) -> list[str]:
+def source_labels(found: Sequence[Found]) -> list[str | None]:
+    """What accounts shall call each source: its folder, and its ending where that is not enough.
+
+    None where it is the only one, or is told apart by its one path as well.
+    """
+    if len(found) == 1:
+        return [None]
+    usual = [FilesSource(paths=tuple(each.paths)).default_name(in_full=False) for each in found]
+    folders = [_folder_of(each) for each in found]
+    labels: list[str] = []
+    for source, own, folder in zip(found, usual, folders, strict=True):
+        if usual.count(own) == 1 and len(source.paths) == 1:
+            labels.append("")
+        elif folders.count(folder) == 1:
+            labels.append(folder)
+        else:
+            labels.append(_label(f"{folder} {suffix_of(source.files[0]).strip('.')}"))
+    return [label if label and labels.count(label) == 1 else None for label in labels]
+
+
+def _folder_of(source: Found) -> str:
+    """The name of the folder that all its files are in."""
+    return _label(Path(os.path.commonpath([file.parent.absolute() for file in source.files])).name)
+
+
+def _label(text: str) -> str:
+    """A text as far as a source's name may have it."""
+    return _UNFIT_IN_LABELS.sub("-", text).strip("-._ ")[:60]
+
+
+def _source_lines(
+    source: Found, all_bytes: int, folder: Path, called: str | None = None
+) -> list[str]:
     held_out = 0.05 if all_bytes < _TINY_BYTES else 0.02 if all_bytes < _SMALL_BYTES else 0.01
     formats = " and ".join(f"{count:,} {form}" for form, count in source.formats.most_common())
     seen = f"{formats}: about {source.size['documents']:,} documents"
     lines = [
         f"  # {seen}, {describe_bytes(source.size['bytes'])} of text",
         "  - type: files",
+        *([] if called is None else [f"    name: {_scalar(called)}"]),
         "    paths:",
     ]
     lines += [f"      - {_scalar(_placed(path, folder))}" for path in source.paths]

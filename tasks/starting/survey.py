@@ -28,6 +28,7 @@ _MOST_FOLDERS = 200  # that get globs of their own
 _SHORT_FILE_BYTES = 200_000
 _TAG = re.compile(r"</[a-zA-Z]\w*>")  # closing ones: `<unk>` and the like are no markup
 _CHARACTERS_A_TAG = 600  # at most, in markup
+_IN_ARCHIVES = " in archives"
 _PLAIN_ENCODINGS = ("utf-8", "ascii", None)
 
 
@@ -124,7 +125,7 @@ def _add_kind(
         how, look = how_of.get(path, usual)
         source_found = found.setdefault(repr(sorted(how.items())), Found(how))
         source_found.files.append(path)
-        source_found.formats[look.format + (" in archives" if look.member else "")] += 1
+        source_found.formats[look.format + (_IN_ARCHIVES if look.member else "")] += 1
         if path in how_of:
             source_found.fields += [name for name in look.fields if name not in source_found.fields]
             source_found.texts += look.texts(how.get("text_field", "text"))
@@ -236,11 +237,18 @@ def _size(source: Found, listing: Listing) -> Size:
         except (UserError, OSError) as problem:
             listing.left_out[path] = _short(problem, path)
     try:
-        return sampled(described)
+        size = sampled(described)
+        if source.how.get("separator") == "file" and not any(map(_is_packed, source.formats)):
+            size["documents"] = len(described)  # however uneven those that were looked at
+        return size
     except (UserError, OSError):
         # Said by `plan`, with the record and what to do.
         stored = sum(file.file.bytes for file in described)
         return {"documents": max(1, stored // 2000), "bytes": stored}
+
+
+def _is_packed(form: str) -> bool:
+    return form.endswith(_IN_ARCHIVES)
 
 
 def _short(problem: Exception, path: Path) -> str:

@@ -168,7 +168,7 @@ def test_however_a_run_ends_its_record_says_so(
     [
         (StageError("no row"), "no row", "failed"),
         (ValueError(), "ValueError", "failed"),
-        (KeyboardInterrupt(), "KeyboardInterrupt", "stopped"),
+        (KeyboardInterrupt(), "stopped by Ctrl-C", "stopped"),
     ],
 )
 def test_a_failed_entry_has_a_problem_whatever_it_was(

@@ -48,8 +48,8 @@ def test_status_lists_runs_with_what_is_worth_knowing_and_artifacts_with_sizes(
     store: Store,
 ) -> None:
     stages = [{"name": "pack", "state": "failed", "problem": "x" * 141 + "\nmore"}]
-    hand_made_run(store, "a", started="2026-01-01T01:02:03", config={"n": 0}, seconds=1.5)
-    changed = {name: 1 for name in "nopqrs"}
+    hand_made_run(store, "a", started="2026-01-01T01:02:03", config={"n": 0, "q": 7}, seconds=1.5)
+    changed = {name: 1 for name in "noprs"} | {"q": None}
     hand_made_run(
         store, "b", started="2026-01-02T01:02:03", state="failed", stages=stages, config=changed
     )
@@ -58,10 +58,10 @@ def test_status_lists_runs_with_what_is_worth_knowing_and_artifacts_with_sizes(
     store.write("4-pack/p/rows", b"0" * 2_500_000)
     found = lines(invoke("status", "--store", store.url("")))
     assert found[2] == ["c", "letters", "done", "2026-01-03 01:02", "None"]
-    assert found[3] == ["b", "letters", "failed", "2026-01-02 01:02", "None"]
-    assert found[4] == ["x" * 140 + "..."]
-    assert found[5] == ["changed: n=1, o=1, p=1, q=1 and 2 more"]
-    assert found[6] == ["a", "letters", "done", "2026-01-01 01:02", "1.5"]
+    failed = ["b", "letters", "failed", "2026-01-02 01:02", "None"]
+    assert found[3] == [*failed, "x" * 140 + "..."]
+    assert found[4] == ["changed: n=1, o=1, p=1, q=null and 2 more"]
+    assert found[5] == ["a", "letters", "done", "2026-01-01 01:02", "1.5"]
     assert found[-2][:5] == ["clean", "k", "done", "0", "0.0"]
     assert found[-2][5] == "2026-01-04 05:06"
     assert found[-1] == ["pack", "p", "partial", "0", "2.5"]
@@ -76,11 +76,8 @@ def test_a_running_stage_is_told_and_its_problems_are_not() -> None:
         "stages": [{"problem": "of an earlier try"}],
         "changed": {},
     }
-    assert list(inspect._remarks(run)) == ["  pack: 5 of 9"]
-    assert list(inspect._remarks({**run, "state": "failed"})) == [
-        "  pack: 5 of 9",
-        "  of an earlier try",
-    ]
+    assert inspect._remarks(run) == ["pack: 5 of 9"]
+    assert inspect._remarks({**run, "state": "failed"}) == ["pack: 5 of 9", "of an earlier try"]
 
 
 def test_verify_ends_with_one_where_damage_is_left(

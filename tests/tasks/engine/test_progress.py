@@ -3,6 +3,7 @@
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ progress = default_progress()
 progress.sinks[-1].seconds = 0
 with progress.counting("pretrain", 200, "steps", done=50) as counter:
     time.sleep(1.1)
-    counter.show(100, {"loss": 3.21, "tokens/s": 4500.4})
+    counter.show(100, {"loss": 3.21, "tokens/s": 4500.4, "held-out loss": 3.4})
     time.sleep(0.3)
 """
 
@@ -84,7 +85,8 @@ def test_a_terminal_has_bars_and_a_log_has_lines(is_terminal: bool) -> None:
     if is_terminal:
         told = os.read(master, 1_000_000).decode()
         assert "100 of 200 steps" in told
-        assert "loss 3.210, 4,500 tokens/s" in told
+        assert "loss 3.210, 4,500 tokens/s, held-out loss 3.400" in told
+        assert "━" in told
         assert "running" not in told
     else:
         assert process.stderr is not None
@@ -95,3 +97,19 @@ def test_a_terminal_has_bars_and_a_log_has_lines(is_terminal: bool) -> None:
         assert "\x1b" not in told
         assert len(told.splitlines()) == 1
     os.close(master)
+
+
+def test_a_narrow_terminal_has_all_figures_and_no_bar() -> None:
+    """In 80 columns nothing is squeezed or cut off: what does not fit goes on below."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
+    process = subprocess.run(
+        [sys.executable, "-c", COUNTS], stderr=slave, env=environment, timeout=60, check=False
+    )
+    os.close(slave)
+    told = os.read(master, 1_000_000).decode()
+    os.close(master)
+    assert process.returncode == 0
+    assert "pretrain" in told
+    assert re.search(r"loss 3.210, 4,500 tokens/s,\s+held-out loss 3.400", told), told
+    assert "━" not in told

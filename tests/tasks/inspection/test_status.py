@@ -50,6 +50,19 @@ def test_a_run_is_held_against_the_one_before_it_of_its_own_name(store: Store) -
     }
 
 
+def test_a_list_that_was_empty_and_a_field_without_a_value_are_no_change(store: Store) -> None:
+    task = {"task": "qa", "test": None}
+    hand_made_run(store, "a", started="1", config={"downstream": []})
+    hand_made_run(store, "b", started="2", config={"downstream": [task]})
+    hand_made_run(store, "c", started="3", config={"downstream": [{**task, "test": "t.json"}]})
+    changed = {run["run"]: run["changed"] for run in read_status(store)["runs"]}
+    assert changed == {
+        "c": {"downstream.0.test": "t.json"},
+        "b": {"downstream.0.task": "qa"},
+        "a": {},
+    }
+
+
 def test_a_problem_is_text_or_nothing(store: Store) -> None:
     stages = [
         {"name": "pack", "key": None, "state": "failed", "problem": problem}

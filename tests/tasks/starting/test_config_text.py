@@ -18,6 +18,7 @@ from tasks.starting.config_text import (
     _source_lines,
     config_name,
     config_text,
+    source_labels,
 )
 from tasks.starting.listing import Listing
 from tasks.starting.make_config import _nothing, write_new
@@ -88,6 +89,27 @@ def test_a_config_says_what_suits_and_nothing_of_a_language_that_is_unclear() ->
     assert "publish" not in yaml.safe_load(text)
     assert "# publish: {language: en, licence: ours}" in text
     assert "# Scripts, by letters: Cyrillic " in text
+
+
+def of(*names: str, paths: tuple[str, ...]) -> Found:
+    return Found({}, files=[Path("/in", name) for name in names], paths=list(paths))
+
+
+def test_sources_that_one_path_tells_apart_are_called_by_it_and_others_by_folder_and_ending() -> (
+    None
+):
+    reviews = of("r/neg/1.txt", "r/pos/1.txt", paths=("/in/r/neg/*.txt", "/in/r/pos/*.txt"))
+    letters = of("a.csv", paths=("/in/**/*.csv",))
+    notes = of("b.jsonl.gz", paths=("/in/**/*.jsonl.gz",))
+    book = of("old/c.txt.gz", paths=("/in/**/*.txt.gz",))
+    archive = of("d.zip", paths=("/in/d.zip",))
+    every = [reviews, letters, notes, book, archive]
+    assert source_labels(every) == ["r", "in csv", "in jsonl.gz", "old", None]
+    assert source_labels([letters]) == [None]
+    assert source_labels([letters, letters]) == [None, None], "digits tell them apart"
+    odd = of("мир/a.txt", paths=("/in/мир/a.txt", "/in/мир/b.txt"))
+    assert source_labels([odd, archive]) == [None, None]
+    assert _source_lines(found(), 1, Path("/"), "in csv")[2] == "    name: in csv"
 
 
 def test_numbers_are_told_in_millions() -> None:
