@@ -26,6 +26,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # PYTHONDONTWRITEBYTECODE is set, what is not compiled now would be at every start.
 UNUSED := /(tests?|testing|torchgen|sympy|_inductor|_dynamo|onnx|pip|mypy|models|caffe2)/
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true
+# Stock transformers needs some of what is left out (sympy, torch._dynamo, a few of its models): who
+# imports it once has compiled just these, and every model folder that is checked is so sooner.
+STOCK := import transformers; transformers.AutoTokenizer, transformers.RobertaForMaskedLM
+IMPORT_STOCK := PYTHONDONTWRITEBYTECODE= $(BIN)/python -c '$(STOCK)' || true
 READY := $(VENV)/ready-$(TORCH)
 EXTRAS ?=
 comma := ,
@@ -63,6 +67,7 @@ $(READY): deployments/requirements.lock deployments/install_torch.py pyproject.t
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@$(PIP) check >/dev/null || $(BIN)/python -m pip check
 	@$(COMPILE)
+	@$(IMPORT_STOCK)
 	@rm -f $(VENV)/ready-* $(VENV)/extra-*
 	@touch $@
 
