@@ -11,14 +11,15 @@ Shapes: N positions, V vocabulary, 3 kinds.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roberta_model.data.masking import MaskingTables
+
+if TYPE_CHECKING:  # who only adds sums up needs no PyTorch
+    from torch import Tensor
 
 _LEAST_COUNT = 0.5  # of a token that training never saw: else one such target costs infinity
 
@@ -78,9 +79,9 @@ class ScoreByKind:
     kept: MaskedScore = NOTHING
 
     @classmethod
-    def of(cls, is_kind_N3: Tensor, losses_N: Tensor, is_right_N: Tensor) -> Self:
+    def of(cls, is_kind_N3: "Tensor", losses_N: "Tensor", is_right_N: "Tensor") -> Self:
         """Sum up the losses (float64) and right answers of the positions of each kind."""
-        losses_3 = torch.where(is_kind_N3, losses_N[:, None], 0.0).sum(dim=0).tolist()
+        losses_3 = losses_N[:, None].where(is_kind_N3, 0.0).sum(dim=0).tolist()
         right_3 = (is_kind_N3 & is_right_N[:, None]).sum(dim=0).tolist()
         sums = zip(losses_3, is_kind_N3.sum(dim=0).tolist(), right_3, strict=True)
         return cls(*(MaskedScore(*figures) for figures in sums))
@@ -125,8 +126,10 @@ class HeldOutScore:
         return cls(**parts)
 
 
-def kinds_of(seen_N: Tensor, targets_N: Tensor, mask_id: int) -> Tensor:
+def kinds_of(seen_N: "Tensor", targets_N: "Tensor", mask_id: int) -> "Tensor":
     """Which kind each position is of, bool [N, 3]: <mask>, another token, the token itself."""
+    import torch
+
     is_mask_N, is_kept_N = seen_N == mask_id, seen_N == targets_N
     return torch.stack([is_mask_N, ~is_mask_N & ~is_kept_N, is_kept_N], dim=1)
 
@@ -147,6 +150,8 @@ class Unigram:
     """
 
     def __init__(self, counts_V: NDArray[np.int64], tables: MaskingTables) -> None:
+        import torch
+
         if len(counts_V) != tables.vocab_size:
             raise ValueError(
                 f"token counts of {len(counts_V)} ids, but the vocabulary has {tables.vocab_size}"
@@ -159,10 +164,9 @@ class Unigram:
         self.losses_V = torch.from_numpy(losses_V)
         self.guess = int(best[0]) if len(best) == 1 else None
 
-    def score(self, is_kind_N3: Tensor, targets_N: Tensor) -> ScoreByKind:
+    def score(self, is_kind_N3: "Tensor", targets_N: "Tensor") -> ScoreByKind:
         """Score the guess at some positions."""
         losses_N = self.losses_V.to(targets_N.device)[targets_N]
-        is_right_N = torch.zeros_like(targets_N, dtype=torch.bool)
-        if self.guess is not None:
-            is_right_N = targets_N == self.guess
+        guess = -1 if self.guess is None else self.guess  # no token has this id
+        is_right_N = targets_N == guess
         return ScoreByKind.of(is_kind_N3, losses_N, is_right_N)

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roberta_model.cloze_scoring import log_probabilities_at_masks
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import ClozeConfig
 from tasks.engine.outside import outside_file
@@ -101,6 +100,8 @@ def rank_facts(
 
     `candidates` and `vocabulary` are None where the fact was not asked.
     """
+    from roberta_model.cloze_scoring import log_probabilities_at_masks
+
     answers = [_answer_tokens(tokenizer, fact) for fact in facts]
     pools: dict[str, set[Tokens]] = {}
     for fact, tokens in zip(facts, answers, strict=True):

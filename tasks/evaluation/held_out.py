@@ -24,7 +24,6 @@ from roberta_model.held_out_detail import (
     bytes_of_tokens,
 )
 from roberta_model.held_out_score import HeldOutScore, MaskedScore
-from roberta_model.scoring import chosen_rows, masked_loss
 from roberta_model.threads import one_thread
 from tasks.config import HeldOutConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
@@ -81,6 +80,8 @@ def score_held_out(
     draw: int,
 ) -> UnitReport:
     """Sums over the masked tokens of one part of the held-out rows, on one draw of masks."""
+    from roberta_model.scoring import chosen_rows, masked_loss
+
     packed = PackedRows([file.local() for file in rows])
     known = MaskingTables.load(tables.local())
     token_counts = np.load(counts.local(), allow_pickle=False)

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roberta_model.scoring import pseudo_log_likelihood
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.engine.outside import outside_file
@@ -75,6 +74,8 @@ def score_pairs(
 
     The scores are null where a sentence is too long for the model.
     """
+    from roberta_model.scoring import pseudo_log_likelihood
+
     told = f"{_field(work.label)}.data: {name}"
     pairs = read_pairs(data.local(), read, told, read.max_pairs)
     network, tokenizer = open_model(work, model, special_tokens, device)

@@ -4,6 +4,9 @@ A checkpoint unit holds everything up to its step: weights, optimiser state, the
 `checkpoint.json`, and the losses of all steps so far. Its identity is the training it belongs
 to and its step, never how often the run was cut short. The record names the training too: a
 folder that lies where a run was killed is taken over only if it is of this one.
+
+What reads a checkpoint needs PyTorch. It is imported where one is read: a run that finds its
+training finished, and whatever shows a run, do without.
 """
 
 import json
@@ -15,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roberta_model.training.checkpoint import is_sound_checkpoint, read_record
 from tasks.engine.provenance import now
 from tasks.engine.stage import StageContext
 from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
@@ -100,6 +102,8 @@ class Checkpoints:
         the checkpoint before they become the losses of all steps. The folder stays whole until
         the unit is committed: whoever is interrupted in between can do it again.
         """
+        from roberta_model.training.checkpoint import read_record
+
         step = step_of(folder)
         record = read_record(folder)
         assert record is not None, f"{folder}: a finished checkpoint has a record"
@@ -131,6 +135,8 @@ class Checkpoints:
 
     def continues(self, folder: Path, after: int) -> bool:
         """Whether a folder is a whole checkpoint of this training that goes on from a step."""
+        from roberta_model.training.checkpoint import is_sound_checkpoint, read_record
+
         record = read_record(folder)
         if record is None:
             return False
@@ -169,7 +175,12 @@ class Checkpoints:
 
     def _left_records(self) -> Iterable[dict[str, Any]]:
         """The records of whole checkpoints of this training that were not committed yet."""
-        for folder in self._left_folders():
+        folders = self._left_folders()
+        if not folders:
+            return
+        from roberta_model.training.checkpoint import is_sound_checkpoint, read_record
+
+        for folder in folders:
             record = read_record(folder)
             if record is not None and self._is_ours(record) and is_sound_checkpoint(folder):
                 yield record

@@ -120,6 +120,19 @@ def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
     assert version.out.startswith("roberta 0.")
 
 
+def test_a_plan_and_a_run_with_nothing_to_train_import_no_torch() -> None:
+    """It takes longer to load than all that such a run does; trainer and scoring load it."""
+    program = (
+        "import sys, flows.pipeline, flows.upkeep\n"
+        "from tasks.stages import STAGE_NAMES, get_stage\n"
+        "for name in STAGE_NAMES: get_stage(name)\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]"
+
+
 def test_a_mistyped_store_is_not_called_sound(tmp_path: Path) -> None:
     """`verify` of nothing would comfort someone whose artifacts lie elsewhere."""
     roberta = Command(tmp_path, tmp_path / "home")
