@@ -39,6 +39,7 @@ PROGRESS_SECONDS = 4.0
 PICTURE_SECONDS = 30.0
 _MOST_LIVE_POINTS = 2000
 _TAGS = "tags"
+_PRETRAINING = "pretrain"
 
 
 def artifact_name(name: str) -> str:
@@ -157,7 +158,10 @@ class StageProgress(Sink):
 
 
 class LiveLoss(Sink):
-    """The loss's picture, drawn again every half minute."""
+    """The picture of the pretraining's loss, drawn again every half minute.
+
+    Fine-tunings have a loss as well: it would take the place of the pretraining's finished page.
+    """
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -167,12 +171,15 @@ class LiveLoss(Sink):
 
     def begin(self, count: Count) -> None:
         """See `Sink`."""
+        if count.stage != _PRETRAINING:
+            return
         self._points, self._held_out = [], []
         self._due = time.monotonic() + PROGRESS_SECONDS
 
     def update(self, count: Count) -> None:
         """See `Sink`."""
-        if (loss := count.figures.get("loss")) is None:
+        loss = count.figures.get("loss")
+        if count.stage != _PRETRAINING or loss is None:
             return
         self._points.append((count.done, loss))
         held_out = count.figures.get(HELD_OUT_LOSS)

@@ -235,6 +235,9 @@ def _check_label(task: TaskName, label: Any, text: Any, column: str, where: str)
             f"{where}: there is no label in {column!r}. Every row to learn from or to score needs "
             "one; label it or remove the row."
         )
+    for part in parts:
+        if isinstance(part, str):
+            _require_encodable(part, column, where)
     if task == "tag":
         tags = label.split() if isinstance(label, str) else label
         if not isinstance(tags, list) or len(tags) != len(text):

@@ -95,6 +95,8 @@ def write_predictions(
             ".jsonl, or save it to a file first."
         )
     types = types_of(row for _, row in read_rows(path, form)) | _predicted_types(predictor)
+    for name in types:
+        _check_encodable(name, name, path)
     fitted = (_fitted(row, types, path) for row in rows)
     if ending == ".parquet":
         return _write_parquet(fitted, pa.schema(list(types.items())), out)
@@ -120,7 +122,7 @@ def _common_type(known: pa.DataType, values: Sequence[Any]) -> pa.DataType:
         fields = [pa.field("", kind) for kind in (known, pa.array(values).type)]
         schemas = [pa.schema([field]) for field in fields]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return pa.string()
 
 
@@ -144,11 +146,25 @@ def _fitted(row: Mapping[str, Any], types: Mapping[str, pa.DataType], path: Path
     """A row with a value for each column."""
     if more := [name for name in row if name not in types]:
         raise UserError(f"{path} changed while it was read: there is a new column {more[0]!r}.")
-    return {
+    fitted = {
         name: _as_text(value) if kind == pa.string() else value
         for name, kind in types.items()
         for value in (row.get(name),)
     }
+    for name, value in fitted.items():
+        if isinstance(value, str):
+            _check_encodable(value, name, path)
+    return fitted
+
+
+def _check_encodable(text: str, name: str, path: Path) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path}: a record holds half of a surrogate pair in {name!r}, which no table can "
+            "carry. Write .jsonl, or mend the record."
+        ) from None
 
 
 def _as_text(value: Any) -> str | None:
@@ -158,11 +174,15 @@ def _as_text(value: Any) -> str | None:
 
 
 def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """One JSON object a line; how many."""
+    """One JSON object a line; how many. Half of a surrogate pair stays the escape that it was."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("wb") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            try:
+                line = json.dumps(row, ensure_ascii=False, default=str).encode()
+            except UnicodeEncodeError:
+                line = json.dumps(row, default=str).encode()
+            file.write(line + b"\n")
             count += 1
     return count
 

@@ -62,14 +62,17 @@ def push_model(model: Path, url: str, *, replace: bool = False) -> dict[str, Any
         store = open_store(url)
     except UserError as problem:
         raise UserError(str(problem).replace("store:", "--to:", 1)) from problem
-    beside = Path(store.root).parent if store.is_local else None
-    with _checked_copy(model, beside) as (folder, told):
+    # What a link leads to is the place, so that the link stays what it is.
+    place = Path(os.path.realpath(store.root)) if store.is_local else None
+    if place is not None and place.exists() and not place.is_dir():
+        raise UserError(f"{redacted(url)}: this is a file. Give a new or empty place.")
+    with _checked_copy(model, None if place is None else place.parent) as (folder, told):
         index = _write_index(folder)
         if _is_there(store, index):
             return _told(redacted(url), index, told, "there")
         _check_free(store, redacted(url), index, replace)
-        if store.is_local:
-            _move_in(folder, Path(store.root))
+        if place is not None:
+            _move_in(folder, place)
         else:
             _send(folder, store, index)
     return _told(redacted(url), index, told, "pushed")
@@ -140,12 +143,16 @@ def _check_free(store: Store, url: str, index: Mapping[str, Any], replace: bool)
     """Refuse a place that holds what is neither an unfinished push nor a model to be replaced.
 
     A model is replaced as far as its index names its files; what else lies there is somebody's.
+    In a folder no push is ever unfinished: a README.md that lies there alone is somebody's, too.
 
     Raises:
         UserError: says what is there.
     """
     there = set(store.names(""))
-    foreign = sorted(there - {*index["files"], *_read_index(store).get("files", {}), INDEX})
+    pushed = set(_read_index(store).get("files", {}))
+    if LAST in there or not store.is_local:
+        pushed |= index["files"].keys()
+    foreign = sorted(there - {*pushed, INDEX})
     foreign += sorted(name for name in there - set(foreign) if store.size(name) is None)
     if LAST in there and not replace:
         raise UserError(

@@ -49,6 +49,19 @@ def test_held_out_losses_are_drawn_where_they_were_measured(
     assert "The training goes on." in pages.drawn[-1]()
 
 
+def test_a_fine_tuning_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the pretraining, whose finished page it would take the place of."""
+    monkeypatch.setattr(watching, "PICTURE_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "PROGRESS_SECONDS", 0.0)
+    pages = Pages()
+    live = LiveLoss(cast(Watch, pages))
+    count = Count("finetune", "mood 0.01-16-0", 40, "steps")
+    live.begin(count)
+    count.reach(5, {"loss": 0.6})
+    live.update(count)
+    assert pages.drawn == []
+
+
 def heights(svg: str) -> list[list[float]]:
     """The y of each line's points."""
     lines = re.findall(r'<polyline points="([^"]*)"', svg)

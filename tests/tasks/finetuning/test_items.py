@@ -99,6 +99,15 @@ def test_what_is_no_number_and_no_name_is_no_label(label: Any) -> None:
         item_of({"text": "a", "label": label}, "classify", Columns("text", None, "label"), "f")
 
 
+@pytest.mark.parametrize("label", ["good\ud83d", ["a", "\ud83d"]])
+def test_half_of_a_surrogate_pair_is_no_label(label: Any) -> None:
+    """A model's config could not hold its name, which would be found out after the training."""
+    with pytest.raises(UserError, match="f, line 1: 'label' holds half of a surrogate pair"):
+        item_of(
+            {"text": "x", "label": label}, "classify", Columns("text", None, "label"), "f, line 1"
+        )
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [(True, "true"), (False, "false"), (1.0, "1"), (1.5, "1.5"), (-2, "-2"), (" a ", "a")],

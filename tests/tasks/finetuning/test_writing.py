@@ -169,3 +169,23 @@ def test_answers_are_those_that_a_loaded_folder_gives(problem: str, tmp_path: Pa
         else:
             assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
             assert mine["labels"] == [name for name, p in theirs["scores"].items() if p > 0.5]
+
+
+def test_half_of_a_surrogate_pair_in_another_column_stays_what_it_was(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    """In JSON Lines; a table cannot carry it, which is said."""
+    given = tmp_path / "given.jsonl"
+    given.write_text(
+        '{"text": "Rome", "note": "caf\u00e9"}\n{"text": "x", "note": "cut \\ud83d"}\n'
+    )
+    made = tmp_path / "made.jsonl"
+    assert write_predictions(predictor, given, TEXT, "auto", made) == 2
+    assert [row["note"] for row in read(made)] == ["caf\u00e9", "cut \ud83d"]
+    assert "caf\u00e9" in made.read_text(encoding="utf-8")
+    for ending in (".csv", ".parquet"):
+        with pytest.raises(UserError, match="surrogate pair in 'note'.* Write .jsonl"):
+            write_predictions(predictor, given, TEXT, "auto", tmp_path / f"made{ending}")
+    given.write_text('{"text": "Rome", "\\ud83d": 1}\n')
+    with pytest.raises(UserError, match="surrogate pair in"):
+        write_predictions(predictor, given, TEXT, "auto", tmp_path / "made.tsv")

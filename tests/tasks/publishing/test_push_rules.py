@@ -208,3 +208,30 @@ def test_a_token_that_the_hubs_library_tells_is_not_told_on(
         push_model(one, "hf://us/model")
     for secret in ("hf_hidden", "hunter2", "\n"):
         assert secret not in str(caught.value)
+
+
+def test_what_is_somebodys_stays_without_a_model_beside_it(one: Path, tmp_path: Path) -> None:
+    """A file at the place itself, and one in a folder that is called as a model's is."""
+    place = tmp_path / "notes"
+    place.write_text("mine")
+    with pytest.raises(UserError, match="notes: this is a file"):
+        push_model(one, str(place))
+    mine = tmp_path / "mine" / "a.safetensors"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    for replace in (False, True):
+        with pytest.raises(UserError, match="something else is there already, such as a.safeten"):
+            push_model(one, str(mine.parent), replace=replace)
+    assert place.read_text() == mine.read_text() == "mine"
+
+
+def test_what_a_link_leads_to_is_the_place(one: Path, two: Path, tmp_path: Path) -> None:
+    """The link stays, with nothing beside it; one that leads nowhere yet is good too."""
+    link = tmp_path / "given" / "latest"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "disk")
+    push_model(one, str(link))
+    push_model(two, str(link), replace=True)
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "z.json").read_text() == "zz"
+    assert list(link.parent.iterdir()) == [link]
