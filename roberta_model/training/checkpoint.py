@@ -4,6 +4,7 @@ Files are written into a hidden folder and flushed; `checkpoint.json`, with the 
 comes last; then the folder gets its name. Bytes follow from the training alone: no times.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from roberta_model.huggingface import save_weights
 
 RECORD = "checkpoint.json"
 LOSSES = "losses.jsonl"
+MEASURED = "measured.json"
 
 
 def write_checkpoint(
@@ -60,6 +62,24 @@ def write_checkpoint(
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
+
+
+def write_measured(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Leave beside a checkpoint's files how long it took, for whoever finds it later.
+
+    It is no part of the checkpoint; a disk that has no room for it has kept all that counts.
+    """
+    with contextlib.suppress(OSError):
+        (folder / MEASURED).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def read_measured(folder: Path) -> dict[str, Any]:
+    """What `write_measured` left; nothing where it was not written whole."""
+    try:
+        facts = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from roberta_model.training.checkpoint import write_measured
 from roberta_model.training.device import device_name
 from roberta_model.training.loop import AnySpec, StepResult, Training
 from roberta_model.training.pace import Clock, measure_steps
@@ -144,6 +145,7 @@ def _save(
         facts |= {"processes": accelerator.num_processes, "torch": torch.__version__}
         facts |= {"threads": training.spec.threads, "device": device_name(accelerator.device.type)}
         facts |= {"is_on_gpu": accelerator.device.type != "cpu"}
+        write_measured(folder, facts)
         story.tell("checkpoint", step=result.step, path=str(folder), **facts)
     lines.clear()
     accelerator.wait_for_everyone()

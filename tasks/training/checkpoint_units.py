@@ -24,6 +24,8 @@ from tasks.engine.units import Unit, UnitReport, UnitResult, UnitWork
 from tasks.training.resolved import Resolved, read_resolved, write_resolved
 
 LOSSES_FILE = "losses.jsonl"
+MEASURED_FILE = "measured.json"
+MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,7 @@ class Checkpoints:
         work = UnitWork(unit.label, self.context.scratch())
         earlier = b"" if before is None else before.files[f"/{LOSSES_FILE}"].local().read_bytes()
         for path in sorted(folder.iterdir()):
-            if path.name != LOSSES_FILE:
+            if path.name not in (LOSSES_FILE, MEASURED_FILE):
                 _link(path, work.path(f"/{path.name}"))
         work.path(f"/{LOSSES_FILE}").write_bytes(earlier + (folder / LOSSES_FILE).read_bytes())
         summary = {"step": step, **Resolved.of(record)._asdict()}
@@ -126,11 +128,15 @@ class Checkpoints:
 
     def adopt_left(self, goal: int) -> UnitResult | None:
         """The newest checkpoint up to a step, counting whole ones that a killed run left."""
+        from roberta_model.training.checkpoint import read_measured
+
         newest = self.newest(step for step in self.steps() if step <= goal)
         for folder in self._left_folders():
             after = 0 if newest is None else step_number(newest)
             if after < step_of(folder) <= goal and self.continues(folder, after):
-                newest = self.adopt(folder, newest, {})
+                facts = read_measured(folder)
+                measured = {name: facts[name] for name in MEASURED if name in facts}
+                newest = self.adopt(folder, newest, measured)
         return newest
 
     def continues(self, folder: Path, after: int) -> bool:

@@ -21,12 +21,11 @@ from tasks.engine.outside import check_unchanged
 from tasks.engine.stage import StageContext
 from tasks.engine.units import UnitResult
 from tasks.errors import StageError
-from tasks.training.checkpoint_units import Checkpoints, step_number
+from tasks.training.checkpoint_units import MEASURED, Checkpoints, step_number
 from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
-MEASURED = ("seconds", "tokens_per_second", "processes", "torch", "threads", "device", "is_on_gpu")
 HELD_OUT_LOSS = "held-out loss"
 _FIGURES = {"loss": "loss", "held_out_loss": HELD_OUT_LOSS, "tokens_per_second": "tokens/s"}
 

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 from small_models import our_model, small_config
 
-from roberta_model.training.checkpoint import RECORD, is_sound_checkpoint, write_checkpoint
+from roberta_model.training.checkpoint import (
+    RECORD,
+    is_sound_checkpoint,
+    write_checkpoint,
+    write_measured,
+)
 from tasks.config import Config
 from tasks.engine.runner import run_stage
 from tasks.engine.stage import Stage, StageContext, StageReport
@@ -168,11 +173,16 @@ def test_what_a_killed_run_left_is_taken_over_where_it_goes_on(
     def body(context: StageContext[Any]) -> None:
         checkpoints = committed(context, whole, 2)
         for step, after in left:
-            leave(context.lasting_scratch() / "left", whole, step, after)
+            folder = leave(context.lasting_scratch() / "left", whole, step, after)
+            write_measured(folder, {"seconds": step / 2, "processes": 2, "path": "no figure"})
         shutil.move(context.lasting_scratch() / "left" / "run", context.lasting_scratch() / "x")
         found = checkpoints.adopt_left(goal)
         assert found is not None
         assert step_number(found) == expected
+        taken = [{"step": s, "seconds": s / 2, "processes": 2} for s, _ in left if s <= expected]
+        here = taken if expected > 2 else []
+        assert found.provenance["intervals"] == [{"step": 2, "seconds": 2.0}, *here]
+        assert "/measured.json" not in found.files
         lines = found.files["/losses.jsonl"].local().read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == list(range(1, expected + 1))
 
