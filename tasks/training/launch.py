@@ -8,6 +8,7 @@ it is ended, and the run with it: whoever is to look after it hears of it.
 
 import json
 import os
+import re
 import signal
 import tempfile
 import time
@@ -24,6 +25,7 @@ from tasks.processes import Child, ChildSilentError, describe_code
 GRACE_SECONDS = 25.0
 _MOST_FOR_SMALL_STEPS = 8
 _MEETING = "--rdzv-endpoint"
+_KILLED = re.compile(r"failed \(exitcode: (-\d+)\)")  # torch's launcher, of the first to go
 
 
 def launch_arguments(launch: LaunchConfig, module: str, arguments: Sequence[str]) -> list[str]:
@@ -142,11 +144,14 @@ class Trainer(Child):
             StageError: the trainer failed; the message is its own last words.
         """
         code = self.wait()
-        if code != 0:
-            raise StageError(
-                f"the training process ended with {describe_code(code)}: "
-                f"{self.last_words()} The last checkpoint is kept."
-            )
+        if code == 0:
+            return
+        killed = next(filter(None, map(_KILLED.search, self.last_lines)), None)
+        if killed is not None:  # what the launcher tells of it ends in a table
+            how = f"one of the training processes ended with {describe_code(int(killed[1]))}."
+        else:
+            how = f"the training process ended with {describe_code(code)}: {self.last_words()}"
+        raise StageError(f"{how} The last checkpoint is kept.")
 
 
 def _stalled(minutes: float, reached: str) -> str:

@@ -209,6 +209,25 @@ def test_a_stop_reaches_both_processes(packed: Any, tmp_path: Path) -> None:
     assert read_checkpoint(Path(events[-2]["path"]))[2]["step"] == events[-1]["step"]
 
 
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_one_that_is_killed_ends_both_and_is_told_so(
+    packed: Any, tmp_path: Path, rank: str
+) -> None:
+    """As the system does where memory runs out: the other waits for nobody, in two seconds."""
+    spec = packed.spec(tmp_path, steps=100_000, checkpoint_steps=100_000)
+    with Trainer(arguments_for(spec), threads=1) as trainer:
+        events = trainer.events()
+        next(event for event in events if event["event"] == "step")
+        family = psutil.Process(trainer.process.pid).children(recursive=True)
+        (chosen,) = (child for child in family if child.environ()["RANK"] == rank)
+        chosen.kill()
+        assert "checkpoint" not in [event["event"] for event in events]
+        _, alive = psutil.wait_procs(family, timeout=10)
+        with pytest.raises(StageError, match="one of the training processes ended with.*SIGKILL"):
+            trainer.check_end()
+    assert not alive
+
+
 @pytest.mark.slow
 def test_two_processes_agree_on_the_steps_that_fit_into_the_minutes(
     packed: Any, tmp_path: Path
