@@ -14,7 +14,7 @@ anonymous files: they have no name, and are gone with the last process, however 
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -71,6 +71,8 @@ class SharedMemory(Memory):
         """A vector that all see, and see each other's changes of."""
         dtype = dtype or like.dtype
         with _anonymous_file(self.rank, size * dtype.itemsize) as path:
+            if not path:
+                raise MemoryError(f"the system has no room for {size * dtype.itemsize:,} bytes")
             return torch.from_file(path, shared=True, size=size, dtype=dtype)
 
     def wait(self) -> None:
@@ -117,12 +119,12 @@ def _anonymous_file(rank: int, size: int, first: int = 0) -> Iterator[str]:
     An empty path where the system has no such files. At the end of the block all have opened it.
     """
     descriptor = -1
-    if rank == 0 and hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("roberta-training")
-        os.truncate(descriptor, size)
-        if first:
-            os.pwrite(descriptor, first.to_bytes(8, "little"), 0)
     try:
+        if rank == 0 and hasattr(os, "memfd_create"):
+            with suppress(OSError):  # what a sandbox forbids
+                descriptor = os.memfd_create("roberta-training")
+                os.truncate(descriptor, size)
+                os.pwrite(descriptor, first.to_bytes(_MARK_BYTES, "little"), 0)
         where = torch.tensor([os.getpid(), descriptor])
         broadcast(where, 0)
         process, number = where.tolist()

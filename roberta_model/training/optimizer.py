@@ -9,12 +9,11 @@ processes, or averages the weights after each step, leaves the updates as they a
 share their memory do split them: each updates some of the parameters.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Protocol
 
 import torch
-from safetensors.torch import load as load_bytes
-from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from roberta_model.recipe import OptimizerRecipe
@@ -151,20 +150,26 @@ class Optimizer:
             for group, update in self.updates.items()
             for name, value in update.state().items()
         }
-        if not self.flat.memory.is_shared:
-            return mine
-        shares = map(load_bytes, self.flat.memory.collected(save_bytes(mine)))
-        return self._joined(list(shares))
+        return self._joined(mine) if self.flat.memory.is_shared else mine
 
-    def _joined(self, shares: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The states of shares as that of the whole: one vector of each, and counts once."""
-        joined = {}
+    def _joined(self, mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The states of all shares: vectors of a whole group each, and counts once."""
+        memory = self.flat.memory
+        told = {name: (len(value), _name_of(value.dtype)) for name, value in mine.items()}
+        shares = [json.loads(each) for each in memory.collected(json.dumps(told).encode())]
+        firsts, joined = {span.name: span.start for span in self._spans}, {}
         for span in self.flat.spans:
-            here = [share for share in shares if any(n.startswith(f"{span.name}.") for n in share)]
-            for name in (name for name in here[0] if name.startswith(f"{span.name}.")):
-                values = [share[name] for share in here]
-                is_vector = sum(value.numel() for value in values) == span.stop - span.start
-                joined[name] = torch.cat(values) if is_vector else values[0]
+            names = [n for share in shares for n in share if n.split(".", 1)[0] == span.name]
+            for name in dict.fromkeys(names):
+                kept = [share[name] for share in shares if name in share]
+                size, kind = sum(length for length, _ in kept), kept[0][1]
+                is_vector = size == span.stop - span.start
+                size = size if is_vector else kept[0][0]
+                joined[name] = memory.zeros(size, self.flat.master, getattr(torch, kind))
+                if name in mine:
+                    first = firsts[span.name] - span.start if is_vector else 0
+                    joined[name][first : first + len(mine[name])] = mine[name]
+        memory.wait()
         return joined
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -191,3 +196,7 @@ class Optimizer:
             name: value[mine] if value.numel() == whole.stop - whole.start else value
             for name, value in values.items()
         }
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "a checkpoint has the moments of one process",
         "roberta_model/training/optimizer.py",
-        "joined[name] = torch.cat(values) if is_vector else values[0]",
-        "joined[name] = values[0]",
+        "first = firsts[span.name] - span.start if is_vector else 0",
+        "first = 0",
         _MEMORY,
     ),
     Mutant(
