@@ -132,9 +132,26 @@ def test_wilsons_ends_are_those_of_the_literature() -> None:
 
 def test_published_scores_are_found_by_the_tasks_name_however_spelt() -> None:
     """Each a share with its source; of an unknown task there are none."""
-    assert anchors_of("BLiMP") == anchors_of("my-blimp") == read_anchors()["BLiMP"]
-    assert anchors_of("something else") == ()
+    known = read_anchors()["BLiMP"]
+    assert anchors_of("BLiMP", "accuracy") == anchors_of("my-blimp", "accuracy") == known
+    assert anchors_of("something else", "accuracy") == ()
     for anchor in (each for rows in read_anchors().values() for each in rows):
         assert 0 < anchor.value < 1
         assert anchor.source
         assert anchor.name == f"{anchor.model}, {anchor.trained_on}"
+
+
+@pytest.mark.parametrize(
+    ("task", "measure", "others"),
+    [
+        ("squad-1.1", "f1", ["exact match", "accuracy"]),
+        ("sst-2", "accuracy", ["macro f1", "f1", "mcc"]),
+        ("blimp", "accuracy", ["f1"]),
+    ],
+)
+def test_no_published_score_stands_beside_one_of_another_measure(
+    task: str, measure: str, others: list[str]
+) -> None:
+    """SQuAD's F1 is no exact match, and SST-2's accuracy no mean F1 of its classes."""
+    assert anchors_of(task, measure) != ()
+    assert [anchors_of(task, other) for other in others] == [()] * len(others)
