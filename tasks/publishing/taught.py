@@ -6,7 +6,7 @@
 It lies beside the fine-tuned folders: the model's own report is made before they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.publishing.plain_text import short_name
@@ -22,16 +22,21 @@ _MEANS = {
 }
 
 
-def render_taught(summary: Mapping[str, Any]) -> str:
+def render_taught(summary: Mapping[str, Any], predicted: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         summary: Of the stage: `tasks`, `scores`, `contamination`, as docs/finetuning.md has them.
+        predicted: What was answered beside, such as `mood/predict/0`.
     """
     deciding: dict[str, Score] = {}
     for row, score in zip(summary["scores"], scores_of(summary), strict=True):
         deciding.setdefault(row["task"], score)
-    tasks = [_task(name, found, deciding[name]) for name, found in summary["tasks"].items()]
+    tasks = [
+        _task(name, found, deciding[name])
+        | {"answered": [label for label in predicted if label.startswith(f"{name}/")]}
+        for name, found in summary["tasks"].items()
+    ]
     return template("taught.html.j2").render(tasks=tasks, contamination=summary["contamination"])
 
 

@@ -45,7 +45,7 @@ def test_what_was_chosen_stands_apart(tmp_path: Path) -> None:
 
 def test_a_sources_own_field_is_usual_whichever_number_the_source_has() -> None:
     """That of the twelfth as that of the first; what somebody chose for one stands apart."""
-    rest = {stage: {} for stage in STAGES}
+    rest: dict[str, dict[str, Any]] = {stage: {} for stage in STAGES}
     shares = [*[0.01] * 11, 0.2, 0.01]
     found = recipe_of({**rest, "clean": {"held_out": shares, "names": [None, "b"]}})
     assert found["chosen"] == [("corpus.11.held_out", "0.2"), ("corpus.1.name", "b")]

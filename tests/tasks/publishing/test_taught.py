@@ -139,6 +139,20 @@ def test_the_page_explains_its_metrics_and_what_it_looked_for() -> None:
     assert "that were trained on; of a question that is its context.</p>" in asked
 
 
+def test_the_page_says_where_the_answers_lie() -> None:
+    """Of each task its own, those for the files of `predict` too; nothing that is not there."""
+    tasks = {"mood": task(dev=scored(60, 0.7)), "mood-2": task(dev=scored(9, 1), test=scored(9, 1))}
+    page = render_taught(summary_of(**tasks), ["mood/predict/0", "mood/predict/10"])
+    assert re.findall(r'href="([^"]*jsonl)">([^<]*)', page) == [
+        ("mood/model.dev.jsonl", "dev"),
+        ("mood/predict/0.jsonl", "predict/0"),
+        ("mood/predict/10.jsonl", "predict/10"),
+        ("mood-2/model.test.jsonl", "test"),
+        ("mood-2/model.dev.jsonl", "dev"),
+    ]
+    assert page.count("<code>predict</code>") == 1
+
+
 def test_the_table_tells_the_scores_of_test_where_there_is_one() -> None:
     """Those of dev have chosen the model, and flatter it."""
     rows = scores_of("mood", task(dev=scored(60, 0.9), test=scored(600, 0.6)))
