@@ -15,6 +15,7 @@ from tasks.evaluation.told import is_share
 from tasks.inference.shown import shown_token
 from tasks.inspection.ledger_path import ledger_of
 from tasks.publishing.figures import held_out_curve, read_steps
+from tasks.publishing.taught import best_baseline, told_unbeaten
 from tasks.stages import FINE_TUNING
 
 Made = Mapping[str, Artifact]
@@ -168,19 +169,21 @@ def _guess(guess: Mapping[str, Any]) -> str:
 
 
 def tasks_page(summary: Mapping[str, Any]) -> str:
-    """How well each task was learnt, beside the best of what needs no encoder."""
+    """How well each task was learnt, beside the best of what needs no encoder on the same rows."""
     rows = []
     for name, found in summary["tasks"].items():
         metric = found["metric"]
         part = "test" if "test" in found["scores"] else "dev"
         score = found["scores"][part]["metrics"][metric]
-        best = max(found["baselines"].items(), key=lambda pair: pair[1][metric], default=None)
-        beside = "–" if best is None else f"{best[1][metric]:.3f}, {plain(best[0])}"
+        best = best_baseline(found, part)
+        beside = "–" if best is None else f"{best[1]:.3f}, {plain(best[0])}"
         interval = f"{score['low']:.3f} to {score['high']:.3f}"
         told = (f"{score['value']:.3f}", interval, beside, _contained(found["scores"][part]))
         rows.append((plain(name), metric, part, *told))
-    head = ("task", "metric", "on", "score", "95 %", "baseline on dev", "in the training text")
-    return f"## Tasks\n\n{table(head, rows, (3,))}"
+    head = ("task", "metric", "on", "score", "95 %", "best baseline", "in the training text")
+    told_of = ((name, told_unbeaten(found)) for name, found in summary["tasks"].items())
+    cautions = [f"\n{plain(name)}: {plain(told)}.\n" for name, its in told_of for told in its]
+    return f"## Tasks\n\n{table(head, rows, (3,))}{''.join(cautions)}"
 
 
 def _contained(scored: Mapping[str, Any]) -> str:

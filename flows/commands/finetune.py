@@ -119,7 +119,7 @@ def _name_of(out: Path) -> str:
 def _tell(found: dict[str, Any], out: Path) -> None:
     """How well it does, beside what; and what to do with it."""
     from flows.console import command_name
-    from tasks.publishing.taught import told_repeated
+    from tasks.publishing.taught import told_repeated, told_unbeaten
 
     metric = found["metric"]
     say(f"\nread: {found['columns']}, {found['rows']['train']:,} examples to learn from")
@@ -140,8 +140,11 @@ def _tell(found: dict[str, Any], out: Path) -> None:
                 f"{mark} {part:<5} {name:<12} {score['value']:8.4f}   {low:.4f} to {high:.4f} "
                 f"(95 % of {scored['n']:,})"
             )
-    for name, baseline in found["baselines"].items():
-        say(f"  dev   {metric:<12} {baseline[metric]:8.4f}   baseline: {name}")
+    for part in found["scores"]:
+        for name, baseline in found["baselines"][part].items():
+            say(f"  {part:<5} {metric:<12} {baseline[metric]:8.4f}   baseline: {name}")
+    for sentence in told_unbeaten(found):
+        say(f"caution: {sentence}")
     say(f"\nmodel   {out}\nnext    {command_name()} predict {out} FILE")
 
 

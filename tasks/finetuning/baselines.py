@@ -1,10 +1,10 @@
-"""What needs no encoder: the commonest class, bags of words, and the like, scored on dev.
+"""What needs no encoder: the commonest class, bags of words, and the like, scored as the model is.
 
-A fine-tuned model that is no better than these has learnt nothing worth its cost.
+A fine-tuned model that does not beat these is not worth its encoder.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,24 +25,44 @@ def baselines(
     labels: Labels,
     encoder: ItemEncoder,
     train: Iterable[Item],
-    dev: Sequence[Item],
-) -> dict[str, dict[str, float]]:
-    """The metrics on dev of each baseline that a task has."""
+    parts: Mapping[str, Sequence[Item]],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """For each part of the data the metrics on it of each baseline that a task has."""
+    every = [item for items in parts.values() for item in items]
+    answers = _answers(settings, labels, encoder, train, every)
+    found, start = {}, 0
+    for part, items in parts.items():
+        end = start + len(items)
+        found[part] = {
+            name: quick_score(settings, labels, items, its[start:end])
+            for name, its in answers.items()
+        }
+        start = end
+    return found
+
+
+def _answers(
+    settings: FineTuningConfig,
+    labels: Labels,
+    encoder: ItemEncoder,
+    train: Iterable[Item],
+    asked: Sequence[Item],
+) -> dict[str, list[dict[str, Any]]]:
+    """What each baseline answers; the first is the simplest."""
     if settings.task == "qa":
-        found = {"likeliest sentence": [_likeliest_sentence(item) for item in dev]}
-    elif settings.task == "tag":
-        found = {"commonest tag of each word": _commonest_tags(train, dev)}
-    elif labels.problem == "regression":
+        return {"likeliest sentence": [_likeliest_sentence(item) for item in asked]}
+    if settings.task == "tag":
+        return {"commonest tag of each word": _commonest_tags(train, asked)}
+    if labels.problem == "regression":
         mean = float(np.mean([number_of(item) for item in train]))
-        found = {"mean": [{"value": mean}] * len(dev)}
-    elif labels.problem == "multi_label_classification":
-        found = {"commonest": [{"labels": _commonest(train, labels)}] * len(dev)}
-    else:
-        most = labels.names[int(np.argmax(labels.counts))]
-        found = {"commonest": [{"label": most}] * len(dev)}
-        if len(labels.names) * 2 * encoder.tokenizer.get_vocab_size() <= _MOST_CELLS:
-            found["bag of words"] = _bag_of_words(labels, encoder, train, dev)
-    return {name: quick_score(settings, labels, dev, answers) for name, answers in found.items()}
+        return {"mean": [{"value": mean}] * len(asked)}
+    if labels.problem == "multi_label_classification":
+        return {"commonest": [{"labels": _commonest(train, labels)}] * len(asked)}
+    most = labels.names[int(np.argmax(labels.counts))]
+    found = {"commonest": [{"label": most}] * len(asked)}
+    if len(labels.names) * 2 * encoder.tokenizer.get_vocab_size() <= _MOST_CELLS:
+        found["bag of words"] = _bag_of_words(labels, encoder, train, asked)
+    return found
 
 
 def _commonest(train: Iterable[Item], labels: Labels) -> list[str]:

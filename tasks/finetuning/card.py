@@ -9,7 +9,7 @@ import jinja2
 
 from tasks.config.downstream import FineTuningConfig
 from tasks.publishing.plain_text import cell, one_line, short_name
-from tasks.publishing.taught import told_repeated
+from tasks.publishing.taught import told_repeated, told_unbeaten
 
 _TAGS = {
     "classify": "text-classification",
@@ -29,9 +29,15 @@ _CELL, _LEFT, _TOP = 44, 130, 40
 
 
 def card_of(
-    settings: FineTuningConfig, summary: Mapping[str, Any], names: Mapping[str, str]
+    settings: FineTuningConfig,
+    summary: Mapping[str, Any],
+    names: Mapping[str, str],
+    row_tokens: int,
 ) -> str:
-    """README.md: what it does, how well beside what, how it is used, where it ends."""
+    """README.md: what it does, how well beside what, how it is used, where it ends.
+
+    `row_tokens` is how long its rows are at most, which the model may have made fewer than asked.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=False,  # noqa: S701 - Markdown; every text goes through `cell`
@@ -49,7 +55,9 @@ def card_of(
         tag=_TAGS[settings.task],
         does=_DOES[settings.task],
         files=files,
+        row_tokens=row_tokens,
         repeated=told_repeated(summary),
+        unbeaten=told_unbeaten(summary),
         chosen_one=summary["tried"][summary["chosen"]],
     )
 

@@ -146,12 +146,12 @@ def told_part(found: Mapping[str, Any]) -> str:
 def scores_of(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of the common table of scores: the deciding metric first.
 
-    `chance` is what the first baseline has: the commonest class, set or tag, the mean, or of a
-    question the likeliest sentence.
+    `chance` is what the first baseline has on the same rows: the commonest class, set or tag, the
+    mean, or of a question the likeliest sentence.
     """
     part = told_part(found)
     scored = found["scores"][part]
-    first: Mapping[str, float] = next(iter(found["baselines"].values()), {})
+    first: Mapping[str, float] = next(iter(found["baselines"][part].values()), {})
     metrics = sorted(scored["metrics"], key=lambda metric: metric != found["metric"])
     return [
         {

@@ -126,7 +126,7 @@ class Found:
         rows: Of each file.
         cut: Texts to learn from that were too long, and were cut.
         repeated: Items of dev and test that stand in a part before them too.
-        baselines: The metrics on dev of what needs no encoder.
+        baselines: By part, dev and test, the metrics of what needs no encoder.
     """
 
     examples: StoredFile
@@ -136,7 +136,7 @@ class Found:
     rows: Mapping[str, int]
     cut: int
     repeated: Mapping[str, int]
-    baselines: Mapping[str, Mapping[str, float]]
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     @classmethod
     def of(cls, prepared: UnitResult, settings: FineTuningConfig) -> "Found":

@@ -1,7 +1,7 @@
 """The data of a fine-tuning, looked through before anything is trained, and encoded to learn from.
 
 train ──▶ columns, labels ──▶ examples.arrow, baselines
-dev, test, predict ──▶ checked: the same columns, no label that training does not know
+dev, test ──▶ checked: the same columns, no label that training does not know; baselines scored
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,13 +64,14 @@ def prepare(
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in items_of("train"))
     counts = {"train": _write(work.path(".arrow"), items_of("train"), settings, labels, encoder)}
     cut = encoder.num_cut
-    for part in ("dev", "test"):
-        if part in files:
-            counts[part] = sum(1 for item in items_of(part) if _is_known(item, settings, labels))
-            if not counts[part]:
-                raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
-    found = baselines(settings, labels, encoder, items_of("train"), list(items_of("dev")))
-    _check_metric(settings, next(iter(found.values())), learnt.name)
+    parts = [part for part in ("dev", "test") if part in files]
+    for part in parts:
+        counts[part] = sum(1 for item in items_of(part) if _is_known(item, settings, labels))
+        if not counts[part]:
+            raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
+    scored = {part: list(items_of(part)) for part in parts}
+    found = baselines(settings, labels, encoder, items_of("train"), scored)
+    _check_metric(settings, next(iter(found["dev"].values())), learnt.name)
     summary = {
         "reading": {
             "task": settings.task,
@@ -82,7 +83,7 @@ def prepare(
         "labels": vars(labels),
         "rows": counts,
         "cut": cut,
-        "repeated": count_repeated(items_of, [part for part in ("dev", "test") if part in files]),
+        "repeated": count_repeated(items_of, parts),
         "baselines": found,
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)

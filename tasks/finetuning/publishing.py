@@ -77,7 +77,7 @@ def publish(
         "tried": list(tried),
         "largest_difference": round(difference, 9),
     }
-    _write_card(folder, settings, summary, names)
+    _write_card(folder, card_of(settings, summary, names, known.reading.max_tokens), summary)
     for path in sorted(folder.iterdir()):
         shutil.copyfile(path, work.path(f"/{path.name}"))
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
@@ -85,14 +85,12 @@ def publish(
     return UnitReport(rows=rows, summary=summary)
 
 
-def _write_card(
-    folder: Path, settings: FineTuningConfig, summary: Mapping[str, Any], names: Mapping[str, str]
-) -> None:
+def _write_card(folder: Path, card: str, summary: Mapping[str, Any]) -> None:
     """The card of a folder, and the picture in it of what is taken for what."""
     if (confusion := summary["scores"]["dev"].get("confusion")) is not None:
         picture = confusion_picture(summary["labels"], confusion)
         (folder / "confusion.svg").write_text(picture, encoding="utf-8")
-    (folder / "README.md").write_text(card_of(settings, summary, names), encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _items(data: DataFile, settings: FineTuningConfig, found: Found) -> list[Item]:

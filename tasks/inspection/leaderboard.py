@@ -65,7 +65,7 @@ def _row(model: PublishedModel, score: Score, is_latest: bool) -> dict[str, Any]
 
 
 def _published(score: Score) -> Iterable[dict[str, Any]]:
-    for anchor in anchors_of(score.task):
+    for anchor in anchors_of(score.task, score.measure):
         yield {
             "kind": "published",
             "name": anchor.name,

@@ -15,6 +15,7 @@ class Anchor:
     Attributes:
         model: Whose it is.
         trained_on: How much text that model was pretrained on.
+        measure: What was measured, as `Score.measure` calls it.
         value: A share between 0 and 1.
         set: Which items, and how they were scored; others are not quite comparable.
         source: Where it was published.
@@ -22,6 +23,7 @@ class Anchor:
 
     model: str
     trained_on: str
+    measure: str
     value: float
     set: str
     source: str
@@ -39,11 +41,15 @@ def read_anchors() -> dict[str, tuple[Anchor, ...]]:
     return {task: tuple(Anchor(**each) for each in rows) for task, rows in known.items()}
 
 
-def anchors_of(task: str) -> tuple[Anchor, ...]:
-    """Those of a task, whatever its name's spelling; the one nearest to ours in kind first."""
+def anchors_of(task: str, measure: str) -> tuple[Anchor, ...]:
+    """Those of a task by a measure, whatever the spelling; the one nearest to ours in kind first.
+
+    An F1 is no exact match, and an accuracy no Matthews correlation: of those of another measure
+    none stands beside a score.
+    """
     plain = _plain(task)
-    found = (rows for name, rows in read_anchors().items() if _plain(name) in plain)
-    return next(found, ())
+    rows = next((rows for name, rows in read_anchors().items() if _plain(name) in plain), ())
+    return tuple(each for each in rows if _plain(each.measure) == _plain(measure))
 
 
 def _plain(name: str) -> str:

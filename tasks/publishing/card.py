@@ -74,7 +74,7 @@ def _spent_in_words(spent: Mapping[str, Any]) -> dict[str, str]:
     watts = GPU_WATTS if training["is_on_gpu"] else CORE_WATTS
     return {
         "hardware": told_training(training),
-        "training_time": shown_seconds(training["seconds"]),
+        "training_time": shown_seconds(training["clock_seconds"]),
         "whole_time": shown_seconds(spent["seconds"]),
         "energy": shown_energy(spent["watt_hours"]),
         "watts": f"{watts:.0f} W a {'GPU' if training['is_on_gpu'] else 'busy core'}",

@@ -8,6 +8,7 @@ What differs from a default stands apart: that is what somebody chose, or what w
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks.engine.identity import canonical, digest_of, flatten
 
 # Parts of the clean stage's slice that hold one value for each source.
 _OF_SOURCES = {"held_out": "held_out", "names": "name"}
+_SOURCE_NUMBER = re.compile(r"^corpus\.\d+\.")
 _STAGES = ("clean", "tokenizer", "pack", "pretrain")
 _MAIN = (
     "clean.dedup.exact",
@@ -67,7 +69,8 @@ def _entries(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, An
         for field, value in _fields(stage, configs[stage]):
             if field not in defaults and not field.startswith("corpus."):
                 continue  # part of the identity, but nothing that a config sets
-            is_usual = field in defaults and defaults[field] == value
+            usual = _SOURCE_NUMBER.sub("corpus.0.", field)  # the defaults are of one source
+            is_usual = usual in defaults and defaults[usual] == value
             yield names.get(field, field), value, is_usual
 
 

@@ -118,7 +118,7 @@ def _row(score: Score, earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for each in model["scores"]
         if each["name"] == score.name
     ]
-    anchors = anchors_of(score.task) if score.is_share else ()
+    anchors = anchors_of(score.task, score.measure) if score.is_share else ()
     return {"score": score, "anchors": anchors[:_MOST_ANCHORS], "earlier": before}
 
 

@@ -2,20 +2,16 @@
 
     summary of `evaluate` or `finetune` ──▶ [Score, ...] ──▶ card, model-index, report, diff, ...
 
-Intervals are 95 % ones. Those that the evaluation itself gives are taken; where it gives none,
-a share of right answers gets Wilson's, as if its items had been drawn independently. Tokens of
-one text are no independent draws, so their interval is a little too narrow, never too wide.
+Intervals are 95 % ones, and the evaluation's own.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 FEW_ITEMS = {"tokens": 2000, "pairs": 1000}
 """Below so many items a score gets a word of caution: its interval is wider than 2 to 3 points."""
 
-_Z = 1.959964
 _BASELINE = "unigram"
 
 
@@ -45,7 +41,7 @@ class Score:
     interval: tuple[float, float] | None = None
     baseline: tuple[float, str] | None = None
     higher_is_better: bool = True
-    method: str = "wilson, items taken as independent"
+    method: str = ""
 
     @property
     def name(self) -> str:
@@ -92,33 +88,14 @@ class Score:
         }
 
 
-def wilson(share: float, items: int) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) for a share of right answers.
-
-    >>> [round(end, 3) for end in wilson(0.5, 100)]
-    [0.404, 0.596]
-    """
-    spread = _Z * _Z / items
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / items + spread / (4 * items))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def scores_of(summary: Mapping[str, Any]) -> list[Score]:
-    """Every score that an evaluation's summary holds, in the order they are shown.
+    """Every score of an evaluation's summary, in the order they are shown.
 
-    A table of rows in it (`scores`, see docs/evaluation.md) is taken as it is; without one the
-    held-out score and whatever has an `accuracy` are.
+    They stand in its table of rows (`scores`, see docs/evaluation.md); those without a number are
+    left out.
     """
-    held_out = summary.get("held_out") or {}
-    rows = summary.get("scores")
-    if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows) and rows:
-        return [_of_row(row, held_out) for row in rows if isinstance(row.get("value"), int | float)]
-    found = list(_held_out(held_out))
-    for name, part in summary.items():
-        if name != "held_out" and isinstance(part, Mapping) and "accuracy" in part:
-            found.append(_share_right(name, part))
-    return found
+    held_out, rows = summary.get("held_out") or {}, summary.get("scores") or []
+    return [_of_row(row, held_out) for row in rows if isinstance(row.get("value"), int | float)]
 
 
 def _of_row(row: Mapping[str, Any], held_out: Mapping[str, Any]) -> Score:
@@ -130,7 +107,7 @@ def _of_row(row: Mapping[str, Any], held_out: Mapping[str, Any]) -> Score:
     if task == "held_out" and (beside := _unigram(held_out, measure)) is not None:
         baseline = beside, _BASELINE
     return Score(
-        _TASKS.get(task, (task.replace("_", " "), "", None))[0],
+        _TASKS.get(task, task.replace("_", " ")),
         measure,
         value,
         int(row.get("n") or 0),
@@ -150,54 +127,6 @@ def _unigram(held_out: Mapping[str, Any], measure: str) -> float | None:
     return next((found[name] for name in found if measure.startswith(name)), None)
 
 
-def _held_out(held_out: Mapping[str, Any]) -> Iterator[Score]:
-    if not held_out:
-        return
-    kind = held_out["by_kind"]["mask"]
-    if kind["loss"] is not None:
-        yield Score(
-            _TASKS["held_out"][0],
-            "accuracy at <mask>",
-            kind["accuracy"],
-            kind["tokens"],
-            "tokens",
-            interval=wilson(kind["accuracy"], kind["tokens"]),
-            baseline=(held_out["unigram"]["mask"]["accuracy"], _BASELINE),
-        )
-    for measure in ("perplexity", "bits_per_byte"):
-        if isinstance(value := held_out.get(measure), float):
-            beside = _unigram(held_out, measure)
-            yield Score(
-                _TASKS["held_out"][0],
-                measure.replace("_", " "),
-                value,
-                held_out["masked_tokens"],
-                "tokens",
-                is_share=False,
-                baseline=None if beside is None else (beside, _BASELINE),
-                higher_is_better=False,
-            )
-
-
-def _share_right(name: str, part: Mapping[str, Any]) -> Score:
-    """A task that counts right answers, whichever it is."""
-    task, unit, chance = _TASKS.get(name, (name.replace("_", " "), "items", None))
-    value, items = float(part["accuracy"]), int(part.get(unit) or part.get("items") or 0)
-    return Score(
-        task,
-        "accuracy",
-        value,
-        items,
-        unit,
-        interval=wilson(value, items) if items else None,
-        baseline=None if chance is None else (chance, "guessing"),
-    )
-
-
 _CORRELATIONS = ("mcc", "spearman", "pearson")
 _UNITS = {"held_out": "tokens", "blimp": "pairs", "minimal_pairs": "pairs"}
-# A task of the summary: what it is called, what an item of it is, what guessing gives.
-_TASKS: dict[str, tuple[str, str, float | None]] = {
-    "held_out": ("held-out text", "tokens", None),
-    "blimp": ("BLiMP", "pairs", 0.5),
-}
+_TASKS = {"held_out": "held-out text", "blimp": "BLiMP"}

@@ -20,17 +20,14 @@ GPU_WATTS = 500.0
 def spent_on(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Plain JSON: `seconds` of all processes, `training`, `watt_hours`, `bytes`, `peak_bytes`.
 
-    `training` has `seconds` on the clock, `processes`, `threads` of each, and `device`, as far as
-    they were recorded.
+    `training` has its `seconds` of all processes and its `clock_seconds`, `processes`, `threads` of
+    each, and `device`, as far as they were recorded.
     """
     training = training_of(manifests["pretrain"])
     elsewhere = {name: stage_seconds(manifest) for name, manifest in manifests.items()}
     trained = training["seconds"]
     joules = CORE_WATTS * (sum(elsewhere.values()) - trained)
-    if training["is_on_gpu"]:
-        joules += GPU_WATTS * training["processes"] * trained
-    else:
-        joules += CORE_WATTS * training["processes"] * training["threads"] * trained
+    joules += trained * (GPU_WATTS if training["is_on_gpu"] else CORE_WATTS * training["threads"])
     return {
         "seconds": sum(elsewhere.values()),
         "training": training,
@@ -52,12 +49,13 @@ def intervals_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def training_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds on the clock, processes, threads and device of a training; see `spent_on`."""
+    """Seconds, processes, threads and device of a training; see `spent_on`."""
     intervals = intervals_of(manifest)
     last = intervals[-1] if intervals else {}
     device = last.get("device")
     return {
-        "seconds": float(sum(part.get("seconds", 0.0) for part in intervals)),
+        "seconds": sum(map(_process_seconds, intervals)),
+        "clock_seconds": float(sum(part.get("seconds", 0.0) for part in intervals)),
         "processes": int(last.get("processes", 1)),
         "threads": int(last.get("threads", 1)),
         "device": device,
@@ -69,7 +67,13 @@ def stage_seconds(manifest: Mapping[str, Any]) -> float:
     """All processes' own time; of a training, that of all its checkpoints, kept or not."""
     units = [unit["provenance"] for unit in manifest["units"]]
     rest = [unit for unit in units if "intervals" not in unit]
-    return float(sum(part.get("seconds", 0.0) for part in (*rest, *intervals_of(manifest))))
+    trained = sum(map(_process_seconds, intervals_of(manifest)))
+    return float(sum(part.get("seconds", 0.0) for part in rest)) + trained
+
+
+def _process_seconds(interval: Mapping[str, Any]) -> float:
+    """Of a part of a training, whose processes all take the time on its clock."""
+    return float(interval.get("seconds", 0.0)) * int(interval.get("processes", 1))
 
 
 def stored_bytes(manifest: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@
 It lies beside the fine-tuned folders: the model's own report is made before they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.publishing.plain_text import short_name
@@ -14,18 +14,29 @@ from tasks.publishing.scores import Score, scores_of
 from tasks.publishing.templates import template
 
 _MOST_CLASSES = 12  # in the table of what was taken for what
+_BASELINES = {"commonest": "the commonest answer", "bag of words": "a bag of words"}
+_MEANS = {
+    "macro_f1": "the mean of the classes' F1, to which a rare class counts as much as a common one",
+    "mcc": "Matthews's correlation: 1 is all right, 0 no better than chance, however unequal the "
+    "classes",
+}
 
 
-def render_taught(summary: Mapping[str, Any]) -> str:
+def render_taught(summary: Mapping[str, Any], predicted: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         summary: Of the stage: `tasks`, `scores`, `contamination`, as docs/finetuning.md has them.
+        predicted: What was answered beside, such as `mood/predict/0`.
     """
     deciding: dict[str, Score] = {}
     for row, score in zip(summary["scores"], scores_of(summary), strict=True):
         deciding.setdefault(row["task"], score)
-    tasks = [_task(name, found, deciding[name]) for name, found in summary["tasks"].items()]
+    tasks = [
+        _task(name, found, deciding[name])
+        | {"answered": [label for label in predicted if label.startswith(f"{name}/")]}
+        for name, found in summary["tasks"].items()
+    ]
     return template("taught.html.j2").render(tasks=tasks, contamination=summary["contamination"])
 
 
@@ -45,9 +56,36 @@ def told_repeated(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def best_baseline(found: Mapping[str, Any], part: str) -> tuple[str, float] | None:
+    """Of what needs no encoder the best by the deciding metric, on a part of a task's data.
+
+    >>> on_dev = {"mean": {"mse": 0.7}, "other": {"mse": 0.9}}
+    >>> best_baseline({"metric": "mse", "baselines": {"dev": on_dev}}, "dev")
+    ('mean', 0.7)
+    """
+    metric = found["metric"]
+    values = [(name, scored[metric]) for name, scored in found["baselines"][part].items()]
+    best = min if metric == "mse" else max
+    return best(values, key=lambda pair: pair[1], default=None)
+
+
+def told_unbeaten(found: Mapping[str, Any]) -> list[str]:
+    """A sentence where a task's main score is no better than the best baseline on the same rows."""
+    part, metric = "test" if "test" in found["scores"] else "dev", found["metric"]
+    best, value = best_baseline(found, part), found["scores"][part]["metrics"][metric]["value"]
+    if best is None or (value < best[1] if metric == "mse" else value > best[1]):
+        return []
+    name = _BASELINES.get(best[0], f"the {best[0]}")
+    return [
+        f"No better than {name}, which needs no encoder: {metric} on {part} is {value:.3f}, "
+        f"beside {best[1]:.3f}"
+    ]
+
+
 def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
     """One task, by the names that the template uses."""
     parts = dict(sorted(found["scores"].items(), reverse=True))  # test before dev
+    main = next(iter(parts.values()))
     confusion = parts["dev"].get("confusion") or []
     return {
         "name": name,
@@ -57,8 +95,13 @@ def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
         "parts": parts,
         "repeated": told_repeated(found),
         "told_part": next(iter(parts)),
+        "unbeaten": told_unbeaten(found),
+        "means": {metric: told for metric, told in _MEANS.items() if metric in main["metrics"]},
         "baselines": {
-            baseline: metrics[found["metric"]] for baseline, metrics in found["baselines"].items()
+            part: {
+                name: metrics[found["metric"]] for name, metrics in found["baselines"][part].items()
+            }
+            for part in parts
         },
         "confusion": confusion if len(confusion) <= _MOST_CLASSES else [],
         "contamination": [

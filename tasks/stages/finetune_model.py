@@ -6,7 +6,7 @@
 The same stage does one fine-tuning alone, of any RoBERTa folder: that is `roberta finetune`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +76,19 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
         "scores": [score for name, each in tasks.items() for score in scores_of(name, each)],
         "contamination": how and {**dict(how), "documents_files": len(documents)},
     }
-    context.map(write_report, [Unit("report", {"summary": summary})], workers=1)
+    predicted = sorted(label for label in context.externals if "/predict/" in label)
+    report = Unit("report", {"summary": summary, "predicted": predicted})
+    context.map(write_report, [report], workers=1)
     told = [f"{name} {each['metric']} {told_score(each)}" for name, each in tasks.items()]
     figures = {f"{name}, {each['metric']}": told_score(each) for name, each in tasks.items()}
     return StageReport(summary=summary, headline=", ".join(told), figures=figures)
 
 
-def write_report(work: UnitWork, *, summary: Mapping[str, Any]) -> UnitReport:
+def write_report(
+    work: UnitWork, *, summary: Mapping[str, Any], predicted: Sequence[str]
+) -> UnitReport:
     """Write `report.html`: what the encoder was taught, and how well it does it."""
-    work.path(".html").write_text(render_taught(summary), encoding="utf-8")
+    work.path(".html").write_text(render_taught(summary, predicted), encoding="utf-8")
     return UnitReport()
 
 

@@ -59,8 +59,8 @@ MUTANTS = (
     Mutant(
         "the bag of words has read the answers",
         "tasks/finetuning/preparing.py",
-        'encoder, items_of("train"), list(items_of("dev"))',
-        'encoder, items_of("dev"), list(items_of("dev"))',
+        'encoder, items_of("train"), scored)',
+        'encoder, items_of("dev"), scored)',
         _CHOOSING,
     ),
     Mutant(

@@ -93,7 +93,7 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
             "tried": tried,
             "chosen": 1,
             "scores": {"dev": scored},
-            "baselines": {"majority": {"f1": 0.25}},
+            "baselines": {"dev": {"majority": {"f1": 0.25}, "mean": {"f1": 0.75}}},
         },
         Path("out"),
     )
@@ -103,7 +103,8 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
     assert "best of 2: learning rate 3e-05, batch 16, seed 3, epoch 2" in told
     assert "* dev   f1             0.7500   0.5000 to 0.9000 (95 % of 1,234)" in told
     assert "  dev   accuracy " in told
-    assert "0.2500   baseline: majority" in told
+    assert "  dev   f1             0.2500   baseline: majority" in told
+    assert "caution: No better than the mean, which needs no encoder: f1 on dev is 0.750" in told
 
 
 @pytest.mark.parametrize(

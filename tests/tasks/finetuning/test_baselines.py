@@ -21,7 +21,7 @@ def found_for(
     settings = FineTuningConfig.model_validate(values)
     labels = find_labels(settings.task, train, settings.separator, "train")
     encoder = ItemEncoder(load_tokenizer(model), 48, 16)
-    return baselines(settings, labels, encoder, train, dev)
+    return baselines(settings, labels, encoder, train, {"dev": dev})["dev"]
 
 
 def items(*rows: tuple[Any, str | None, Any]) -> list[Item]:
@@ -35,6 +35,22 @@ def test_the_commonest_class_is_that_of_the_data_to_learn_from(model_folder: Pat
     found = found_for("classify", train, dev, model_folder)
     assert found["commonest"]["accuracy"] == pytest.approx(1 / 3, abs=1e-6)
     assert found["bag of words"]["accuracy"] > 1 / 3
+
+
+def test_each_part_has_its_own_scores_by_what_is_learnt_once(model_folder: Path) -> None:
+    """Of two parts of unequal length; training rows that can be read only once are enough."""
+    train = items(("warm", None, "good"), ("bright", None, "good"), ("cold", None, "bad"))
+    dev = items(("warm", None, "good"), ("bright", None, "good"), ("cold", None, "bad"))
+    test = items(("cold", None, "bad"), ("warm", None, "good"))
+    settings = FineTuningConfig(task="classify", train="train", dev="dev")
+    labels = find_labels("classify", train, None, "train")
+    encoder = ItemEncoder(load_tokenizer(model_folder), 48, 16)
+    parts = {"dev": dev, "test": test}
+    found = baselines(settings, labels, encoder, iter(train), parts)
+    shares = {part: scored["commonest"]["accuracy"] for part, scored in found.items()}
+    assert shares == pytest.approx({"dev": 2 / 3, "test": 1 / 2}, abs=1e-6)
+    alone = baselines(settings, labels, encoder, iter(train), {"test": test})
+    assert alone["test"] == found["test"]
 
 
 def test_a_word_of_the_second_text_is_another_than_that_of_the_first(model_folder: Path) -> None:

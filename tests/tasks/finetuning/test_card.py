@@ -23,12 +23,12 @@ def card(**changes: Any) -> str:
     summary = {
         **{"task": "classify", "metric": "accuracy", "labels": ["bad", EVIL], "columns": EVIL},
         **{"rows": {"train": 1200}, "cut": 7, "repeated": {"dev": 0}, "tried": tried, "chosen": 1},
-        "baselines": {"commonest": {"accuracy": 0.25}},
+        "baselines": {"dev": {"commonest": {"accuracy": 0.25}}},
         "scores": {"dev": scored(60, 0.75)},
         **changes,
     }
     settings = FineTuningConfig(task="classify", train="t", dev="d", name="mood")
-    return card_of(settings, summary, {"train": "/place/a`b\nc.csv", "dev": "d"})
+    return card_of(settings, summary, {"train": "/place/a`b\nc.csv", "dev": "d"}, 128)
 
 
 def test_the_card_tells_the_choice_that_was_kept() -> None:
@@ -39,20 +39,31 @@ def test_the_card_tells_the_choice_that_was_kept() -> None:
     assert "| seed | 2 |" in text
     assert "| 0.0003 | 8 | 3 | 3 of 4 | 0.8000 |" in text
     assert "| dev | 60 | accuracy (decides) | 0.7500 | 0.6500 to 0.8500 |" in text
-    assert "| commonest | 0.2500 |" in text
-    assert "7 texts were cut" in text
+    assert "| dev | commonest | 0.2500 |" in text
+    assert "| longest row | 128 tokens; 7 texts were cut |" in text, "and not the 512 asked for"
     assert "on 1,200 examples" in text
 
 
 def test_dev_alone_flatters_and_the_card_says_so() -> None:
     assert "These examples have chosen the epoch" in card()
-    both = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.5)})
+    on = {"dev": {"bag of words": {"accuracy": 0.5}}, "test": {"bag of words": {"accuracy": 0.4}}}
+    both = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.5)}, baselines=on)
+    assert "| test | bag of words | 0.4000 |" in both
+    assert "No better than" not in both
     assert "`test` has chosen nothing" in both
     assert "is not known" in both
     found = {"items": 60, "contained": 5, "too_short": 2, "without": scored(55, 0.625)}
     known = card(scores={"dev": scored(60, 0.75, contamination=found)})
     assert "pretrained on holds 5; 2 were too short" in known
     assert "Without them accuracy is 0.6250." in known
+
+
+def test_a_score_that_a_baseline_reaches_too_is_a_caution() -> None:
+    """On the same rows: what beats it on dev alone has not beaten it."""
+    on = {"dev": {"bag of words": {"accuracy": 0.5}}, "test": {"bag of words": {"accuracy": 0.6}}}
+    text = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.55)}, baselines=on)
+    told = "**No better than a bag of words, which needs no encoder: accuracy on test is 0.550, "
+    assert f"\n\n{told}beside 0.600.**\n\n" in text
 
 
 def test_no_text_of_others_is_markup_in_the_card() -> None:

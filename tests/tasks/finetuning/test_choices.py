@@ -118,9 +118,8 @@ def found_in(folder: Path, labels: Labels, rows: int = 10) -> Found:
     (folder / "examples").write_text("")
     examples = replace(outside_file(folder / "examples"), rows=rows)
     reading = Reading("classify", Columns("text", None, "label"), 48, 16)
-    return Found(
-        examples, reading, labels, "accuracy", {"train": rows}, 3, {"dev": 2}, {"c": {"f1": 0.5}}
-    )
+    known = {"dev": {"c": {"f1": 0.5}}}
+    return Found(examples, reading, labels, "accuracy", {"train": rows}, 3, {"dev": 2}, known)
 
 
 TWO = Labels(("a", "b"), "single_label_classification", (6, 4))
@@ -182,11 +181,12 @@ def scored(n: int, **values: float) -> dict[str, Any]:
 
 def test_the_deciding_metric_stands_first_with_its_interval_and_guessing() -> None:
     """Guessing is the first baseline; for an error less is better."""
-    found = {
+    found: dict[str, Any] = {
         "metric": "mse",
         "scores": {"dev": scored(9, pearson=0.5, mse=2.0)},
-        "baselines": {"mean": {"pearson": 0.0, "mse": 3.0}, "bag": {"pearson": 0.4, "mse": 1.0}},
     }
+    on_dev = {"mean": {"pearson": 0.0, "mse": 3.0}, "bag": {"pearson": 0.4, "mse": 1.0}}
+    found["baselines"] = {"dev": on_dev, "test": {"mean": {"pearson": 0.0, "mse": 5.0}}}
     first, second = scores_of("rate", found)
     interval = {"low": 1.875, "high": 2.25, "method": "bootstrap"}
     assert first == {
@@ -198,6 +198,7 @@ def test_the_deciding_metric_stands_first_with_its_interval_and_guessing() -> No
     found["scores"] = {"dev": scored(9, mse=2.0), "test": scored(8, mse=4.0)}
     assert told_part(found) == "test"
     assert told_score(found) == "4.000 (3.875 to 4.250 on test)"
+    assert scores_of("rate", found)[0]["chance"] == 5.0, "on the same rows"
 
 
 def test_a_job_has_the_files_of_its_own_name(tmp_path: Path) -> None:

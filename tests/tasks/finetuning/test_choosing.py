@@ -169,7 +169,7 @@ def test_baselines_learn_from_what_the_model_learns_from(
     model = {path.name: outside_file(path) for path in model_folder.iterdir()}
     made = prepare(UnitWork("found", tmp_path), settings=settings, files=files, model=model)
     assert made.summary["rows"] == {"train": 40, "dev": 40}
-    assert made.summary["baselines"]["bag of words"]["accuracy"] == 0.0
+    assert made.summary["baselines"]["dev"]["bag of words"]["accuracy"] == 0.0
 
 
 @pytest.mark.parametrize(("rows", "epochs", "steps", "an_epoch"), [(65, 3, 7, 3), (64, 2, 4, 2)])

@@ -181,5 +181,5 @@ def test_every_published_score_says_what_it_is() -> None:
     """A share, a set and a source each; found by the task's name however it is written."""
     for rows in read_anchors().values():
         assert all(0 < row.value < 1 and row.set and row.source for row in rows)
-    assert anchors_of("blimp-filtered") == anchors_of("BLiMP") != ()
-    assert anchors_of("held-out text") == ()
+    assert anchors_of("blimp-filtered", "accuracy") == anchors_of("BLiMP", "accuracy") != ()
+    assert anchors_of("held-out text", "accuracy") == ()

@@ -11,13 +11,13 @@ from tasks.publishing.card import render_card
 from tasks.publishing.licences import card_licence, hub_licence
 from tasks.publishing.plain_text import as_python, cell
 from tasks.publishing.score_tables import contamination_table, detail_tables
-from tasks.publishing.scores import Score, scores_of, wilson
+from tasks.publishing.scores import Score, scores_of
 from tasks.publishing.spent import spent_on
 
 EVIL = "a|b\\|c\n\n# Head\n---\nlicense: mit <script>x</script> ![p](http://127.0.0.1:9/p) `c`"
 SPLIT = {"documents": 3, "tokens": 40, "rows": 2}
 SCORES = [
-    Score("held-out text", "accuracy at <mask>", 0.25, 400, "tokens", True, wilson(0.25, 400)),
+    Score("held-out text", "accuracy at <mask>", 0.25, 400, "tokens", True, (0.21, 0.295)),
     Score("held-out text", "perplexity", 87.5, 400, "tokens", is_share=False),
     Score(EVIL, "accuracy", 0.5, 90_000, "pairs"),
 ]
@@ -141,18 +141,9 @@ def test_few_items_are_a_rough_figure_and_many_are_not() -> None:
     assert card.count("a rough figure") == 2
 
 
-def test_scores_are_read_with_and_without_a_table_of_rows() -> None:
-    """An evaluation's own rows and intervals go before those worked out here."""
-    part = {"accuracy": 0.5, "loss": 1.0, "perplexity": 2.7, "tokens": 10}
-    held_out: dict[str, Any] = {**part, "masked_tokens": 12, "by_kind": {"mask": part}}
-    held_out["unigram"] = {"mask": {"accuracy": 0.1}, "all": {"perplexity": 90.0}}
-    plain = scores_of({"held_out": held_out, "blimp": {"accuracy": 0.6, "pairs": 100}})
-    assert [(s.name, s.value, s.baseline) for s in plain] == [
-        ("held-out text, accuracy at <mask>", 0.5, (0.1, "unigram")),
-        ("held-out text, perplexity", 2.7, (90.0, "unigram")),
-        ("BLiMP, accuracy", 0.6, (0.5, "guessing")),
-    ]
-    assert plain[2].interval == wilson(0.6, 100)
+def test_scores_are_read_from_the_table_of_rows_alone() -> None:
+    """With the evaluation's own intervals."""
+    held_out = {"accuracy": 0.5, "loss": 1.0, "perplexity": 2.7, "masked_tokens": 12}
     row = {"task": "lama", "measure": "p_at_1", "value": 0.2, "n": 50, "chance": None}
     (told,) = scores_of(
         {"held_out": held_out, "scores": [{**row, "interval": {"low": 0.1, "high": 0.4}}]}

@@ -85,6 +85,7 @@ def test_earlier_models_and_published_ones_stand_beside_their_own_score() -> Non
     found = _row(Score("BLiMP", "accuracy", 0.6), earlier)
     assert found["earlier"] == [{"name": "May", "value": 0.5, "shown": "50.0%"}]
     assert len(found["anchors"]) == 4
+    assert _row(Score("BLiMP", "macro f1", 0.6), earlier)["anchors"] == ()
     loss = _row(Score("BLiMP", "loss", 0.6, is_share=False), earlier)
     assert loss["anchors"] == ()
     assert loss["earlier"] == [{"name": "June", "value": 0.7, "shown": "0.70"}]

@@ -43,6 +43,16 @@ def test_what_was_chosen_stands_apart(tmp_path: Path) -> None:
     assert fields["defaults"]["clean.unicode.repair"] == "true"
 
 
+def test_a_sources_own_field_is_usual_whichever_number_the_source_has() -> None:
+    """That of the twelfth as that of the first; what somebody chose for one stands apart."""
+    rest: dict[str, dict[str, Any]] = {stage: {} for stage in STAGES}
+    shares = [*[0.01] * 11, 0.2, 0.01]
+    found = recipe_of({**rest, "clean": {"held_out": shares, "names": [None, "b"]}})
+    assert found["chosen"] == [("corpus.11.held_out", "0.2"), ("corpus.1.name", "b")]
+    usual = [f"corpus.{number}.held_out" for number in (*range(11), 12)]
+    assert found["defaults"] == [(field, "0.01") for field in usual]
+
+
 def test_a_changed_default_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field would move from one table to the other, so the report must be made again."""
     before = defaults_digest()

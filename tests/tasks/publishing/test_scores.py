@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.publishing.anchors import anchors_of, read_anchors
-from tasks.publishing.scores import Score, scores_of, wilson
+from tasks.publishing.scores import Score, scores_of
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -74,13 +74,13 @@ def test_known_tasks_have_their_names_and_units() -> None:
 
 
 def test_rows_without_a_number_are_left_out() -> None:
-    """And a table that is none, or empty, is not read as one."""
+    """And what stands beside the table is no score of it."""
     rows = [row(value=None), row(value="0.5"), row(value=1)]
     assert [each.value for each in scores_of({"scores": rows})] == [1.0]
     blimp = {"accuracy": 0.75, "pairs": 8}
-    for table in ([], None, [7]):
-        (found,) = scores_of({"scores": table, "blimp": blimp})
-        assert (found.name, found.value, found.items) == ("BLiMP, accuracy", 0.75, 8)
+    assert scores_of({"blimp": blimp}) == []
+    assert scores_of({"scores": [], "blimp": blimp}) == []
+    assert scores_of({"scores": None, "blimp": blimp}) == []
 
 
 UNIGRAM = {"mask": {"accuracy": 0.1, "perplexity": 400.0}, "all": {"perplexity": 300.0}}
@@ -123,18 +123,28 @@ def test_figures_are_shown_in_their_kind() -> None:
     assert share.to_json()["baseline"] == 0.25
 
 
-def test_wilsons_ends_are_those_of_the_literature() -> None:
-    """Newcombe (1998), table I: 81 of 263 and 0 of 20."""
-    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert wilson(1.0, 20)[1] == 1.0
-
-
 def test_published_scores_are_found_by_the_tasks_name_however_spelt() -> None:
     """Each a share with its source; of an unknown task there are none."""
-    assert anchors_of("BLiMP") == anchors_of("my-blimp") == read_anchors()["BLiMP"]
-    assert anchors_of("something else") == ()
+    known = read_anchors()["BLiMP"]
+    assert anchors_of("BLiMP", "accuracy") == anchors_of("my-blimp", "accuracy") == known
+    assert anchors_of("something else", "accuracy") == ()
     for anchor in (each for rows in read_anchors().values() for each in rows):
         assert 0 < anchor.value < 1
         assert anchor.source
         assert anchor.name == f"{anchor.model}, {anchor.trained_on}"
+
+
+@pytest.mark.parametrize(
+    ("task", "measure", "others"),
+    [
+        ("squad-1.1", "f1", ["exact match", "accuracy"]),
+        ("sst-2", "accuracy", ["macro f1", "f1", "mcc"]),
+        ("blimp", "accuracy", ["f1"]),
+    ],
+)
+def test_no_published_score_stands_beside_one_of_another_measure(
+    task: str, measure: str, others: list[str]
+) -> None:
+    """SQuAD's F1 is no exact match, and SST-2's accuracy no mean F1 of its classes."""
+    assert anchors_of(task, measure) != ()
+    assert [anchors_of(task, other) for other in others] == [()] * len(others)

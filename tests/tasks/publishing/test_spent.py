@@ -43,16 +43,26 @@ def test_a_trainings_time_is_that_of_the_checkpoint_that_knows_most() -> None:
     """Each second once, whatever the order the units stand in; beside it what else was done."""
     assert intervals_of(TRAINED) == BOTH
     assert intervals_of(CLEANED) == []
-    assert training_of(TRAINED)["seconds"] == 100.0
+    assert training_of(TRAINED)["clock_seconds"] == 100.0
     assert training_of(TRAINED)["device"] == "Some CPU"
-    assert stage_seconds(TRAINED) == 107.0
     assert stage_seconds(CLEANED) == 36.0
+
+
+def test_every_process_of_a_training_counts_and_each_part_has_its_own_number() -> None:
+    """4 processes for 100 s beside 7 s of one; gone on by 2, the rest of it counts twice only."""
+    assert training_of(TRAINED)["seconds"] == 400.0
+    assert stage_seconds(TRAINED) == 407.0
+    parts = [interval(10, 60.0), interval(20, 40.0, processes=2), {"step": 30, "seconds": 5.0}]
+    fewer = {**TRAINED, "units": [unit(40.0, step=30, intervals=parts)]}
+    assert stage_seconds(fewer) == training_of(fewer)["seconds"] == 60 * 4 + 40 * 2 + 5
+    spent = spent_on({"pretrain": fewer})
+    assert spent["watt_hours"] == pytest.approx(10 * spent["seconds"] / 3600), "no thread is known"
 
 
 def test_every_busy_core_costs_and_the_rest_is_of_one_core() -> None:
     """4 processes of 8 threads for 100 s; 36 s and 7 s of one core: at 10 W each."""
     spent = spent_on({"clean": CLEANED, "pretrain": TRAINED})
-    assert spent["seconds"] == 143.0
+    assert spent["seconds"] == 443.0
     assert spent["watt_hours"] == pytest.approx(10 * (4 * 8 * 100 + 43) / 3600)
     assert spent["peak_bytes"] == 8
     assert spent["bytes"] == stored_bytes(CLEANED) + stored_bytes(TRAINED) == 11 + 203

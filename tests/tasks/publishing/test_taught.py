@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
+import pytest
+
 from tasks.finetuning.downstream import scores_of
 from tasks.publishing.scores import scores_of as read_scores
-from tasks.publishing.taught import render_taught
+from tasks.publishing.taught import best_baseline, render_taught, told_unbeaten
 
 EVIL = "<script>alert('x')</script>"
 
@@ -27,7 +29,13 @@ def task(**scores: Any) -> dict[str, Any]:
         "cut": 0,
         "repeated": {"dev": 7},
         "columns": f"{EVIL} -> label",
-        "baselines": {"commonest": {"accuracy": 0.55, "mcc": 0.0}},
+        "baselines": {
+            part: {"commonest": {"accuracy": 0.55, "mcc": 0.0}, "bag of words": {**words}}
+            for part, words in (
+                ("dev", {"accuracy": 0.6, "mcc": 0.2}),
+                ("test", {"accuracy": 0.65, "mcc": 0.3}),
+            )
+        },
         "scores": scores,
         "chosen": 1,
         "tried": [
@@ -66,6 +74,83 @@ def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     assert "0.700, chosen" in page
     assert 'href="both/model/"' in page
     assert "http" not in page
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "beside", "told"),
+    [
+        ("f1", 0.7, {"bag of words": 0.8, "commonest": 0.2}, "a bag of words"),
+        ("f1", 0.7, {"bag of words": 0.6, "commonest": 0.7}, "the commonest answer"),
+        ("f1", 0.7, {"bag of words": 0.6999, "commonest": 0.2}, None),
+        ("f1", 0.7, {"likeliest sentence": 0.9}, "the likeliest sentence"),
+        ("mse", 0.7, {"mean": 0.6}, "the mean"),
+        ("mse", 0.7, {"mean": 0.7}, "the mean"),
+        ("mse", 0.7, {"mean": 0.8}, None),
+        ("f1", 0.7, {}, None),
+    ],
+)
+def test_a_model_that_does_not_beat_the_best_baseline_is_told_so(
+    metric: str, value: float, beside: dict[str, float], told: str | None
+) -> None:
+    """The same is no better; of an error less is; on the rows of the score, not on others."""
+    on = {name: {metric: its} for name, its in beside.items()}
+    good, bad = (
+        {"metrics": {metric: {"value": each}}} for each in ((0, 9) if metric == "mse" else (9, 0))
+    )
+    part = {"metrics": {metric: {"value": value}}}
+    for scores, baselines in (
+        ({"dev": part}, {"dev": on}),
+        ({"dev": good, "test": part}, {"dev": {}, "test": on}),
+        ({"dev": bad, "test": part}, {"dev": {}, "test": on}),
+    ):
+        found = told_unbeaten({"metric": metric, "scores": scores, "baselines": baselines})
+        where = "test" if "test" in scores else "dev"
+        start = f"No better than {told}, which needs no encoder: {metric} on {where} is 0.700, "
+        assert [each.startswith(start) for each in found] == ([] if told is None else [True])
+
+
+def test_the_best_baseline_of_an_error_has_the_least() -> None:
+    two = {"metric": "mse", "baselines": {"test": {"a": {"mse": 0.9}, "b": {"mse": 0.5}}}}
+    assert best_baseline(two, "test") == ("b", 0.5)
+    assert best_baseline({**two, "baselines": {"test": {}}}, "test") is None
+
+
+def test_the_page_shows_each_baseline_beside_its_own_part_and_says_what_does_not_beat_it() -> None:
+    """On test 65 % are a bag of words'; on dev 60 %."""
+    poor = task(dev=scored(60, 0.7), test=scored(600, 0.62))
+    page = render_taught(summary_of(mood=poor))
+    assert "items of test; commonest 55.0%; bag of words 65.0%.</p>" in page
+    assert '<p class="caution">No better than a bag of words, which needs no encoder: ' in page
+    rows = re.findall(r'<tr class="quiet"><td>(\w+)</td>.*of: bag of words.*?>(0\.\d+)<', page)
+    assert rows == [("test", "0.650"), ("dev", "0.600")]
+    assert "No better" not in render_taught(summary_of(mood=task(dev=scored(60, 0.61))))
+    assert "learnt nothing" not in page
+
+
+def test_the_page_explains_its_metrics_and_what_it_looked_for() -> None:
+    """A context is looked for where there are questions; of what is not shown nothing is said."""
+    contained = {"items": 60, "contained": 0, "too_short": 0, "flagged": False, "without": None}
+    found = task(dev=scored(60, 0.7, contamination=contained))
+    page = render_taught(summary_of(mood=found))
+    assert "<code>mcc</code> is Matthews" in page
+    assert "macro_f1" not in page
+    assert "3 files of documents that were trained on.</p>" in page
+    asked = render_taught(summary_of(mood={**found, "task": "qa"}))
+    assert "that were trained on; of a question that is its context.</p>" in asked
+
+
+def test_the_page_says_where_the_answers_lie() -> None:
+    """Of each task its own, those for the files of `predict` too; nothing that is not there."""
+    tasks = {"mood": task(dev=scored(60, 0.7)), "mood-2": task(dev=scored(9, 1), test=scored(9, 1))}
+    page = render_taught(summary_of(**tasks), ["mood/predict/0", "mood/predict/10"])
+    assert re.findall(r'href="([^"]*jsonl)">([^<]*)', page) == [
+        ("mood/model.dev.jsonl", "dev"),
+        ("mood/predict/0.jsonl", "predict/0"),
+        ("mood/predict/10.jsonl", "predict/10"),
+        ("mood-2/model.test.jsonl", "test"),
+        ("mood-2/model.dev.jsonl", "dev"),
+    ]
+    assert page.count("<code>predict</code>") == 1
 
 
 def test_the_table_tells_the_scores_of_test_where_there_is_one() -> None:

@@ -76,6 +76,13 @@ def test_a_run_teaches_its_encoder(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (told["items"], told["contained"]) == (48, 0), "its corpus is about something else"
     page = artifact.file("report.html").local().read_text(encoding="utf-8")
     assert f"{found['scores']['dev']['metrics']['accuracy']['value']:.3f}" in page
+    for link in ("mood/model.dev.jsonl", "mood/predict/0.jsonl"):
+        assert f'<a href="{link}">' in page
+        assert artifact.file(link).rows
+    card = artifact.file("mood/model/README.md").local().read_text(encoding="utf-8")
+    read = json.loads(artifact.file("mood/model/finetuning.json").local().read_text())
+    assert f"| longest row | {read['max_tokens']} tokens" in card
+    assert read["max_tokens"] < 512, "the model reads no more, whatever was asked for"
     asked = [str(tmp_path / "tiny.yaml"), "--json"]
     pages = json.loads(CliRunner().invoke(report, asked, catch_exceptions=False).stdout)
     assert pages["taught"] == store.url(f"{artifact.folder}/report.html")

@@ -174,7 +174,8 @@ def test_planted_text_stays_text_in_the_report(finished: dict[str, Outcome]) -> 
     manifests["clean"]["ledger"]["documents"]["dropped"] = {evil: 1}
     example = {"text": evil, "top": [{"token": evil, "score": 0.5}]}
     manifests["evaluate"]["summary"]["examples"] = [example]
-    manifests["evaluate"]["summary"][evil] = {"accuracy": 0.5}
+    row = {"task": evil, "measure": evil, "value": 0.5, "n": 7, "interval": None}
+    manifests["evaluate"]["summary"]["scores"].append(row)
     manifests["evaluate"]["headline"] = evil
     figures = collect_figures("small", PublishConfig(language=evil), [evil], manifests)
     looks = {"lengths": {"3": 2}, "scripts": {evil: 1}}
