@@ -141,7 +141,7 @@ def _tell(found: dict[str, Any], out: Path) -> None:
                 f"(95 % of {scored['n']:,})"
             )
     for part in found["scores"]:
-        for name, baseline in found["baselines"][part].items():
+        for name, baseline in found["baselines_on"][part].items():
             say(f"  {part:<5} {metric:<12} {baseline[metric]:8.4f}   baseline: {name}")
     for sentence in told_unbeaten(found):
         say(f"caution: {sentence}")

@@ -151,7 +151,7 @@ def scores_of(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     part = told_part(found)
     scored = found["scores"][part]
-    first: Mapping[str, float] = next(iter(found["baselines"][part].values()), {})
+    first: Mapping[str, float] = next(iter(found["baselines_on"][part].values()), {})
     metrics = sorted(scored["metrics"], key=lambda metric: metric != found["metric"])
     return [
         {

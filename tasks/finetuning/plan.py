@@ -169,7 +169,8 @@ class Found:
             "cut": self.cut,
             "repeated": dict(self.repeated),
             "columns": self.reading.columns.told(),
-            "baselines": self.baselines,
+            "baselines": self.baselines["dev"],
+            "baselines_on": self.baselines,
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -60,11 +60,11 @@ def best_baseline(found: Mapping[str, Any], part: str) -> tuple[str, float] | No
     """Of what needs no encoder the best by the deciding metric, on a part of a task's data.
 
     >>> on_dev = {"mean": {"mse": 0.7}, "other": {"mse": 0.9}}
-    >>> best_baseline({"metric": "mse", "baselines": {"dev": on_dev}}, "dev")
+    >>> best_baseline({"metric": "mse", "baselines_on": {"dev": on_dev}}, "dev")
     ('mean', 0.7)
     """
     metric = found["metric"]
-    values = [(name, scored[metric]) for name, scored in found["baselines"][part].items()]
+    values = [(name, scored[metric]) for name, scored in found["baselines_on"][part].items()]
     best = min if metric == "mse" else max
     return best(values, key=lambda pair: pair[1], default=None)
 
@@ -99,7 +99,8 @@ def _task(name: str, found: Mapping[str, Any], score: Score) -> dict[str, Any]:
         "means": {metric: told for metric, told in _MEANS.items() if metric in main["metrics"]},
         "baselines": {
             part: {
-                name: metrics[found["metric"]] for name, metrics in found["baselines"][part].items()
+                name: metrics[found["metric"]]
+                for name, metrics in found["baselines_on"][part].items()
             }
             for part in parts
         },

@@ -160,19 +160,19 @@ def test_a_taught_task_tells_its_test_where_there_is_one_beside_the_best_baselin
     task = {
         "metric": "f1",
         "scores": {"dev": scored(0.5), "test": scored(0.625)},
-        "baselines": {
+        "baselines_on": {
             "dev": {"majority": {"f1": 0.1}, "words": {"f1": 0.5}},
             "test": {"majority": {"f1": 0.1}, "words": {"f1": 0.375}},
         },
     }
-    dev = {**task, "scores": {"dev": scored(0.5)}, "baselines": {"dev": {}}}
+    dev = {**task, "scores": {"dev": scored(0.5)}, "baselines_on": {"dev": {}}}
     assert rows(artifacts.tasks_page({"tasks": {"a": task, "b": dev}}))[1:] == [
         "| a | f1 | test | 0.625 | 0.250 to 0.750 | 0.375, words | not known |",
         "| b | f1 | dev | 0.500 | 0.250 to 0.750 | – | not known |",
     ]
     error = {"metrics": {"mse": {"value": 0.5, "low": 0.25, "high": 0.75}}}
     rate = {"metric": "mse", "scores": {"dev": error}}
-    rate["baselines"] = {"dev": {"mean": {"mse": 0.9}, "words": {"mse": 0.4}}}
+    rate["baselines_on"] = {"dev": {"mean": {"mse": 0.9}, "words": {"mse": 0.4}}}
     page = artifacts.tasks_page({"tasks": {"c": rate}})
     assert "| 0.400, words |" in page, "of an error less is better"
     assert "\nc: No better than the words, which needs no encoder" in page

@@ -18,7 +18,7 @@ def test_a_taught_task_says_what_the_training_text_held_or_that_nobody_knows() -
     score = {"value": 0.8, "low": 0.7, "high": 0.9}
     scored: dict[str, Any] = {"n": 40, "metrics": {"accuracy": score}}
     known = {**scored, "contamination": {"items": 40, "contained": 12}}
-    task = {"metric": "accuracy", "baselines": {"dev": {}}, "scores": {"dev": scored}}
+    task = {"metric": "accuracy", "baselines_on": {"dev": {}}, "scores": {"dev": scored}}
     page = tasks_page({"tasks": {"a": task, "b": {**task, "scores": {"dev": known}}}})
     assert "12 of 40" in page
     assert page.count("not known") == 1

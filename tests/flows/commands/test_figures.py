@@ -93,7 +93,7 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
             "tried": tried,
             "chosen": 1,
             "scores": {"dev": scored},
-            "baselines": {"dev": {"majority": {"f1": 0.25}, "mean": {"f1": 0.75}}},
+            "baselines_on": {"dev": {"majority": {"f1": 0.25}, "mean": {"f1": 0.75}}},
         },
         Path("out"),
     )

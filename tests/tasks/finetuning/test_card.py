@@ -23,7 +23,7 @@ def card(**changes: Any) -> str:
     summary = {
         **{"task": "classify", "metric": "accuracy", "labels": ["bad", EVIL], "columns": EVIL},
         **{"rows": {"train": 1200}, "cut": 7, "repeated": {"dev": 0}, "tried": tried, "chosen": 1},
-        "baselines": {"dev": {"commonest": {"accuracy": 0.25}}},
+        "baselines_on": {"dev": {"commonest": {"accuracy": 0.25}}},
         "scores": {"dev": scored(60, 0.75)},
         **changes,
     }
@@ -47,7 +47,7 @@ def test_the_card_tells_the_choice_that_was_kept() -> None:
 def test_dev_alone_flatters_and_the_card_says_so() -> None:
     assert "These examples have chosen the epoch" in card()
     on = {"dev": {"bag of words": {"accuracy": 0.5}}, "test": {"bag of words": {"accuracy": 0.4}}}
-    both = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.5)}, baselines=on)
+    both = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.5)}, baselines_on=on)
     assert "| test | bag of words | 0.4000 |" in both
     assert "No better than" not in both
     assert "`test` has chosen nothing" in both
@@ -61,7 +61,7 @@ def test_dev_alone_flatters_and_the_card_says_so() -> None:
 def test_a_score_that_a_baseline_reaches_too_is_a_caution() -> None:
     """On the same rows: what beats it on dev alone has not beaten it."""
     on = {"dev": {"bag of words": {"accuracy": 0.5}}, "test": {"bag of words": {"accuracy": 0.6}}}
-    text = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.55)}, baselines=on)
+    text = card(scores={"dev": scored(60, 0.75), "test": scored(50, 0.55)}, baselines_on=on)
     told = "**No better than a bag of words, which needs no encoder: accuracy on test is 0.550, "
     assert f"\n\n{told}beside 0.600.**\n\n" in text
 

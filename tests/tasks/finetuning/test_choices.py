@@ -186,7 +186,7 @@ def test_the_deciding_metric_stands_first_with_its_interval_and_guessing() -> No
         "scores": {"dev": scored(9, pearson=0.5, mse=2.0)},
     }
     on_dev = {"mean": {"pearson": 0.0, "mse": 3.0}, "bag": {"pearson": 0.4, "mse": 1.0}}
-    found["baselines"] = {"dev": on_dev, "test": {"mean": {"pearson": 0.0, "mse": 5.0}}}
+    found["baselines_on"] = {"dev": on_dev, "test": {"mean": {"pearson": 0.0, "mse": 5.0}}}
     first, second = scores_of("rate", found)
     interval = {"low": 1.875, "high": 2.25, "method": "bootstrap"}
     assert first == {

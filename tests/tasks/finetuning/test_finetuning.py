@@ -45,7 +45,7 @@ def test_it_learns_and_says_so(classifier: Tuned) -> None:
     assert found["labels"] == ["bad", "good"]
     assert found["columns"] == "sentence -> label"
     assert found["scores"]["test"]["metrics"]["accuracy"]["value"] > 0.9
-    assert found["baselines"]["test"]["commonest"]["accuracy"] < 0.65
+    assert found["baselines_on"]["test"]["commonest"]["accuracy"] < 0.65
     assert np.sum(found["scores"]["dev"]["confusion"]) == found["rows"]["dev"] == 60
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["RobertaForSequenceClassification"]
@@ -209,7 +209,7 @@ def test_answers_are_found_in_long_contexts(model_folder: Path, tmp_path: Path) 
     out = tmp_path / "out"
     found = tune(model_folder, out, task="qa", stride=16, epochs=8, **files)
     f1 = found["scores"]["dev"]["metrics"]["f1"]["value"]
-    assert f1 > found["baselines"]["dev"]["likeliest sentence"]["f1"]
+    assert f1 > found["baselines_on"]["dev"]["likeliest sentence"]["f1"]
     assert f1 > 0.7
     question, context = "how was the song", "the song was grim today"
     (ours,) = Predictor(out)([Item("", question, context, None)])

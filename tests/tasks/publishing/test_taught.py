@@ -29,7 +29,7 @@ def task(**scores: Any) -> dict[str, Any]:
         "cut": 0,
         "repeated": {"dev": 7},
         "columns": f"{EVIL} -> label",
-        "baselines": {
+        "baselines_on": {
             part: {"commonest": {"accuracy": 0.55, "mcc": 0.0}, "bag of words": {**words}}
             for part, words in (
                 ("dev", {"accuracy": 0.6, "mcc": 0.2}),
@@ -103,16 +103,16 @@ def test_a_model_that_does_not_beat_the_best_baseline_is_told_so(
         ({"dev": good, "test": part}, {"dev": {}, "test": on}),
         ({"dev": bad, "test": part}, {"dev": {}, "test": on}),
     ):
-        found = told_unbeaten({"metric": metric, "scores": scores, "baselines": baselines})
+        found = told_unbeaten({"metric": metric, "scores": scores, "baselines_on": baselines})
         where = "test" if "test" in scores else "dev"
         start = f"No better than {told}, which needs no encoder: {metric} on {where} is 0.700, "
         assert [each.startswith(start) for each in found] == ([] if told is None else [True])
 
 
 def test_the_best_baseline_of_an_error_has_the_least() -> None:
-    two = {"metric": "mse", "baselines": {"test": {"a": {"mse": 0.9}, "b": {"mse": 0.5}}}}
+    two = {"metric": "mse", "baselines_on": {"test": {"a": {"mse": 0.9}, "b": {"mse": 0.5}}}}
     assert best_baseline(two, "test") == ("b", 0.5)
-    assert best_baseline({**two, "baselines": {"test": {}}}, "test") is None
+    assert best_baseline({**two, "baselines_on": {"test": {}}}, "test") is None
 
 
 def test_the_page_shows_each_baseline_beside_its_own_part_and_says_what_does_not_beat_it() -> None:
