@@ -5,16 +5,15 @@ from typing import Any
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """What tells one model from another, in one line."""
+    """What tells one model from another, in one line; at masks first, as the total flatters."""
     parts = []
     if held_out := summary.get("held_out"):
         hidden, unigram = held_out["by_kind"]["mask"], held_out["unigram"]["mask"]
-        parts.append(f"held-out perplexity {held_out['perplexity']:.1f}")
-        text = f"accuracy {held_out['accuracy']:.1%}"
         if hidden["tokens"]:
-            beside = f"{hidden['accuracy']:.1%} at <mask>, unigram {unigram['accuracy']:.1%}"
-            text = f"{text} ({beside})"
-        parts.append(text)
+            beside = f"(unigram {unigram['accuracy']:.1%})"
+            parts.append(f"held-out accuracy {hidden['accuracy']:.1%} at <mask> {beside}")
+        total = f"{held_out['accuracy']:.1%}, perplexity {held_out['perplexity']:.1f}"
+        parts.append(f"{'' if parts else 'held-out '}accuracy over all chosen {total}")
     if blimp := summary.get("blimp"):
         parts.append(f"BLiMP {blimp['accuracy']:.1%}")
         if too_long := blimp["too_long"]:

@@ -39,7 +39,7 @@ def loss_chart(
     if smooth != points:
         plot.line(points, "pale")
     if len(held_out) > 1:
-        plot.line(held_out, "held")
+        plot.line([(x, round(y, 4)) for x, y in held_out], "held", beside="held out")
     return plot.line([(x, round(y, 4)) for x, y in smooth], "main").svg("training loss by step")
 
 
@@ -63,7 +63,7 @@ def lengths_chart(counts: Mapping[int, int]) -> str:
     """How many documents have how many characters; the key n stands for 2**n and more."""
     first, last = min(counts), max(counts) + 1
     plot = Plot((first, last), (0, 1.1 * max(counts.values())), 180)
-    plot.text(plot.left + 4, plot.top + 8, "documents", "start")
+    plot.above("documents")
     for power in range(first, last):
         low, high = f"{2**power:,}", f"{2 ** (power + 1):,}"
         told = f"{counts.get(power, 0):,} documents of {low} to {high} characters"
@@ -82,6 +82,7 @@ def flow_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
     """
     most = max(max(stage[measure]["in"], stage[measure]["kept"]) for stage in stages) or 1
     plot = Plot((0, len(stages)), (-0.75 * most, most), 240, left=8)
+    plot.top = 10
     for number, stage in enumerate(stages):
         taken, kept = stage[measure]["in"], stage[measure]["kept"]
         lost = sum(amount for amount in stage[measure]["dropped"].values() if amount > 0)

@@ -18,6 +18,7 @@ from tasks.publishing.charts import (
 )
 from tasks.publishing.figures import held_out_curve
 from tasks.publishing.plain_text import seen
+from tasks.publishing.reasons import reasons_told
 from tasks.publishing.scores import Score
 from tasks.publishing.spent import CORE_WATTS, GPU_WATTS, told_training
 from tasks.publishing.templates import template
@@ -47,6 +48,7 @@ def render_report(
         curve=held_out_curve(losses),
         charts=_charts(figures, losses, circumstances, portrait or {}),
         account=account_of(figures["ledger"], figures["cleaned"]),
+        reasons=reasons_told(figures["ledger"]["stages"]),
         portrait=_shown_portrait(portrait),
         rows=[_row(score, earlier) for score in figures["scores"]],
         earlier=earlier,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TITLES = {
-    "by_frequency": "how often the token stands in the training rows",
-    "by_position": "where in the row it stands",
+    "by_frequency": "how often they stand in the training rows",
+    "by_position": "where in the row they stand",
 }
 
 
@@ -27,7 +27,7 @@ def detail_tables(
     if len(by_source) > 1:
         named = zip(sources, by_source, strict=True)
         rows = [_detail(label, part) for label, part in named if part.get("tokens")]
-        found.append({"title": "the source it is from", "rows": rows})
+        found.append({"title": "the source they are from", "rows": rows})
     for name, title in _TITLES.items():
         parts = at_mask.get(name) or {}
         labels = sorted(parts, key=lambda label: (_first_number(label), _ORDER.get(label, 0)))

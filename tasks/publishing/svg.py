@@ -58,9 +58,10 @@ class Plot:
     def __init__(self, x: Range, y: Range, height: int = 220, left: int = 52) -> None:
         self.x_range, self.y_range = x, y
         self.height, self.left = height, left
-        self.right, self.top, self.bottom = WIDTH - 12, 10, height - 36
+        self.right, self.top, self.bottom = WIDTH - 12, 22, height - 36
         self._parts: list[str] = []
         self._points: Sequence[Point] = ()
+        self._beside: dict[str, Sequence[Point]] = {}
 
     def x(self, value: float) -> float:
         """Where a value lies, from the left."""
@@ -79,15 +80,24 @@ class Plot:
             self._parts.append(f'<path class="grid" d="M{self.left} {place}H{self.right}"/>')
             self.text(self.left - 6, place + 4, shown(value), "end")
         for value in ticks(*self.x_range, most=6):
-            self.text(self.x(value), self.bottom + 16, shown(value), "middle")
+            self.text(self.x(value), self.bottom + 16, shown(value), "middle", "tick")
         self.text((self.left + self.right) / 2, self.height - 4, x_label, "middle")
-        self.text(self.left + 4, self.top + 8, y_label, "start")
-        return self
+        return self.above(y_label)
 
-    def line(self, points: Sequence[Point], kind: str) -> Self:
-        """A line; `kind` is its class. Whoever points at the picture is told the last one's."""
+    def above(self, label: str) -> Self:
+        """What the picture is high for, above whatever is drawn."""
+        return self.text(self.left, self.top - 10, label, "start")
+
+    def line(self, points: Sequence[Point], kind: str, beside: str = "") -> Self:
+        """A line; `kind` is its class.
+
+        Whoever points at the picture is told the last one's figures, and those of each line that
+        is named as standing `beside` it.
+        """
         path = " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
         self._parts.append(f'<polyline class="line {kind}" points="{path}"/>')
+        if beside:
+            self._beside[beside] = points
         self._points = points
         return self
 
@@ -100,10 +110,11 @@ class Plot:
         self._parts.append(f'<rect class="{kind}" {size}>{title}</rect>')
         return self
 
-    def text(self, x: float, y: float, text: str, anchor: str) -> Self:
-        """A label."""
+    def text(self, x: float, y: float, text: str, anchor: str, kind: str = "") -> Self:
+        """A label; `kind` is its class."""
         place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-        self._parts.append(f"<text {place}>{escape(text)}</text>")
+        named = f'class="{kind}" ' if kind else ""
+        self._parts.append(f"<text {named}{place}>{escape(text)}</text>")
         return self
 
     def draw(self, markup: str) -> Self:
@@ -116,7 +127,8 @@ class Plot:
         data = ""
         if self._points:
             frame = [self.left, self.right, self.top, self.bottom, *self.x_range, *self.y_range]
-            told = escape(json.dumps({"frame": frame, "points": self._points}))
+            lines = {"points": self._points, "beside": self._beside}
+            told = escape(json.dumps({"frame": frame, **lines}))
             data = f' data-plot="{told}"'
         size = f'viewBox="0 0 {WIDTH} {self.height}"'
         label = f'role="img" aria-label="{escape(what)}"'

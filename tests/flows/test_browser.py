@@ -18,7 +18,14 @@ def test_the_report_shows_everything_without_a_network(
 ) -> None:
     """Ledger, loss curve, scores and examples as pictures and tables; no request to anywhere."""
     url = Path(first_run["report"]).as_uri()
-    page.text_with(url, "ledger", "loss", "scores", "held-out", "<mask>", "tokens")
+    text = page.text_with(url, "ledger", "loss", "scores", "held-out", "<mask>", "tokens")
+    sentence = (
+        r"accounted for: ([\d,]+) read(?:, ([\d,]+) more by cutting long ones)?, "
+        r"(?:([\d,]+)|none) dropped, which leaves ([\d,]+) kept"
+    )
+    (amounts,) = re.findall(sentence, text)
+    read, gained, dropped, kept = (int(each.replace(",", "") or 0) for each in amounts)
+    assert read + gained - dropped == kept > 0
     assert page.count("svg, img") >= 2
     assert page.count("table") >= 2
     assert not page.problems
@@ -53,6 +60,37 @@ def test_the_report_reads_on_a_phone_and_in_the_dark(
     assert (paper == dark) is (scheme == "dark")
 
 
+def test_the_printed_report_stays_on_its_paper(page: Page, first_run: dict[str, Any]) -> None:
+    """On A4 no table runs over its card, bars keep their colours, no heading ends a page."""
+    page.call("Emulation.setEmulatedMedia", media="print")
+    page.set_size(718, 1000)  # A4 less the browser's margins
+    page.text_with(Path(first_run["report"]).as_uri(), "ledger")
+    over = page.value(
+        """[...document.querySelectorAll("section table, section svg")].filter(
+        one => one.getBoundingClientRect().right
+        > one.closest("section").getBoundingClientRect().right - 8).map(one => one.outerHTML)"""
+    )
+    assert over == []
+    bars, heads, tables = page.value(
+        """[".range i", "h2", ".scroll"].map(one => getComputedStyle(document.querySelector(one)))
+        .map((one, n) => [one.printColorAdjust, one.breakAfter, one.breakInside][n])"""
+    )
+    assert (bars, heads, tables) == ("exact", "avoid", "avoid")
+
+
+def test_what_scrolls_within_itself_has_a_shadow_at_the_edge(
+    page: Page, first_run: dict[str, Any]
+) -> None:
+    """Only where there is more: the paper that scrolls along covers it at the end."""
+    page.set_size(400, 900)
+    page.text_with(Path(first_run["report"]).as_uri(), "ledger")
+    styles = page.value(
+        """[...document.querySelectorAll(".scroll")].map(one => getComputedStyle(one)
+        .backgroundAttachment)"""
+    )
+    assert set(styles) == {"local, local, scroll, scroll"}
+
+
 def _brightness(colour: str) -> float:
     """From 0 to 255, of `rgb(r, g, b)`."""
     return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / 3
@@ -72,13 +110,42 @@ def test_a_picture_of_the_report_tells_its_figures_and_zooms(
     x, y, part = box
     page.mouse("mouseMoved", x, y)
     told = page.value("""document.querySelector("svg[data-plot] .told").textContent""")
-    assert re.fullmatch(r"step \d+: \d\.\d+", told)
+    assert re.fullmatch(r"step \d+: \d\.\d+(, held out at \d+: \d\.\d+)?", told)
     line = """document.querySelector("svg[data-plot] polyline").getAttribute("points")"""
-    before = page.value(line)
+    before, all_marks = page.value(line), marks_of(page)
     page.mouse("mousePressed", x, y)
     page.mouse("mouseReleased", x + part, y)
     assert 0 < len(page.value(line)) < len(before)
+    assert page.value("""document.querySelector("svg[data-plot] .told").textContent""") == ""
+    assert_marks_are_true(page, marks_of(page))
+    page.value(
+        """document.querySelector("svg[data-plot]").dispatchEvent(new MouseEvent("dblclick"))"""
+    )
+    assert page.value(line) == before
+    assert marks_of(page) == all_marks
     assert not page.problems
+
+
+def marks_of(page: Page) -> list[list[float]]:
+    """Step and place of each number at the x axis."""
+    found = page.value(
+        """[...document.querySelector("svg[data-plot]").querySelectorAll(".tick")].map(
+        one => [+one.textContent.replace(",", ""), +one.getAttribute("x")])"""
+    )
+    return sorted(found)
+
+
+def assert_marks_are_true(page: Page, marks: list[list[float]]) -> None:
+    """Pointed at, the picture names the step that the axis has there, or next to it."""
+    assert len(marks) > 1
+    left, top, scale, height = page.value(
+        """(({x, y, width, height}) => [x, y, width / 640, height])(
+        document.querySelector("svg[data-plot]").getBoundingClientRect())"""
+    )
+    for step, place in marks:
+        page.mouse("mouseMoved", left + place * scale, top + height / 2)
+        told = page.value("""document.querySelector("svg[data-plot] .told").textContent""")
+        assert abs(int(told.split(":")[0].removeprefix("step ")) - step) <= 1
 
 
 def test_the_prefect_ui_shows_the_run_and_its_stages(

@@ -66,7 +66,7 @@ def test_the_summary_shows_scores_filled_masks_and_what_next(
     """A person gets a table, examples, paths and the next command."""
     done = roberta("run", "tiny.yaml")
     assert done.code == 0, done.err
-    for word in (*STAGE_NAMES, "held-out perplexity", "->", "roberta fill-mask"):
+    for word in (*STAGE_NAMES, "held-out accuracy", "->", "roberta fill-mask"):
         assert word in done.out
     assert first_run["model"] in done.out.replace("\n", "")
 

@@ -135,7 +135,7 @@ def test_a_server_that_dies_meanwhile_costs_seconds_and_one_line(
         assert "To go on: roberta run" in err
     else:
         assert process.returncode == 0, err
-        assert "held-out perplexity" in out
+        assert "held-out accuracy" in out
     status = roberta("status", "--store", "store", "--json").json
     assert [run["state"] for run in status["runs"]] == [state]
 

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from tasks.cleaning import filters, split
 from tasks.publishing.charts import flow_chart, lengths_chart, loss_chart, scores_chart
+from tasks.publishing.reasons import TOLD, reasons_told
 from tasks.publishing.render import account_of
 from tasks.publishing.svg import Plot, shown, ticks
 from tasks.publishing.templates import template
@@ -62,7 +64,7 @@ def test_a_line_is_where_its_figures_are() -> None:
     """Ends of the axes are ends of the picture; a loss that falls goes down."""
     plot = Plot((0, 10), (0, 1), height=120, left=40).line([(0, 1), (5, 0.5), (10, 0)], "main")
     (path,) = re.findall(r'points="([^"]*)"', plot.svg("a line"))
-    assert path == "40,10.0 334.0,47.0 628.0,84.0" or path == "40.0,10.0 334.0,47.0 628.0,84.0"
+    assert path == "40.0,22.0 334.0,53.0 628.0,84.0"
     assert loss_chart([1], [3.0]).count("<polyline") == 1, "one step is a picture too"
 
 
@@ -75,6 +77,23 @@ def test_the_held_out_loss_is_a_line_of_its_own_within_the_picture() -> None:
     assert 0 < heights[1] < heights[0] < 220
     assert "held" not in loss_chart(steps, losses, [(4.0, 3.6)])
     assert loss_chart(steps, losses) == loss_chart(steps, losses, [])
+
+
+def test_no_line_touches_what_the_picture_is_high_for() -> None:
+    """Its name stands above the highest figure that there can be."""
+    plot = Plot((0, 1), (0, 1)).grid("step", "loss (nats)").line([(0, 1), (1, 1)], "main")
+    (line,) = re.findall(r'points="[\d.]+,([\d.]+) ', plot.svg("loss"))
+    (label,) = re.findall(r'y="([\d.]+)"[^>]*>loss \(nats\)', plot.svg("loss"))
+    assert 10 < float(label) < float(line) - 5
+
+
+def test_every_reason_of_the_ledger_has_a_line_that_explains_it() -> None:
+    """Those of the stages, and in a report only those that its ledger names."""
+    ours = {*filters.REASONS, *split.REASONS.values(), "empty", "rewritten", "cut_into_spans"}
+    assert ours < set(TOLD)
+    clean = {**stage("clean", 9, 8, symbols=1), "bytes": {"dropped": {"rewritten": 3}}}
+    assert list(reasons_told([clean, {"name": "pack"}])) == ["symbols", "rewritten"]
+    assert reasons_told([stage("clean", 9, 8, made_up=1)]) == {}
 
 
 def test_names_in_pictures_are_text() -> None:

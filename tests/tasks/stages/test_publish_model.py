@@ -143,8 +143,9 @@ def test_the_counts_on_top_agree(finished: dict[str, Outcome]) -> None:
     assert found - 1 == kept
     text = re.sub(r"<[^>]*>", "", report)
     assert f"{found} found − 1 dropped = {kept} = {train} to train on + {held_out} held out" in text
-    assert f"Every document is accounted for: {kept} kept, 1 dropped for these reasons" in text
-    assert f"{pack['train']['tokens']:,} tokens in a pass over" in text
+    told = f"{found} read, 1 dropped, which leaves {kept} kept. Dropped: "
+    assert f"Every document is accounted for: {told}" in text
+    assert f"The text to train on is {pack['train']['tokens']:,} tokens long" in text
 
 
 def test_every_figure_leads_to_its_manifest(finished: dict[str, Outcome]) -> None:
