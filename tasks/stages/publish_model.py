@@ -242,7 +242,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=12,
+    version=13,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,
