@@ -41,6 +41,13 @@ def pytest_collection() -> Generator[None, object, object]:
         sys.dont_write_bytecode = before
 
 
+@pytest.fixture(autouse=True)
+def _subnormal_numbers() -> None:
+    """A training of a test before has them flushed to zero, for good: hypothesis refuses that."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_flush_denormal(False)
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
