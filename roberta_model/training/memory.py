@@ -66,6 +66,7 @@ class SharedMemory(Memory):
     def __init__(self, rank: int, num_processes: int) -> None:
         super().__init__(rank, num_processes)
         self.part, self.num_parts = rank, num_processes
+        self._nothing = torch.zeros(1)
 
     def zeros(self, size: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """A vector that all see, and see each other's changes of."""
@@ -76,8 +77,8 @@ class SharedMemory(Memory):
             return torch.from_file(path, shared=True, size=size, dtype=dtype)
 
     def wait(self) -> None:
-        """Wait until all have come here."""
-        barrier()
+        """Wait until all have come here: a sum of nothing takes half as long as gloo's barrier."""
+        all_reduce(self._nothing)
 
     def collected(self, mine: bytes) -> list[bytes]:
         """What each process has to give, in the order of their ranks."""

@@ -69,7 +69,8 @@ def main() -> None:
     more += ["--steps", str(options.steps)]
 
     def measure(who: str) -> Figures:
-        return run_worker(__file__, "--worker", who, *more, threads=options.threads)
+        arguments = ("--worker", who, *more)
+        return run_worker(__file__, *arguments, threads=options.threads, has_memory=False)
 
     comparison = Comparison(
         f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}",
