@@ -105,6 +105,13 @@ def test_a_prefect_home_that_is_made_is_the_users_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new" / "home").stat().st_mode) == 0o700
 
 
+def last_line_of(program: str) -> str:
+    """What a program says last, in a Python of its own."""
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return told.splitlines()[-1]
+
+
 def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
     """Whoever asks for help does not wait for torch and Prefect to load."""
     program = (
@@ -112,9 +119,7 @@ def test_help_and_version_import_nothing_heavy(roberta: Command) -> None:
         "try: flows.cli.main()\n"
         "finally: print(sorted({'torch', 'prefect', 'pydantic', 'pyarrow'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.splitlines()[-1] == "[]"
+    assert last_line_of(program) == "[]"
     version = roberta("--version")
     assert version.code == 0
     assert version.out.startswith("roberta 0.")
@@ -128,9 +133,7 @@ def test_a_plan_and_a_run_with_nothing_to_train_import_no_torch() -> None:
         "for name in STAGE_NAMES: get_stage(name)\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.splitlines()[-1] == "[]"
+    assert last_line_of(program) == "[]"
 
 
 def test_a_mistyped_store_is_not_called_sound(tmp_path: Path) -> None:

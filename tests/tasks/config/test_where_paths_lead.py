@@ -228,9 +228,9 @@ def test_a_name_with_a_wildcard_is_one_only_where_globs_stand(tmp_path: Path) ->
 
 def test_a_root_that_is_a_link_is_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    (tmp_path / "root").symlink_to("real")
-    assert _is_within(f"{tmp_path}/real/a", [f"{tmp_path}/root"], False)
-    assert _is_within(f"{tmp_path}/root/a", [f"{tmp_path}/real"], False)
+    (tmp_path / "link").symlink_to("real")
+    assert _is_within(f"{tmp_path}/real/a", [f"{tmp_path}/link"], False)
+    assert _is_within(f"{tmp_path}/link/a", [f"{tmp_path}/real"], False)
 
 
 def test_what_was_found_is_checked_where_roots_are_set(
