@@ -1,5 +1,6 @@
 """The server's app: Prefect's, and beside it the pages that are ours.
 
+    /roberta/reports                                        the newest of them, with links
     /roberta/reports/<run>                                  the HTML report of a run
     /roberta/reports/<run>/taught                           the page on what it has fine-tuned
     /roberta/reports/<run>/<stage>/<key>/manifest.json      what their figures are from
@@ -20,8 +21,10 @@ from starlette.routing import Route
 
 from flows.serving.callers import Callers
 from flows.serving.metrics import metrics_text
-from flows.serving.stores import find_manifest, find_report
+from flows.serving.stores import find_manifest, find_report, reports
+from tasks.publishing.templates import template
 
+_MOST_LISTED = 200
 # A report has its own styles and scripts in it, and needs nothing and nobody else.
 _SANDBOX = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; "
@@ -40,6 +43,7 @@ def create_app() -> Callers:
 
     app: FastAPI = prefect_app()
     ours = [
+        Route("/roberta/reports", _reports),
         Route("/roberta/reports/{run}", _report),
         Route("/roberta/reports/{run}/{folder}/{key}/manifest.json", _manifest),
         Route("/roberta/reports/{run}/taught", _taught),
@@ -47,6 +51,13 @@ def create_app() -> Callers:
     ]
     app.router.routes[:0] = ours
     return Callers(app, own_only=_password() is None)
+
+
+def _reports(request: Request) -> Response:
+    if (refused := _refused(request)) is not None:
+        return refused
+    page = template("reports.html.j2").render(runs=reports(_MOST_LISTED), most=_MOST_LISTED)
+    return HTMLResponse(page, headers=_SHUT_IN)
 
 
 def _report(request: Request) -> Response:

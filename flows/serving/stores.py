@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tasks.config.addresses import redacted
 from tasks.engine.files import write_whole
 from tasks.engine.records import MANIFEST
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
-from tasks.inspection.runs import read_run
+from tasks.inspection.runs import read_run, read_runs, state_of
 from tasks.stages import FINE_TUNING, KNOWN_STAGES, stage_folder
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,28 @@ def _stages(store: Store, run: str) -> list[Any]:
         return []
 
 
+def reports(most: int) -> list[dict[str, Any]]:
+    """The newest runs of all stores that made or found a report, at most so many.
+
+    Each has `run`, `name`, `started`, `state`, `store`, and whether it has `taught` an encoder.
+    """
+    found = []
+    for store in shown_stores():
+        try:
+            records = read_runs(store)
+        except (RobertaError, OSError) as problem:
+            log.warning("%s cannot be read: %s", store.url(""), problem)
+            continue
+        for record in records[:most]:
+            ended = {e["name"] for e in record["stages"] if e.get("state") in ("done", "cached")}
+            if "publish" in ended and _is_name(record["run"]):
+                told = {key: str(record[key]) for key in ("run", "name", "started")}
+                taught, store_url = FINE_TUNING in ended, redacted(store.url(""))
+                told |= {"state": state_of(record), "store": store_url}
+                found.append({**told, "taught": taught})
+    return sorted(found, key=lambda one: str(one["started"]), reverse=True)[:most]
+
+
 def find_report(run: str, *, taught: bool = False) -> str | None:
     """The report that a run made, or None; what its record says of other places is not read.
 
@@ -92,10 +115,14 @@ def find_manifest(run: str, folder: str, key: str) -> bytes | None:
 
 def _artifacts(run: str) -> Iterator[tuple[Store, str, str]]:
     """(store, stage, key) of what a run's record names, as far as these are names and no paths."""
-    if not run.replace("-", "").isalnum():
+    if not _is_name(run):
         return
     for store in shown_stores():
         for entry in _stages(store, run):
             stage, key = entry.get("name"), str(entry.get("key", ""))
             if stage in KNOWN_STAGES and key.isalnum():
                 yield store, stage, key
+
+
+def _is_name(run: str) -> bool:
+    return run.replace("-", "").isalnum()

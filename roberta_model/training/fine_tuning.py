@@ -31,7 +31,7 @@ from roberta_model.heads import (
     SequenceClassificationHead,
     TokenClassificationHead,
 )
-from roberta_model.huggingface import load_config, load_under_head
+from roberta_model.huggingface import load_config, load_under_head, load_with_head, read_config
 from roberta_model.ragged import encode_ragged
 from roberta_model.training.objective import seed_dropout, set_dropout
 from roberta_model.training.spec import FineTuningSpec
@@ -224,10 +224,22 @@ def new_head(spec: FineTuningSpec, config: ModelConfig) -> Head:
 
 
 def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
-    """The given encoder under a new head, whose weights depend on the seed alone."""
+    """The given encoder under a new head, whose weights depend on the seed alone.
+
+    A folder that was fine-tuned for the very same classes, or for answers, keeps its head.
+    """
     folder = Path(str(spec.initial))
     head = new_head(spec, config := load_config(folder))
-    draw_weights(head, config.initializer_range, spec.seed)
-    model = load_under_head(folder, head).requires_grad_(True)
-    set_dropout(model, spec.dropout)
+    if _answers_the_same(folder, head):
+        model = load_with_head(folder, type(head))
+    else:
+        draw_weights(head, config.initializer_range, spec.seed)
+        model = load_under_head(folder, head)
+    set_dropout(model.requires_grad_(True), spec.dropout)
     return model
+
+
+def _answers_the_same(folder: Path, head: Head) -> bool:
+    """Whether the head in a folder is of the same kind and has the same classes."""
+    known, asked = read_config(folder), head.to_huggingface()
+    return all(known.get(key) == asked[key] for key in asked if not key.endswith("dropout"))

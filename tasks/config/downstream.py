@@ -59,6 +59,11 @@ class FineTuningConfig(Section):
     test: Annotated[str | None, Execution(), LocalPath()] = Field(
         None, description="Labelled data that choose nothing: scored once, with the model chosen."
     )
+    after: str | None = Field(
+        None,
+        description="Begin with what the task of this name, which stands before this one, has made "
+        "of the encoder: with MNLI's for MRPC and RTE, as in the paper.",
+    )
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow"] = (
         Field("auto", description="How these files are read; auto goes by their endings.")
     )

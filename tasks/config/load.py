@@ -86,7 +86,8 @@ def find_file(source: str, folder: Path, file: str, kind: str) -> Path:
             "Text in a folder is named by a source's `paths`."
         )
     names = sorted(each.stem for each in folder.glob("*.yaml"))
-    close = difflib.get_close_matches(source, names, n=1)
+    beside = sorted(str(path.parent / each.name) for each in path.parent.glob("*.y*ml"))
+    close = difflib.get_close_matches(source, [*beside, *names], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UserError(
         f"{source}: there is no such {file} file, and no {kind} of that name.{hint} "

@@ -18,7 +18,7 @@ from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.finetuning.contained import find_contained
 from tasks.finetuning.items import find_columns, first_row
-from tasks.finetuning.job import fine_tune
+from tasks.finetuning.job import Taught, fine_tune
 from tasks.finetuning.plan import DataFile, Job
 
 
@@ -55,13 +55,20 @@ def check_downstream(tasks: Sequence[FineTuningConfig]) -> None:
     """Refuse what could not be learnt, as far as the first rows tell.
 
     Raises:
-        UserError: a file or a column is not there, or two tasks have one name.
+        UserError: a file or a column is not there, two tasks have one name, or one is to begin
+            with another that does not stand before it.
     """
     names = [settings.name for settings in tasks]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"downstream: two tasks are called {name!r}. Give each its own name.")
     for number, settings in enumerate(tasks):
+        if settings.after is not None and settings.after not in names[:number]:
+            before = ", ".join(names[:number]) or "none"
+            raise UserError(
+                f"downstream.{number}.after: no task called {settings.after!r} stands before "
+                f"{settings.name!r} (but: {before}). Name one that does, or put it there."
+            )
         check_columns(settings, f"downstream.{number}.")
 
 
@@ -105,7 +112,12 @@ def teach(
         run = partial(context.map, outputs=False)
         contained = find_contained(run, jobs, documents, how)
         jobs = {name: replace(job, contained=contained[name]) for name, job in jobs.items()}
-    return {name: fine_tune(context, job) for name, job in jobs.items()}
+    taught: dict[str, Taught] = {}
+    for name, job in jobs.items():
+        if (before := job.settings.after) is not None:
+            job = replace(job, model={**job.tokenizer, **taught[before].encoder})
+        taught[name] = fine_tune(context, job)
+    return {name: each.summary for name, each in taught.items()}
 
 
 def _job(

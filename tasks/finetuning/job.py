@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.stage import StageContext
-from tasks.engine.units import Unit, UnitResult
-from tasks.finetuning.plan import Choice, Found, Job, Tried
+from tasks.engine.units import StoredFile, Unit, UnitResult
+from tasks.finetuning.folders import is_of_encoder
+from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.publishing import predict_file, publish
 from tasks.finetuning.scoring import is_better
@@ -36,8 +37,20 @@ def choices_of(settings: FineTuningConfig, width: int) -> list[Choice]:
     ]
 
 
-def fine_tune(context: StageContext[Any], job: Job) -> dict[str, Any]:
-    """Do all of a job; its summary.
+class Taught(NamedTuple):
+    """What came of a job.
+
+    Attributes:
+        summary: What was found, tried, chosen and scored.
+        encoder: Weights and shape of the fine-tuned encoder, with its head.
+    """
+
+    summary: dict[str, Any]
+    encoder: Files
+
+
+def fine_tune(context: StageContext[Any], job: Job) -> Taught:
+    """Do all of a job.
 
     Raises:
         UserError: the data are not what the task needs.
@@ -48,7 +61,10 @@ def fine_tune(context: StageContext[Any], job: Job) -> dict[str, Any]:
     (made,) = context.map(publish, [Unit(f"{job.prefix}model", _to_publish(job, found, best))])
     labels = [name for name in job.files if name.startswith("predict/")]
     context.map(predict_file, [_to_predict(job, made, label) for label in labels], workers=1)
-    return dict(made.summary)
+    return Taught(
+        dict(made.summary),
+        {name: file for name, file in _folder(made).items() if is_of_encoder(name)},
+    )
 
 
 def _prepare(context: StageContext[Any], job: Job) -> Found:
@@ -121,14 +137,18 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
 
 
 def _to_predict(job: Job, made: UnitResult, label: str) -> Unit:
-    files = {
-        suffix.removeprefix("/"): file
-        for suffix, file in made.files.items()
-        if suffix.startswith("/") and "/" not in suffix[1:]
-    }
     payload = {
-        "model": files,
+        "model": _folder(made),
         "file": job.files[label],
         "settings": job.settings,
     }
     return Unit(f"{job.prefix}{label}", payload)
+
+
+def _folder(made: UnitResult) -> dict[str, StoredFile]:
+    """The files of the published folder, by name."""
+    return {
+        suffix.removeprefix("/"): file
+        for suffix, file in made.files.items()
+        if suffix.startswith("/") and "/" not in suffix[1:]
+    }

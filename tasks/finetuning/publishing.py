@@ -70,6 +70,7 @@ def publish(
     summary = {
         "task": settings.task,
         "metric": known.metric,
+        "after": settings.after,
         "labels": list(known.labels.names),
         **known.told(),
         "scores": scores,

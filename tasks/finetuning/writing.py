@@ -37,7 +37,8 @@ def predictions(
     """Every row of a file with the model's answer beside its own columns.
 
     Raises:
-        UserError: a row cannot be read, or has not the columns that the model reads.
+        UserError: a row cannot be read, has not the columns that the model reads, or has one of
+            those that the answers bring.
     """
     rows = read_rows(path, form, name)
     first = next(rows, None)
@@ -47,8 +48,14 @@ def predictions(
     task = predictor.reading.task
     for part in chunks(chain([first], rows)):
         items = [item_of(row, task, columns, where) for where, row in part]
-        for (_, row), answer in zip(part, predictor(items), strict=True):
-            yield {**row, **{f"{PREFIX}{key}": value for key, value in answer.items()}}
+        for (where, row), answer in zip(part, predictor(items), strict=True):
+            added = {f"{PREFIX}{key}": value for key, value in answer.items()}
+            if taken := sorted(added.keys() & row.keys()):
+                raise UserError(
+                    f"{where}: there is a column {taken[0]!r} already, which the answer would "
+                    "replace. Rename or remove it."
+                )
+            yield row | added
 
 
 def columns_for(
@@ -191,9 +198,8 @@ def _write_table(rows: Rows, columns: Sequence[str], separator: str, path: Path)
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, delimiter=separator)
+        writer.writeheader()
         for row in rows:
-            if not count:
-                writer.writeheader()
             writer.writerow({key: _cell(value) for key, value in row.items()})
             count += 1
     return count

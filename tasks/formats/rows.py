@@ -140,7 +140,7 @@ def _columnar(stream: io.BufferedIOBase, form: RowFormat, where: str) -> Iterato
 
 
 def squad_rows(articles: list[Any], where: str) -> Iterator[Row]:
-    """A row for each question of SQuAD's JSON: id, question, context, answers.
+    """A row for each question of SQuAD's JSON: id, question, context, and answers if it has them.
 
     Raises:
         UserError: an article, a paragraph or a question lacks what it must have.
@@ -156,15 +156,13 @@ def squad_rows(articles: list[Any], where: str) -> Iterator[Row]:
                 context = paragraph.get("context")
                 if not isinstance(context, str):
                     raise UserError(f"{within}: there is no text under 'context'. Mend the record.")
-                yield (
-                    asked,
-                    {
-                        "id": str(question.get("id", f"{number}-{part}-{order}")),
-                        "question": question["question"],
-                        "context": context,
-                        "answers": question.get("answers", []),
-                    },
-                )
+                row = {
+                    "id": str(question.get("id", f"{number}-{part}-{order}")),
+                    "question": question["question"],
+                    "context": context,
+                }
+                # Without the key nobody knows the answers; an empty list says that there are none.
+                yield asked, row | {key: question[key] for key in ("answers",) if key in question}
 
 
 def _list(value: Any, key: str, where: str) -> list[Any]:

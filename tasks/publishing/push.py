@@ -30,10 +30,9 @@ from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError, StageError, UserError
 from tasks.publishing.export import export_folder, make_beside
+from tasks.publishing.hub_push import HUB, Repository
+from tasks.publishing.pushed_index import INDEX, LAST, another_is_there, index_of
 
-HUB = "hf://"
-INDEX = "files.json"
-LAST = "config.json"
 _FORMAT = 1
 
 
@@ -54,10 +53,11 @@ def push_model(model: Path, url: str, *, replace: bool = False) -> dict[str, Any
         StageError: stock transformers does not agree, nothing is sent; or a server failed.
     """
     if url.startswith(HUB):
+        repository = Repository(url)
         with _checked_copy(model, None) as (folder, told):
             index = _write_index(folder)
-            _commit(folder, url)
-        return _told(url, index, told, "pushed")
+            state = repository.take(folder, index, replace=replace)
+        return _told(url, index, told, state)
     try:
         store = open_store(url)
     except UserError as problem:
@@ -124,11 +124,7 @@ def _write_index(folder: Path) -> dict[str, Any]:
 
 def _read_index(store: Store) -> dict[str, Any]:
     """The index of what was pushed there before; empty where there is none that can be read."""
-    try:
-        known = json.loads(store.read(INDEX) or b"null")
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) and isinstance(known.get("files"), dict) else {}
+    return index_of(store.read(INDEX))
 
 
 def _is_there(store: Store, index: Mapping[str, Any]) -> bool:
@@ -155,10 +151,7 @@ def _check_free(store: Store, url: str, index: Mapping[str, Any], replace: bool)
     foreign = sorted(there - {*pushed, INDEX})
     foreign += sorted(name for name in there - set(foreign) if store.size(name) is None)
     if LAST in there and not replace:
-        raise UserError(
-            f"{url}: another model is there already. Give a new place, or --replace to put this "
-            "one in its stead."
-        )
+        raise UserError(another_is_there(url))
     if foreign:
         raise UserError(
             f"{url}: something else is there already, such as {foreign[0]}. Give a new or empty "
@@ -190,32 +183,3 @@ def _send(folder: Path, store: Store, index: Mapping[str, Any]) -> None:
     order = sorted(index["files"], key=lambda name: (name == LAST, name))
     for name in (*order[:-1], INDEX, order[-1]):
         store.put(folder / name, name)
-
-
-def _commit(folder: Path, url: str) -> None:
-    """One commit to a repository of the hub, made private where it is new: whole or not at all.
-
-    Raises:
-        UserError: the name is none, or there is no token.
-        StageError: the hub refused or could not be reached.
-    """
-    name = url.removeprefix(HUB).strip("/")
-    if name.count("/") != 1:
-        raise UserError(f"{url}: the hub's addresses are {HUB}user/name.")
-    token = os.environ.get("HF_TOKEN")
-    if not token:
-        raise UserError(f"{url}: the hub needs a token with write access. Set it as HF_TOKEN.")
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token)
-    try:
-        api.create_repo(name, private=True, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message="A model, checked")
-    except RobertaError:
-        raise
-    except Exception as problem:  # of the library, of httpx, of the hub: none is ours
-        reason = redacted(str(problem)).replace(token, "***").split("\n")[0]
-        raise StageError(
-            f"{url}: the hub did not take it: {type(problem).__name__}: {reason} Nothing was "
-            "changed there; the same command tries again."
-        ) from problem

@@ -100,7 +100,7 @@ def finetune_alone(context: StageContext[AloneSlice]) -> StageReport:
         if label.startswith(f"{_MODEL}/")
     }
     files = {n: file for n, file in context.externals.items() if not n.startswith(f"{_MODEL}/")}
-    found = fine_tune(context, job_of(context.config.settings, files, model))
+    found = fine_tune(context, job_of(context.config.settings, files, model)).summary
     return StageReport(summary=found, headline=f"{found['metric']} {told_score(found)}")
 
 
@@ -168,7 +168,7 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
 FINETUNE = Stage(
     name="finetune",
     number=8,
-    version=5,
+    version=6,
     needs=("pretrain", "tokenizer", "clean"),
     config=lambda config: DownstreamSlice(
         downstream=config.downstream, contamination=config.evaluate.contamination

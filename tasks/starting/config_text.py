@@ -142,7 +142,7 @@ def _source_lines(
         "separator": {
             "line": "# each line is a document; blank_line, file",
             "file": "# each file is a document; blank_line, line",
-        }.get(str(source.how.get("separator"))),
+        }.get(str(source.how.get("separator")), "# wrapped: where a line ends a sentence"),
         "encoding": "# guessed for each file",
         "exclude": "# members that no reader is for",
         "format": "# quotes are plain characters in it",

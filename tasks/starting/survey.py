@@ -30,6 +30,10 @@ _TAG = re.compile(r"</[a-zA-Z]\w*>")  # closing ones: `<unk>` and the like are n
 _CHARACTERS_A_TAG = 600  # at most, in markup
 _IN_ARCHIVES = " in archives"
 _PLAIN_ENCODINGS = ("utf-8", "ascii", None)
+_LEAST_WRAPPED, _WIDEST = 20, 120  # lines, and characters of one, of text wrapped by hand
+_SENTENCE_END = re.compile(r"""[.!?\u2026:]["'\u201d\u2019)]*$""")
+# Where text is wrapped a line break parts documents if a sentence ends there.
+AT_SENTENCE_ENDS = {"regex": r"(?<=[.!?\"'\u201d\u2019])\r?\n"}
 
 
 @dataclass
@@ -194,13 +198,33 @@ def _how(
     return how
 
 
-def _separator(text: str, files: Sequence[Path], member: str | None) -> str | None:
+def _separator(
+    text: str, files: Sequence[Path], member: str | None
+) -> str | Mapping[str, str] | None:
     """What parts the documents of plain text; None for blank lines, which is the default."""
-    if any(not line.strip() for line in text.strip().splitlines()):
+    lines = text.strip().splitlines()
+    if any(not line.strip() for line in lines):
         return None
     mean = sum(path.stat().st_size for path in files) / len(files)
-    is_short = member is not None or (len(files) > 3 and mean < _SHORT_FILE_BYTES)
-    return "file" if is_short else "line"
+    if member is not None or (len(files) > 3 and mean < _SHORT_FILE_BYTES):
+        return "file"
+    return AT_SENTENCE_ENDS if _is_wrapped(lines[:-1]) else "line"
+
+
+def _is_wrapped(lines: Sequence[str]) -> bool:
+    """Whether sentences go on over line breaks, in lines that are about as long as each other.
+
+    >>> _is_wrapped(["a judge once had the kindness", "to inform me, as one of a band"] * 10)
+    True
+    >>> _is_wrapped(["Each line is a sentence, so.", "There is nothing to be joined."] * 10)
+    False
+    """
+    if len(lines) < _LEAST_WRAPPED:
+        return False
+    lengths = sorted(map(len, lines))
+    median, longest = lengths[len(lengths) // 2], lengths[len(lengths) * 19 // 20]
+    ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in lines)
+    return longest <= _WIDEST and median * 5 >= longest * 4 and ended * 2 < len(lines)
 
 
 def _globs(files: Sequence[Path], listing: Listing) -> list[str]:

@@ -1,6 +1,7 @@
 """A hub on loopback that takes a repository and commits to it, as huggingface.co's API does."""
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ class Hub:
         url: Where it listens.
         made: The requests that make a repository.
         files: What was committed, by path.
+        parents: Of each commit the one that it says it follows.
         tokens: With which it was asked.
         refuses: Whether it takes no commit.
     """
@@ -26,6 +28,7 @@ class Hub:
         self.url = url
         self.made: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
+        self.parents: list[str | None] = []
         self.tokens: set[str | None] = set()
         self.refuses = False
 
@@ -42,11 +45,17 @@ class Hub:
             if self.refuses:
                 return 403, {"error": "no"}
             for line in map(json.loads, body.decode().splitlines()):
-                if line["key"] == "file":
-                    value = line["value"]
+                value = line["value"]
+                if line["key"] == "header":
+                    self.parents.append(value.get("parentCommit"))
+                elif line["key"] == "file":
                     self.files[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "deletedFile":
+                    del self.files[value["path"]]
             return 200, {"commitUrl": f"{self.url}/us/model/commit/1", "commitOid": "1"}
-        return 200, {"id": "us/model", "sha": "0", "siblings": [], "name": "us", "type": "user"}
+        siblings = [{"rfilename": name} for name in sorted(self.files)]
+        commit = str(len(self.parents)) * 40
+        return 200, {"id": "us/model", "sha": commit, "siblings": siblings, "name": "us"}
 
 
 @contextmanager
@@ -60,22 +69,31 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         def do_POST(self) -> None:
             hub.tokens.add(self.headers.get("authorization"))
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, value = hub.answer(self.path, body)
-            content = json.dumps(value).encode()
+            status, kind = 200, "application/octet-stream"
+            if "/resolve/" in self.path:
+                content = hub.files[self.path.rpartition("/")[2]]
+            else:
+                status, value = hub.answer(self.path, body)
+                content, kind = json.dumps(value).encode(), "application/json"
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(content)))
+            self.send_header("x-repo-commit", "0" * 40)
+            self.send_header("etag", hashlib.sha1(content).hexdigest())
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
-        do_GET = do_POST
+        do_GET = do_HEAD = do_POST
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -15,7 +15,7 @@ from prefect.settings import (
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from flows.serving.pages import _manifest, _metrics, _report, _taught
+from flows.serving.pages import _manifest, _metrics, _report, _reports, _taught
 from flows.serving.stores import show_stores
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import write_run
@@ -54,6 +54,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def client() -> TestClient:
     app = Starlette()
+    app.add_route("/roberta/reports", _reports)
     app.add_route("/reports/{run}", _report)
     app.add_route("/reports/{run}/{folder}/{key}/manifest.json", _manifest)
     app.add_route("/reports/{run}/taught", _taught)
@@ -74,6 +75,33 @@ def test_a_report_is_shut_in_and_only_a_report(home: Path) -> None:
         answer = client().get(f"/reports/{run}")
         assert answer.status_code == 404, run
         assert "secret" not in answer.text
+
+
+def test_the_list_has_every_run_with_a_report(home: Path) -> None:
+    """Newest first, with the way to each; a run that published nothing has none, nor has a path."""
+    store = open_store(str(home / "store"))
+    stages = [{"name": "publish", "key": "abc", "state": "cached"}]
+    new = {"run": "four", "name": "<new>", "state": "failed", "started": "2026-01-02T03:04:05"}
+    write_run(store, {**new, "process": None, "stages": stages})
+    write_run(store, {**new, "run": "five", "process": None, "stages": []})
+    odd = {**new, "run": "a b", "process": None, "stages": stages}
+    write_run(store, odd)
+    (home / "store/runs/six.json").write_text("{")
+    page = client().get("/roberta/reports")
+    assert page.headers["content-security-policy"].startswith("sandbox allow-scripts")
+    assert re.findall(r'href="(.*?)"', page.text) == [
+        "/roberta/reports/four",
+        "/roberta/reports/two",
+        "/roberta/reports/three",
+        "/roberta/reports/one",
+        "/roberta/reports/one/taught",
+    ]
+    assert "&lt;new&gt;" in page.text and "2026-01-02 03:04" in page.text
+
+
+def test_without_a_run_the_list_says_where_reports_come_from(tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_HOME: tmp_path}):
+        assert "There is none yet" in client().get("/roberta/reports").text
 
 
 def test_the_links_of_a_report_lead_to_its_runs_manifests_and_nowhere_else(home: Path) -> None:

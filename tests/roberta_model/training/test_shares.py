@@ -162,3 +162,26 @@ def test_examples_must_fit_the_model_and_be_there(spec: FineTuningSpec, tmp_path
         pass
     with pytest.raises(ValueError, match="there are no examples to learn from"):
         objective_of(replace(spec, examples=str(tmp_path / "none")))
+
+
+def test_a_head_for_the_same_classes_goes_on_and_another_begins_anew(
+    spec: FineTuningSpec, tmp_path: Path
+) -> None:
+    """Whatever the dropout; other names, another order or another kind are another head."""
+    tuned = objective_of(spec).model
+    with torch.no_grad():
+        tuned.head_module.get_parameter("dense.weight").add_(1.0)
+    save_model(tuned, tmp_path / "tuned")
+    name = "classifier.dense.weight"
+
+    def first(**changes: Any) -> dict[str, torch.Tensor]:
+        given = replace(spec, initial=str(tmp_path / "tuned"), **changes)
+        return dict(objective_of(given).model.named_parameters())
+
+    kept = first(seed=5, dropout=0.3)
+    assert torch.equal(kept[name], tuned.get_parameter(name))
+    assert kept[name].requires_grad
+    for labels in (("yes", "no"), ("no", "maybe"), ("no", "yes", "both")):
+        assert not torch.equal(first(labels=labels)[name], tuned.get_parameter(name)), labels
+    several = first(problem="multi_label_classification")
+    assert not torch.equal(several[name], tuned.get_parameter(name))

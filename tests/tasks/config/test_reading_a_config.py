@@ -60,6 +60,12 @@ def test_what_is_not_there_is_met_with_all_there_is(folder: Path) -> None:
         find_file("zzz", folder, "config", "preset")
 
 
+def test_a_file_beside_what_is_not_there_may_be_meant(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "letters.yml").touch()
+    with pytest.raises(UserError, match=rf"Did you mean '{tmp_path}/letters\.yml'\?"):
+        find_file(f"{tmp_path}/leters.yaml", folder, "config", "preset")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

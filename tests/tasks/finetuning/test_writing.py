@@ -64,12 +64,22 @@ def test_every_row_is_there_once_with_its_columns(
 
 
 def test_no_rows_are_no_answers(predictor: Predictor, tmp_path: Path) -> None:
-    """An empty file makes an empty file, in each format."""
+    """An empty file makes one without rows, in each format; a table names its columns."""
     (given := tmp_path / "given.jsonl").write_text("")
     for ending in (".jsonl", ".csv", ".parquet"):
         made = tmp_path / f"made{ending}"
         assert write_predictions(predictor, given, TEXT, "auto", made) == 0
         assert read(made) == []
+    named = (tmp_path / "made.csv").read_text(), parquet.read_schema(tmp_path / "made.parquet")
+    assert named[0].splitlines() == ["predicted_label,predicted_score"]
+    assert named[1].names == ["predicted_label", "predicted_score"]
+
+
+def test_an_answer_takes_no_columns_place(predictor: Predictor, tmp_path: Path) -> None:
+    """As where what one model has answered is given to another."""
+    (given := tmp_path / "given.jsonl").write_text('{"text": "a", "predicted_label": "good"}\n')
+    with pytest.raises(UserError, match=r"line 1: there is a column 'predicted_label' already"):
+        write_predictions(predictor, given, TEXT, "auto", tmp_path / "made.jsonl")
 
 
 def test_a_pipe_becomes_no_empty_table(predictor: Predictor, tmp_path: Path) -> None:

@@ -44,3 +44,39 @@ def test_without_a_token_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.Mo
     with hub_server(monkeypatch) as hub, pytest.raises(UserError, match="Set it as HF_TOKEN"):
         push_model(byte_model(tmp_path / "model"), URL)
     assert hub.tokens == set()
+
+
+def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it look at the wrong commit: a new one names the one that was looked at."""
+    model = byte_model(tmp_path / "model")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with hub_server(monkeypatch) as hub:
+        assert push_model(model, URL)["state"] == "pushed"
+        assert push_model(model, URL)["state"] == "there"
+        assert hub.parents == ["0" * 40]
+        del hub.files["tokenizer.json"]
+        with pytest.raises(UserError, match="another model is there already"):
+            push_model(model, URL)
+        assert push_model(model, URL, replace=True)["state"] == "pushed"
+        assert hub.parents == ["0" * 40, "1" * 40]
+        assert "tokenizer.json" in hub.files
+
+
+def test_another_model_is_replaced_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the old one had more goes; what nobody pushed stays."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    first, second = byte_model(tmp_path / "first"), byte_model(tmp_path / "second", seed=1)
+    (first / "notes.md").write_text("of the first")
+    with hub_server(monkeypatch) as hub:
+        hub.files[".gitattributes"] = b"theirs"
+        push_model(first, URL)
+        before = dict(hub.files)
+        with pytest.raises(UserError, match=r"hf://us/model: another model .* or --replace"):
+            push_model(second, URL)
+        assert hub.files == before
+        push_model(second, URL, replace=True)
+    assert hub.files.pop(".gitattributes") == b"theirs"
+    assert hub.files.pop("files.json") != before["files.json"]
+    assert hub.files == {path.name: path.read_bytes() for path in second.iterdir()}

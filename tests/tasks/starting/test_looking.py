@@ -12,6 +12,7 @@ from tasks.errors import UserError
 from tasks.starting import listing, survey
 from tasks.starting.listing import Listing, list_files, suffix_of
 from tasks.starting.survey import (
+    AT_SENTENCE_ENDS,
     Found,
     _column,
     _globs,
@@ -144,6 +145,13 @@ def test_plain_text_is_parted_by_blank_lines_by_lines_or_by_files(tmp_path: Path
     assert _separator("a\nb", few, "in an archive") == "file"
     assert _separator("a\nb", of_size(199_999, 4), None) == "file"
     assert _separator("a\nb", of_size(200_000, 4), None) == "line"
+
+    wrapped = "In such mouths I might have coupled it with\none of the sonnets of its author, and so\n"
+    assert _separator(wrapped * 11, few, None) == AT_SENTENCE_ENDS
+    assert _separator(wrapped * 11, few, "in an archive") == "file"
+    assert _separator(wrapped * 10, few, None) == "line", "too few lines to tell"
+    talk = "Uh-huh\nwell I like the print news much better\n"
+    assert _separator(talk * 11, few, None) == "line", "lines of all lengths"
 
 
 def test_a_source_says_only_what_is_not_the_default() -> None:

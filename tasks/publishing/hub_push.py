@@ -1,0 +1,100 @@
+"""A model folder as one commit to a repository of the hub, made private where it is new.
+
+    there? ──▶ the very files: nothing is sent
+           ──▶ another model: refused, or its files replaced, those it has more deleted
+           ──▶ neither: added; what else lies there stays
+
+The commit names the one that was looked at as its parent: where somebody commits in between, the
+hub refuses it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.config.addresses import redacted
+from tasks.errors import RobertaError, StageError, UserError
+from tasks.publishing.pushed_index import INDEX, LAST, another_is_there, index_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+HUB = "hf://"
+
+
+class Repository:
+    """A model's repository on the hub.
+
+    Args:
+        url: `hf://user/name`.
+
+    Raises:
+        UserError: the name is none, or there is no token.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url, self.name = url, url.removeprefix(HUB).strip("/")
+        if self.name.count("/") != 1:
+            raise UserError(f"{url}: the hub's addresses are {HUB}user/name.")
+        self._token = os.environ.get("HF_TOKEN") or ""
+        if not self._token:
+            raise UserError(f"{url}: the hub needs a token with write access. Set it as HF_TOKEN.")
+
+    def take(self, folder: Path, index: Mapping[str, Any], *, replace: bool) -> str:
+        """Make it hold a folder: `pushed`, or `there` where it did.
+
+        Args:
+            folder: The files.
+            index: What `files.json` among them says.
+            replace: Put them in the place of another model.
+
+        Raises:
+            UserError: another model is there.
+            StageError: the hub refused or could not be reached.
+        """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+        with self._told():
+            api = HfApi(token=self._token)
+            api.create_repo(self.name, private=True, exist_ok=True)
+            info = api.model_info(self.name)
+            there = {file.rfilename for file in info.siblings or ()}
+            known = self._index(api, str(info.sha)) if INDEX in there else {}
+            if known == index and there >= index["files"].keys():
+                return "there"
+            if LAST in there and not replace:
+                raise UserError(another_is_there(self.url))
+            old = (there & known.get("files", {}).keys()) - index["files"].keys()
+            added = [
+                CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())
+            ]
+            api.create_commit(
+                self.name,
+                [*(CommitOperationDelete(name) for name in sorted(old)), *added],
+                commit_message="A model, checked",
+                parent_commit=info.sha,
+            )
+        return "pushed"
+
+    def _index(self, api: "HfApi", commit: str) -> dict[str, Any]:
+        """What was pushed there, by its own word."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = api.hf_hub_download(self.name, INDEX, revision=commit, local_dir=folder)
+            return index_of(Path(path).read_bytes())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the library raises as one paragraph, without the token."""
+        try:
+            yield
+        except RobertaError:
+            raise
+        except Exception as problem:  # of the library, of httpx, of the hub: none is ours
+            reason = redacted(str(problem)).replace(self._token, "***").split("\n")[0]
+            raise StageError(
+                f"{self.url}: the hub did not take it: {type(problem).__name__}: {reason} No file "
+                "was changed there; the same command tries again."
+            ) from problem
