@@ -5,7 +5,6 @@ DIR/              the finished folder; it appears when it is whole
 """
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from tasks.engine.unit_records import UNITS
 from tasks.errors import UserError
 from tasks.finetuning.downstream import check_columns
 from tasks.inspection.in_work import live_owner
+from tasks.publishing.staging import staged_beside
 from tasks.stages import FINE_TUNING, stage_folder
 from tasks.stages.finetune_model import AloneConfig, alone, model_files
 
@@ -71,8 +71,7 @@ def _is_begun(store: Store) -> bool:
 
 def _hand_over(made: Artifact, out: Path) -> None:
     """Copy the folder and what lies beside it; it gets its name when all is there."""
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with staged_beside(out) as staging:
         for file in made.files("model/"):
             shutil.copyfile(file.local(), staging / file.url.rsplit("/", 1)[-1])
         for name, file in made.outputs:
@@ -82,5 +81,3 @@ def _hand_over(made: Artifact, out: Path) -> None:
         if out.exists():
             out.rmdir()
         staging.rename(out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -2,14 +2,14 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.engine.files import give_usual_mode
-from tasks.errors import RobertaError, StageError, UserError
+from tasks.errors import RobertaError, UserError
 from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
+from tasks.publishing.staging import cannot_write, staged_beside
 from tasks.publishing.stock_check import check_against_stock
 
 CHECK_TEXTS = (
@@ -47,50 +47,27 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
     # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.
     files = sorted(p for p in model.iterdir() if p.is_file() and p.name not in MADE)
     check_links(model, files)
-    staging = make_beside(target, f".{target.name}.")
-    try:
-        for path in files:
-            shutil.copyfile(path, staging / path.name)
-        difference = check_against_stock(staging, CHECK_TEXTS)
-        onnx_difference = write_onnx(staging, CHECK_TEXTS) if onnx else None
-        written = sorted(path.name for path in staging.iterdir())
-        if target.exists():
-            target.rmdir()
-        give_usual_mode(staging, is_folder=True)
-        staging.rename(target)
-    except RobertaError as problem:
-        raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
-    except OSError as problem:
-        raise cannot_write(target, problem) from problem
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staged_beside(target) as staging:
+        try:
+            for path in files:
+                shutil.copyfile(path, staging / path.name)
+            difference = check_against_stock(staging, CHECK_TEXTS)
+            onnx_difference = write_onnx(staging, CHECK_TEXTS) if onnx else None
+            written = sorted(path.name for path in staging.iterdir())
+            if target.exists():
+                target.rmdir()
+            give_usual_mode(staging, is_folder=True)
+            staging.rename(target)
+        except RobertaError as problem:
+            raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
+        except OSError as problem:
+            raise cannot_write(target, problem) from problem
     return {
         "path": str(target),
         "files": written,
         "largest_difference": difference,
         "onnx_difference": onnx_difference,
     }
-
-
-def make_beside(target: Path, prefix: str) -> Path:
-    """A new folder beside a place, where what is to stand there is made first.
-
-    Raises:
-        StageError: it cannot be made.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    except OSError as problem:
-        raise cannot_write(target, problem) from problem
-
-
-def cannot_write(target: Path, problem: OSError) -> StageError:
-    """What is said where a disk is full or not to be written to."""
-    return StageError(
-        f"{target}: this cannot be written: {problem.strerror or problem}. Nothing of it is there; "
-        "make room or give another place, and run the same command again."
-    )
 
 
 def check_links(folder: Path, files: Sequence[Path]) -> None:

@@ -68,9 +68,7 @@ class Repository:
             if LAST in there and not replace:
                 raise UserError(another_is_there(self.url))
             old = (there & known.get("files", {}).keys()) - index["files"].keys()
-            added = [
-                CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())
-            ]
+            added = [CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())]
             api.create_commit(
                 self.name,
                 [*(CommitOperationDelete(name) for name in sorted(old)), *added],

@@ -15,23 +15,21 @@ token is HF_TOKEN.
 
 import json
 import os
-import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.config.addresses import redacted
-from tasks.engine.files import sync_folder
 from tasks.engine.identity import file_digest
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
-from tasks.errors import RobertaError, StageError, UserError
-from tasks.publishing.export import export_folder, make_beside
+from tasks.errors import RobertaError, UserError
+from tasks.publishing.export import export_folder
 from tasks.publishing.hub_push import HUB, Repository
 from tasks.publishing.pushed_index import INDEX, LAST, another_is_there, index_of
+from tasks.publishing.staging import put_in_place, staged_beside
 
 _FORMAT = 1
 
@@ -66,13 +64,13 @@ def push_model(model: Path, url: str, *, replace: bool = False) -> dict[str, Any
     place = Path(os.path.realpath(store.root)) if store.is_local else None
     if place is not None and place.exists() and not place.is_dir():
         raise UserError(f"{redacted(url)}: this is a file. Give a new or empty place.")
-    with _checked_copy(model, None if place is None else place.parent) as (folder, told):
+    with _checked_copy(model, place) as (folder, told):
         index = _write_index(folder)
         if _is_there(store, index):
             return _told(redacted(url), index, told, "there")
         _check_free(store, redacted(url), index, replace)
         if place is not None:
-            _move_in(folder, place)
+            put_in_place(folder, place)
         else:
             _send(folder, store, index)
     return _told(redacted(url), index, told, "pushed")
@@ -92,22 +90,23 @@ def _told(
 
 
 @contextmanager
-def _checked_copy(model: Path, beside: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A copy that stock transformers agrees with, and what `export_folder` says of it."""
-    if beside is None:
-        scratch = Path(tempfile.mkdtemp(prefix=".push-"))
-    else:
-        scratch = make_beside(beside / "model", ".push-")
-    try:
-        folder = scratch / "model"
+def _checked_copy(model: Path, place: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A copy that stock transformers agrees with, and what `export_folder` says of it.
+
+    It is made beside the place that it is for, where that is on this machine.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=".push-")
+        if place is None
+        else staged_beside(place) as scratch
+    ):
+        folder = Path(scratch, "model")
         try:
             told = export_folder(model, folder)
         except RobertaError as problem:
-            place = str(beside or tempfile.gettempdir())
-            raise type(problem)(str(problem).replace(str(folder), place)) from problem
+            named = tempfile.gettempdir() if place is None else str(place.parent)
+            raise type(problem)(str(problem).replace(str(folder), named)) from problem
         yield folder, told
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_index(folder: Path) -> dict[str, Any]:
@@ -157,21 +156,6 @@ def _check_free(store: Store, url: str, index: Mapping[str, Any], replace: bool)
             f"{url}: something else is there already, such as {foreign[0]}. Give a new or empty "
             "place."
         )
-
-
-def _move_in(folder: Path, target: Path) -> None:
-    """Put a folder into its place in one step; what was there goes aside, then away."""
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    if target.exists():
-        target.rename(aside)
-    try:
-        folder.rename(target)
-    except OSError:
-        if aside.exists():
-            aside.rename(target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _send(folder: Path, store: Store, index: Mapping[str, Any]) -> None:

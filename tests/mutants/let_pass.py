@@ -5,9 +5,9 @@ from planting import Mutant
 MUTANTS = (
     Mutant(
         "a team's model is pushed for all to see",
-        "tasks/publishing/push.py",
-        "api.create_repo(name, private=True, exist_ok=True)",
-        "api.create_repo(name, exist_ok=True)",
+        "tasks/publishing/hub_push.py",
+        "api.create_repo(self.name, private=True, exist_ok=True)",
+        "api.create_repo(self.name, exist_ok=True)",
         ("tests/tasks/publishing/test_push_to_the_hub.py",),
     ),
     Mutant(

@@ -15,7 +15,6 @@ from tasks.finetuning.job import Taught
 from tasks.finetuning.plan import Job
 from tasks.stages.evaluate_suite import evaluate_folder
 
-
 AFTER = "  - {name: again, task: classify, after: mood, epochs: 1, learning_rates: [1.0e-9]"
 
 

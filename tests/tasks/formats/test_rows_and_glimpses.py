@@ -147,7 +147,7 @@ def test_each_question_of_squad_is_a_row_with_its_paragraph() -> None:
     assert list(squad_rows(articles, "f")) == [
         (
             "f, article 0, paragraph 0, question 0",
-            {"id": "0-0-0", "question": "q", "context": "c", "answers": []},
+            {"id": "0-0-0", "question": "q", "context": "c"},
         ),
         (
             "f, article 1, paragraph 1, question 0",

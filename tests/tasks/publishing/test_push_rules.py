@@ -12,7 +12,7 @@ from tasks.engine.identity import file_digest
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
-from tasks.publishing import export, push
+from tasks.publishing import export, push, staging
 from tasks.publishing.push import push_model
 
 
@@ -159,15 +159,6 @@ def test_an_index_that_cannot_be_read_names_nothing(index: str, one: Path, tmp_p
     assert push_model(one, str(tmp_path / "out"))["state"] == "pushed"
 
 
-def test_where_the_new_folder_cannot_be_moved_in_the_old_one_stays(tmp_path: Path) -> None:
-    """Under its name, whole, and nothing beside it."""
-    target = model(tmp_path / "given/target", a_safetensors="aa")
-    with pytest.raises(FileNotFoundError):
-        push._move_in(tmp_path / "not-there", target)
-    assert (target / "a.safetensors").read_text() == "aa"
-    assert [path.name for path in target.parent.iterdir()] == ["target"]
-
-
 def test_a_name_that_was_moved_in_is_flushed_before_the_old_model_goes(
     one: Path, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,9 +167,9 @@ def test_a_name_that_was_moved_in_is_flushed_before_the_old_model_goes(
 
     def note(folder: Path) -> None:
         text = (folder / "out/b.safetensors").read_text()
-        seen.append((folder, text, len(list(folder.glob(".out.*")))))
+        seen.append((folder, text, len(list(folder.glob(".out.*.staging/model")))))
 
-    monkeypatch.setattr(push, "sync_folder", note)
+    monkeypatch.setattr(staging, "sync_folder", note)
     push_model(one, str(tmp_path / "given/out"))
     push_model(two, str(tmp_path / "given/out"), replace=True)
     assert seen == [(tmp_path / "given", "bb", 0), (tmp_path / "given", "BBB", 1)]

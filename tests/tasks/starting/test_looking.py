@@ -146,7 +146,7 @@ def test_plain_text_is_parted_by_blank_lines_by_lines_or_by_files(tmp_path: Path
     assert _separator("a\nb", of_size(199_999, 4), None) == "file"
     assert _separator("a\nb", of_size(200_000, 4), None) == "line"
 
-    wrapped = "In such mouths I might have coupled it with\none of the sonnets of its author, and so\n"
+    wrapped = "a judge once had the kindness to inform\nme, as one of a company of men and women\n"
     assert _separator(wrapped * 11, few, None) == AT_SENTENCE_ENDS
     assert _separator(wrapped * 11, few, "in an archive") == "file"
     assert _separator(wrapped * 10, few, None) == "line", "too few lines to tell"

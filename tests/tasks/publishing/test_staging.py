@@ -1,0 +1,98 @@
+"""A folder is made beside its place, gets its name whole, and takes another's in one step."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import StageError
+from tasks.publishing import staging
+from tasks.publishing.staging import put_in_place, staged_beside
+
+HOLD = """
+import sys
+from pathlib import Path
+from tasks.publishing.staging import staged_beside
+with staged_beside(Path(sys.argv[1])) as made:
+    (made / "part").write_text("half")
+    print(made, flush=True)
+    sys.stdin.read()
+"""
+
+
+def folder(path: Path, text: str) -> Path:
+    path.mkdir(parents=True)
+    (path / "a").write_text(text)
+    return path
+
+
+def test_what_is_not_named_is_gone(tmp_path: Path) -> None:
+    with staged_beside(tmp_path / "deep/one") as made:
+        assert [path.name for path in (tmp_path / "deep").iterdir()] == [made.name]
+    assert list((tmp_path / "deep").iterdir()) == []
+    with staged_beside(tmp_path / "deep/one") as made:
+        put_in_place(made, tmp_path / "deep/one")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one"]
+
+
+def test_what_a_killed_process_left_goes_and_what_a_live_one_makes_stays(tmp_path: Path) -> None:
+    """Of this place alone; and nothing that is called almost so."""
+    place = tmp_path / "model"
+    for name in (".model.settings", ".model.x.staging.txt", "model.y.staging"):
+        folder(tmp_path / name, "mine")
+    (tmp_path / ".model.link.staging").symlink_to(tmp_path / ".model.settings")
+    mine = {path.name for path in tmp_path.iterdir()}
+    command = [sys.executable, "-c", HOLD]
+    made, makers = [], []
+    for target in (place, place, tmp_path / "other"):
+        maker = subprocess.Popen(
+            [*command, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert maker.stdout is not None
+        made.append(Path(maker.stdout.readline().strip()))
+        makers.append(maker)
+    for maker in (makers[0], makers[2]):
+        maker.send_signal(signal.SIGKILL)
+        maker.communicate()
+    with staged_beside(place):
+        assert [path.exists() for path in made] == [False, True, True]
+    makers[1].communicate()
+    assert {path.name for path in tmp_path.iterdir()} == mine | {made[2].name}
+
+
+def test_a_folder_changes_its_name_with_the_one_that_was_there(tmp_path: Path) -> None:
+    new, old = folder(tmp_path / "new", "new"), folder(tmp_path / "old", "old")
+    put_in_place(new, old)
+    assert ((old / "a").read_text(), (new / "a").read_text()) == ("new", "old")
+
+
+def test_without_such_a_step_there_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same end."""
+    monkeypatch.setattr(staging, "_swapped", lambda *_: False)
+    test_a_folder_changes_its_name_with_the_one_that_was_there(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+
+
+@pytest.mark.parametrize("has_swap", [True, False])
+def test_where_the_new_folder_cannot_be_moved_in_the_old_one_stays(
+    has_swap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its name, whole, and nothing beside it."""
+    if not has_swap:
+        monkeypatch.setattr(staging, "_swapped", lambda *_: False)
+    target = folder(tmp_path / "given/target", "old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "given/not-there", target)
+    assert (target / "a").read_text() == "old"
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(StageError, match="file/model: this cannot be written"),
+        staged_beside(tmp_path / "file/model"),
+    ):
+        pass
