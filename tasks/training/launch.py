@@ -6,6 +6,7 @@ more (a hung device, a collective that waits for a lost process) would hold the 
 it is ended, and the run with it: whoever is to look after it hears of it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError, describe_code
 
 GRACE_SECONDS = 25.0
+_LISTEN_SECONDS = 5.0  # at a time
 _MOST_FOR_SMALL_STEPS = 8
 _MEETING = "--rdzv-endpoint"
 _KILLED = re.compile(r"failed \(exitcode: (-\d+)\)")  # torch's launcher, of the first to go
@@ -107,22 +109,28 @@ class Trainer(Child):
         return self._events_of(lines)
 
     def _watched_lines(self, stall_seconds: float) -> Iterator[str]:
-        """Its lines, as long as some of them are events: what libraries print is no step."""
-        reached = "before its first step"
-        until = time.monotonic() + stall_seconds
+        """Its lines, as long as some of them are events: what libraries print is no step.
+
+        Only what was waited here counts as silence. A machine that sleeps takes this process
+        along, and taking down an event takes time itself: a checkpoint may go to a far store.
+        """
+        reached, silent = "before its first step", 0.0
+        most = min(_LISTEN_SECONDS, stall_seconds / 4)
         while True:
-            try:
-                line = self.next_line(until - time.monotonic())
-            except ChildSilentError:
-                self.kill()  # it could not write a checkpoint now: it finishes no step
-                raise StageError(_stalled(stall_seconds / 60, reached)) from None
+            began, line = time.monotonic(), ""
+            with contextlib.suppress(ChildSilentError):
+                line = self.next_line(min(most, stall_seconds - silent))
             if line is None:
                 return
-            yield line
-            # Taking down an event takes time itself: a checkpoint may go to a far store.
+            silent += min(time.monotonic() - began, most)
             if (event := _read_event(line)) is not None:
-                until = time.monotonic() + stall_seconds
+                silent = 0.0
                 reached = f"after step {event['step']}" if event.get("step") else reached
+            elif silent >= stall_seconds:
+                self.kill()  # it could not write a checkpoint now: it finishes no step
+                raise StageError(_stalled(stall_seconds / 60, reached))
+            if line:
+                yield line
 
     def stop(self) -> Iterator[dict[str, Any]]:
         """Ask the trainer to end; the events it still sends, its last checkpoint among them."""

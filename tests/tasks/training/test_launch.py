@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -26,6 +28,14 @@ while True:
 """
 
 
+TELLS_AND_ENDS = """
+import json, time
+for step in (0, 1, 2):
+    print(json.dumps({"event": "step", "step": step}), flush=True)
+    time.sleep(0.8)
+"""
+
+
 def test_a_trainer_that_tells_no_step_any_more_is_ended_and_named() -> None:
     """Steps count, each anew; what libraries print does not."""
     seen: list[int] = []
@@ -36,6 +46,34 @@ def test_a_trainer_that_tells_no_step_any_more_is_ended_and_named() -> None:
     assert seen == [0, 1, 2, 3]
     assert "told nothing for 0.02 min, after step 3" in str(told.value)
     assert "engine.launch.stall_minutes" in str(told.value)
+
+
+WATCHES = f"""
+from tasks.training.launch import Trainer
+trains = {TELLS_AND_ENDS!r}
+with Trainer(["-c", trains], threads=1) as trainer:
+    print("up", flush=True)
+    steps = [event["step"] for event in trainer.events(stall_minutes=2 / 60)]
+    trainer.check_end()
+print(steps)
+"""
+
+
+def test_a_machine_that_sleeps_is_no_silence() -> None:
+    """Both the training and who watches it stand still for longer than it may be silent."""
+    watcher = subprocess.Popen([sys.executable, "-c", WATCHES], stdout=subprocess.PIPE, text=True)
+    assert watcher.stdout is not None
+    assert watcher.stdout.readline() == "up\n"
+    time.sleep(0.3)
+    every = [psutil.Process(watcher.pid), *psutil.Process(watcher.pid).children()]
+    for process in every:
+        process.suspend()
+    time.sleep(3)
+    for process in reversed(every):
+        process.resume()
+        time.sleep(0.1)  # who watches wakes last or first, as it comes
+    said, _ = watcher.communicate(timeout=30)
+    assert said == "[0, 1, 2]\n"
 
 
 def freeze_the_trainer(store: Path) -> None:
