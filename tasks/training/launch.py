@@ -117,7 +117,8 @@ class Trainer(Child):
         reached, silent = "before its first step", 0.0
         most = min(_LISTEN_SECONDS, stall_seconds / 4)
         while True:
-            began, line = time.monotonic(), ""
+            began = time.monotonic()
+            line: str | None = ""
             with contextlib.suppress(ChildSilentError):
                 line = self.next_line(min(most, stall_seconds - silent))
             if line is None:
