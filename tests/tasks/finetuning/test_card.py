@@ -22,6 +22,7 @@ def card(**changes: Any) -> str:
     ]
     summary = {
         **{"task": "classify", "metric": "accuracy", "labels": ["bad", EVIL], "columns": EVIL},
+        "after": None,
         **{"rows": {"train": 1200}, "cut": 7, "repeated": {"dev": 0}, "tried": tried, "chosen": 1},
         "baselines_on": {"dev": {"commonest": {"accuracy": 0.25}}},
         "scores": {"dev": scored(60, 0.75)},
@@ -42,6 +43,8 @@ def test_the_card_tells_the_choice_that_was_kept() -> None:
     assert "| dev | commonest | 0.2500 |" in text
     assert "| longest row | 128 tokens; 7 texts were cut |" in text, "and not the 512 asked for"
     assert "on 1,200 examples" in text
+    assert "after `" not in text
+    assert ", after `mnli`." in card(after="mnli")
 
 
 def test_dev_alone_flatters_and_the_card_says_so() -> None:

@@ -24,6 +24,7 @@ def task(**scores: Any) -> dict[str, Any]:
     return {
         "task": "classify",
         "metric": "accuracy",
+        "after": None,
         "labels": ["bad", EVIL],
         "rows": {"train": 1200, "dev": 60},
         "cut": 0,
@@ -74,6 +75,9 @@ def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     assert "0.700, chosen" in page
     assert 'href="both/model/"' in page
     assert "http" not in page
+    assert "examples." in page
+    page = render_taught(summary_of(mood={**task(dev=dev), "after": "<b>"}))
+    assert "examples, after &lt;b&gt;." in page
 
 
 @pytest.mark.parametrize(
