@@ -76,7 +76,7 @@ def reports(most: int) -> list[dict[str, Any]]:
         except (RobertaError, OSError) as problem:
             log.warning("%s cannot be read: %s", store.url(""), problem)
             continue
-        for record in records[:most]:
+        for record in records:
             ended = {e["name"] for e in record["stages"] if e.get("state") in ("done", "cached")}
             if "publish" in ended and _is_name(record["run"]):
                 told = {key: str(record[key]) for key in ("run", "name", "started")}

@@ -10,6 +10,7 @@ Shape letters: B examples, T tokens, D width, C classes, K targets of an example
 words of a step.
 """
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,12 @@ from roberta_model.training.objective import seed_dropout, set_dropout
 from roberta_model.training.spec import FineTuningSpec
 from roberta_model.training.start import draw_weights
 from roberta_model.training.step_sums import StepSums
+from roberta_model.weight_files import WeightFiles
 
 # Tokens of one forward and backward pass. On CPUs several processes share a step's passes.
 _CPU_PASS_TOKENS = 320
 _GPU_PASS_TOKENS = 16_384
+_NUMBERED = re.compile(r"(LABEL_)?-?[0-9]+")
 # What attending in one more group costs, in tokens of padding.
 _GROUP_TOKENS = 16
 
@@ -226,7 +229,7 @@ def new_head(spec: FineTuningSpec, config: ModelConfig) -> Head:
 def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
     """The given encoder under a new head, whose weights depend on the seed alone.
 
-    A folder that was fine-tuned for the very same classes, or for answers, keeps its head.
+    A folder that was fine-tuned for classes of the same names, or for answers, keeps its head.
     """
     folder = Path(str(spec.initial))
     head = new_head(spec, config := load_config(folder))
@@ -240,6 +243,14 @@ def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
 
 
 def _answers_the_same(folder: Path, head: Head) -> bool:
-    """Whether the head in a folder is of the same kind and has the same classes."""
+    """Whether the head in a folder is there, of the same kind, and of the same classes by name.
+
+    Numbers are no names: the 1 of one set is yes, that of another no.
+    """
     known, asked = read_config(folder), head.to_huggingface()
-    return all(known.get(key) == asked[key] for key in asked if not key.endswith("dropout"))
+    if any(_NUMBERED.fullmatch(name) for name in asked.get("label2id", ())):
+        return False
+    with WeightFiles(folder) as files:
+        are_there = all(head.stock_name(name) in files for name, _ in head.named_parameters())
+    same = all(known.get(key) == asked[key] for key in asked if not key.endswith("dropout"))
+    return are_there and same

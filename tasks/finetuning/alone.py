@@ -19,7 +19,7 @@ from tasks.engine.unit_records import UNITS
 from tasks.errors import UserError
 from tasks.finetuning.downstream import check_columns
 from tasks.inspection.in_work import live_owner
-from tasks.publishing.staging import staged_beside
+from tasks.publishing.staging import put_in_place, staged_beside
 from tasks.stages import FINE_TUNING, stage_folder
 from tasks.stages.finetune_model import AloneConfig, alone, model_files
 
@@ -78,6 +78,4 @@ def _hand_over(made: Artifact, out: Path) -> None:
             if name in _BESIDE:
                 shutil.copyfile(file.local(), staging / _BESIDE[name])
         give_usual_mode(staging, is_folder=True)
-        if out.exists():
-            out.rmdir()
-        staging.rename(out)
+        put_in_place(staging, out)

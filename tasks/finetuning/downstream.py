@@ -17,7 +17,12 @@ from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
 from tasks.finetuning.contained import find_contained
-from tasks.finetuning.items import find_columns, first_row
+from tasks.finetuning.items import (
+    answer_columns,
+    answer_would_replace,
+    find_columns,
+    first_row,
+)
 from tasks.finetuning.job import Taught, fine_tune
 from tasks.finetuning.plan import DataFile, Job
 
@@ -81,6 +86,8 @@ def check_columns(settings: FineTuningConfig, field: str = "") -> None:
     for part, path in data_files(settings, field).items():
         where, row = first_row(path, settings.format)
         labelled = not part.startswith("predict")
+        if not labelled and (taken := answer_columns(settings.task) & row.keys()):
+            raise UserError(answer_would_replace(where, min(taken)))
         find_columns(settings.task, row, settings.columns, where, labelled=labelled)
 
 
@@ -115,7 +122,7 @@ def teach(
     taught: dict[str, Taught] = {}
     for name, job in jobs.items():
         if (before := job.settings.after) is not None:
-            job = replace(job, model={**job.tokenizer, **taught[before].encoder})
+            job = replace(job, model={**job.tokenizer, **taught[before].model})
         taught[name] = fine_tune(context, job)
     return {name: each.summary for name, each in taught.items()}
 

@@ -42,11 +42,11 @@ class Taught(NamedTuple):
 
     Attributes:
         summary: What was found, tried, chosen and scored.
-        encoder: Weights and shape of the fine-tuned encoder, with its head.
+        model: Its weights, head and shape.
     """
 
     summary: dict[str, Any]
-    encoder: Files
+    model: Files
 
 
 def fine_tune(context: StageContext[Any], job: Job) -> Taught:

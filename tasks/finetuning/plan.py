@@ -61,7 +61,7 @@ class Job:
     Attributes:
         settings: What to learn, and how.
         files: train, dev, test and what is to be predicted (`predict/0`, ...), by these names.
-        model: The files of the pretrained folder.
+        model: The files of the folder that it begins with.
         prefix: What labels begin with; empty where a stage has one job alone.
         contained: Of dev and test what the pretraining text holds; None where nobody knows.
     """

@@ -16,12 +16,17 @@ import pyarrow as pa
 from roberta_model.inference.reading import Columns
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
-from tasks.finetuning.items import chunks, find_columns, item_of
+from tasks.finetuning.items import (
+    PREFIX,
+    answer_would_replace,
+    chunks,
+    find_columns,
+    item_of,
+)
 from tasks.finetuning.predictor import Predictor
 from tasks.formats.rows import RowFormat, read_rows
 from tasks.formats.table import ending_of
 
-PREFIX = "predicted_"
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 
 Rows = Iterator[dict[str, Any]]
@@ -51,10 +56,7 @@ def predictions(
         for (where, row), answer in zip(part, predictor(items), strict=True):
             added = {f"{PREFIX}{key}": value for key, value in answer.items()}
             if taken := sorted(added.keys() & row.keys()):
-                raise UserError(
-                    f"{where}: there is a column {taken[0]!r} already, which the answer would "
-                    "replace. Rename or remove it."
-                )
+                raise UserError(answer_would_replace(where, taken[0]))
             yield row | added
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
 from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
-from tasks.publishing.staging import cannot_write, staged_beside
+from tasks.publishing.staging import cannot_write, put_in_place, staged_beside
 from tasks.publishing.stock_check import check_against_stock
 
 CHECK_TEXTS = (
@@ -54,10 +54,8 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
             difference = check_against_stock(staging, CHECK_TEXTS)
             onnx_difference = write_onnx(staging, CHECK_TEXTS) if onnx else None
             written = sorted(path.name for path in staging.iterdir())
-            if target.exists():
-                target.rmdir()
             give_usual_mode(staging, is_folder=True)
-            staging.rename(target)
+            put_in_place(staging, target)
         except RobertaError as problem:
             raise type(problem)(str(problem).replace(str(staging), str(model))) from problem
         except OSError as problem:

@@ -1,8 +1,9 @@
 """A model folder as one commit to a repository of the hub, made private where it is new.
 
-    there? ──▶ the very files: nothing is sent
-           ──▶ another model: refused, or its files replaced, those it has more deleted
-           ──▶ neither: added; what else lies there stays
+    there? ──▶ the very files, by their sizes: nothing is sent
+           ──▶ another model: refused, or replaced: weights that this one has not, and what an
+               earlier push has put there, are deleted
+           ──▶ neither: added, over files of the same names; what else lies there stays
 
 The commit names the one that was looked at as its parent: where somebody commits in between, the
 hub refuses it.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 HUB = "hf://"
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 
 
 class Repository:
@@ -60,14 +62,16 @@ class Repository:
         with self._told():
             api = HfApi(token=self._token)
             api.create_repo(self.name, private=True, exist_ok=True)
-            info = api.model_info(self.name)
-            there = {file.rfilename for file in info.siblings or ()}
+            info = api.model_info(self.name, files_metadata=True)
+            there = {file.rfilename: file.size for file in info.siblings or ()}
             known = self._index(api, str(info.sha)) if INDEX in there else {}
-            if known == index and there >= index["files"].keys():
+            sizes = {name: entry["bytes"] for name, entry in index["files"].items()}
+            if known == index and sizes.items() <= there.items():
                 return "there"
             if LAST in there and not replace:
                 raise UserError(another_is_there(self.url))
-            old = (there & known.get("files", {}).keys()) - index["files"].keys()
+            known_files = known.get("files", {})
+            old = {n for n in there if n in known_files or n.endswith(_WEIGHTS)} - sizes.keys()
             added = [CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())]
             api.create_commit(
                 self.name,
@@ -93,6 +97,6 @@ class Repository:
         except Exception as problem:  # of the library, of httpx, of the hub: none is ours
             reason = redacted(str(problem)).replace(self._token, "***").split("\n")[0]
             raise StageError(
-                f"{self.url}: the hub did not take it: {type(problem).__name__}: {reason} No file "
-                "was changed there; the same command tries again."
+                f"{self.url}: the hub did not take it: {type(problem).__name__}: {reason} A "
+                "commit is taken whole or not at all; the same command finds out, or tries again."
             ) from problem

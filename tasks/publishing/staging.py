@@ -1,20 +1,21 @@
 """Folders that are made beside their place, and get its name when they are whole.
 
-    .<name>.<random>.staging/ ──(whole)──▶ <name>/
+    .<name>.<random>.roberta-staging/ ──(whole)──▶ <name>/
 
 Who makes one holds a lock on it. What a killed process has left has none, and goes when somebody
 next makes a folder for the same place. A folder that was there before changes its name with the
-new one in one step where the system can do that (Linux, macOS), so no moment is without one.
+new one in one step where the system can do that (Linux, macOS), so no moment is without one;
+elsewhere it is called `.<name>.before` for that moment, and gets its name back if it ends there.
 """
 
 import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,10 +23,11 @@ from pathlib import Path
 from tasks.engine.files import sync_folder
 from tasks.errors import StageError
 
-_SUFFIX = ".staging"
+_SUFFIX = ".roberta-staging"
 _SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _AT_CWD = -100
-_UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+_NO_SWAP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
 
 
 @contextmanager
@@ -38,17 +40,39 @@ def staged_beside(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target)
-        made = Path(tempfile.mkdtemp(_SUFFIX, f".{target.name}.", target.parent))
+        made, lock = _make_locked(target)
     except OSError as problem:
         raise cannot_write(target, problem) from problem
-    lock = os.open(made, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a disk without locks: nobody sweeps there
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
         os.close(lock)
+
+
+def _make_locked(target: Path) -> tuple[Path, int]:
+    """A new folder and what holds its lock; made again where somebody swept it before that."""
+    while True:
+        made = Path(tempfile.mkdtemp(_SUFFIX, f".{target.name}.", target.parent))
+        with suppress(FileNotFoundError):
+            lock = os.open(made, os.O_RDONLY)
+            try:
+                _lock(lock, 0)
+                if os.path.samestat(os.fstat(lock), made.stat()):
+                    return made, lock
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+
+def _lock(file: int, flags: int) -> None:
+    """Take a folder's lock, as far as its disk has locks: where it has none nobody sweeps."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except OSError as problem:
+        if problem.errno not in _NO_LOCKS or flags:
+            raise
 
 
 def put_in_place(made: Path, target: Path) -> None:
@@ -56,15 +80,20 @@ def put_in_place(made: Path, target: Path) -> None:
     if not target.exists() or not any(target.iterdir()):
         made.rename(target)
     elif not _swapped(made, target):
-        aside = made.with_name(f"{made.name}.{uuid.uuid4().hex[:8]}")
-        target.rename(aside)
+        before = _before(target)
+        target.rename(before)
         try:
             made.rename(target)
-        except OSError:
-            aside.rename(target)
+        except BaseException:
+            before.rename(target)
             raise
-        aside.rename(made)
+        before.rename(made)
     sync_folder(target.parent)
+
+
+def _before(target: Path) -> Path:
+    """What a folder is called while another takes its place, where that takes two steps."""
+    return target.with_name(f".{target.name}.before")
 
 
 def cannot_write(target: Path, problem: OSError) -> StageError:
@@ -76,18 +105,23 @@ def cannot_write(target: Path, problem: OSError) -> StageError:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed processes have left of folders for a place."""
+    """Remove what killed processes have left of folders for a place, and put back what was there.
+
+    Only folders of our own naming are looked at, and of these none that somebody is at work in.
+    """
+    ours = re.compile(re.escape(f".{target.name}.") + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
     for left in target.parent.iterdir():
-        is_ours = left.name.startswith(f".{target.name}.") and left.name.endswith(_SUFFIX)
-        if not is_ours or left.is_symlink() or not left.is_dir():
+        if not ours.fullmatch(left.name) or left.is_symlink() or not left.is_dir():
             continue
         with suppress(OSError):  # somebody's at work in it, or it is gone by now
             lock = os.open(left, os.O_RDONLY)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(lock, fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
+    if not os.path.lexists(target) and _before(target).is_dir():
+        _before(target).rename(target)
 
 
 def _swapped(one: Path, other: Path) -> bool:
@@ -109,6 +143,6 @@ def _swapped(one: Path, other: Path) -> bool:
     if not failed:
         return True
     number = ctypes.get_errno()
-    if number in _UNKNOWN:
+    if number in _NO_SWAP:
         return False
     raise OSError(number, os.strerror(number), str(other))

@@ -31,9 +31,10 @@ _CHARACTERS_A_TAG = 600  # at most, in markup
 _IN_ARCHIVES = " in archives"
 _PLAIN_ENCODINGS = ("utf-8", "ascii", None)
 _LEAST_WRAPPED, _WIDEST = 20, 120  # lines, and characters of one, of text wrapped by hand
-_SENTENCE_END = re.compile(r"""[.!?\u2026:]["'\u201d\u2019)]*$""")
+_LINES_A_SENTENCE = 30  # at most, where there are sentences
 # Where text is wrapped a line break parts documents if a sentence ends there.
-AT_SENTENCE_ENDS = {"regex": r"(?<=[.!?\"'\u201d\u2019])\r?\n"}
+AT_SENTENCE_ENDS = {"regex": "(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)]))\\r?\\n"}
+_SENTENCE_END = re.compile(AT_SENTENCE_ENDS["regex"])
 
 
 @dataclass
@@ -214,8 +215,10 @@ def _separator(
 def _is_wrapped(lines: Sequence[str]) -> bool:
     """Whether sentences go on over line breaks, in lines that are about as long as each other.
 
-    >>> _is_wrapped(["a judge once had the kindness", "to inform me, as one of a band"] * 10)
+    >>> _is_wrapped(["a judge had the kind-", "ness to inform me as", "one of many men."] * 9)
     True
+    >>> _is_wrapped(["a mug with a handle, 300 ml", "a jug without a handle, 2 l"] * 10)
+    False
     >>> _is_wrapped(["Each line is a sentence, so.", "There is nothing to be joined."] * 10)
     False
     """
@@ -223,8 +226,9 @@ def _is_wrapped(lines: Sequence[str]) -> bool:
         return False
     lengths = sorted(map(len, lines))
     median, longest = lengths[len(lengths) // 2], lengths[len(lengths) * 19 // 20]
-    ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in lines)
-    return longest <= _WIDEST and median * 5 >= longest * 4 and ended * 2 < len(lines)
+    ended = sum(bool(_SENTENCE_END.search(f"{line.rstrip()}\n")) for line in lines)
+    are_sentences = ended * 2 < len(lines) <= ended * _LINES_A_SENTENCE
+    return longest <= _WIDEST and median * 5 >= longest * 4 and are_sentences
 
 
 def _globs(files: Sequence[Path], listing: Listing) -> list[str]:

@@ -124,14 +124,14 @@ class Trainer(Child):
             if line is None:
                 return
             silent += min(time.monotonic() - began, most)
+            if line:
+                yield line
             if (event := _read_event(line)) is not None:
                 silent = 0.0
                 reached = f"after step {event['step']}" if event.get("step") else reached
             elif silent >= stall_seconds:
                 self.kill()  # it could not write a checkpoint now: it finishes no step
                 raise StageError(_stalled(stall_seconds / 60, reached))
-            if line:
-                yield line
 
     def stop(self) -> Iterator[dict[str, Any]]:
         """Ask the trainer to end; the events it still sends, its last checkpoint among them."""

@@ -32,6 +32,11 @@ class Hub:
         self.tokens: set[str | None] = set()
         self.refuses = False
 
+    @property
+    def commit(self) -> str:
+        """The newest one."""
+        return str(len(self.parents)) * 40
+
     def answer(self, path: str, body: bytes) -> tuple[int, Any]:
         """Status and JSON of the answer to a request."""
         if path == "/api/repos/create":
@@ -47,15 +52,16 @@ class Hub:
             for line in map(json.loads, body.decode().splitlines()):
                 value = line["value"]
                 if line["key"] == "header":
+                    if value.get("parentCommit") not in (None, self.commit):
+                        return 412, {"error": "somebody was here before"}
                     self.parents.append(value.get("parentCommit"))
                 elif line["key"] == "file":
                     self.files[value["path"]] = base64.b64decode(value["content"])
                 elif line["key"] == "deletedFile":
                     del self.files[value["path"]]
             return 200, {"commitUrl": f"{self.url}/us/model/commit/1", "commitOid": "1"}
-        siblings = [{"rfilename": name} for name in sorted(self.files)]
-        commit = str(len(self.parents)) * 40
-        return 200, {"id": "us/model", "sha": commit, "siblings": siblings, "name": "us"}
+        siblings = [{"rfilename": name, "size": len(self.files[name])} for name in self.files]
+        return 200, {"id": "us/model", "sha": self.commit, "siblings": siblings, "name": "us"}
 
 
 @contextmanager
@@ -70,7 +76,7 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             hub.tokens.add(self.headers.get("authorization"))
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             status, kind = 200, "application/octet-stream"
-            if "/resolve/" in self.path:
+            if f"/resolve/{hub.commit}/" in self.path:
                 content = hub.files[self.path.rpartition("/")[2]]
             else:
                 status, value = hub.answer(self.path, body)
@@ -78,7 +84,7 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(content)))
-            self.send_header("x-repo-commit", "0" * 40)
+            self.send_header("x-repo-commit", hub.commit)
             self.send_header("etag", hashlib.sha1(content).hexdigest())
             self.end_headers()
             if self.command != "HEAD":

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from flows.serving.pages import _manifest, _metrics, _report, _reports, _taught
-from flows.serving.stores import show_stores
+from flows.serving.stores import reports, show_stores
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import write_run
 
@@ -98,6 +98,16 @@ def test_the_list_has_every_run_with_a_report(home: Path) -> None:
     ]
     assert "&lt;new&gt;" in page.text
     assert "2026-01-02 03:04" in page.text
+
+
+def test_runs_that_published_nothing_leave_the_list_to_those_that_did(home: Path) -> None:
+    """However many fail after them; at most so many are listed, the newest."""
+    store = open_store(str(home / "store"))
+    for number in range(5):
+        failed = {"run": f"f{number}", "name": "x", "state": "failed", "stages": []}
+        write_run(store, {**failed, "started": f"2026-02-0{number + 1}", "process": None})
+    assert [one["run"] for one in reports(3)] == ["one", "three", "two"]
+    assert [one["run"] for one in reports(1)] == ["one"]
 
 
 def test_without_a_run_the_list_says_where_reports_come_from(tmp_path: Path) -> None:

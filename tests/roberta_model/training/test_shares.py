@@ -1,5 +1,6 @@
 """How a step of fine-tuning is shared out, and how its loss is weighed, by hand."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from small_models import our_model, small_config
 from roberta_model.data.examples import SCHEMA
 from roberta_model.heads import (
     QuestionAnsweringHead,
+    RobertaWithHead,
     SequenceClassificationHead,
     TokenClassificationHead,
 )
@@ -185,3 +187,32 @@ def test_a_head_for_the_same_classes_goes_on_and_another_begins_anew(
         assert not torch.equal(first(labels=labels)[name], tuned.get_parameter(name)), labels
     several = first(problem="multi_label_classification")
     assert not torch.equal(several[name], tuned.get_parameter(name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_kept"),
+    [
+        ({"head": "span", "labels": ()}, True),
+        ({"labels": ("0", "1")}, False),
+        ({"labels": ("LABEL_0", "LABEL_1")}, False),
+        ({"head": "tokens", "labels": ("B-PER", "O")}, True),
+    ],
+)
+def test_numbers_are_no_names_and_answers_need_none(
+    changes: dict[str, Any], is_kept: bool, spec: FineTuningSpec, tmp_path: Path
+) -> None:
+    """One set's 1 is yes and another's no."""
+    asked = replace(spec, **changes)
+    head = new_head(asked, CONFIG)
+    save_model(RobertaWithHead(CONFIG, head), tmp_path)
+    assert module._answers_the_same(tmp_path, head) == is_kept
+
+
+def test_a_folder_without_the_weights_of_its_head_gets_a_new_one(
+    spec: FineTuningSpec, tmp_path: Path
+) -> None:
+    save_model(our_model(CONFIG), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    asked = new_head(spec, CONFIG)
+    (tmp_path / "config.json").write_text(json.dumps(config | asked.to_huggingface()))
+    assert not module._answers_the_same(tmp_path, asked)

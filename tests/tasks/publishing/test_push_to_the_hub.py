@@ -1,10 +1,12 @@
 """push to the hub's API, spoken by a server on loopback: one private repository, one commit."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from byte_models import byte_model
 from hub_server import hub_server
+from huggingface_hub import HfApi
 
 from tasks.errors import StageError, UserError
 from tasks.publishing.push import push_model
@@ -54,6 +56,9 @@ def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert push_model(model, URL)["state"] == "pushed"
         assert push_model(model, URL)["state"] == "there"
         assert hub.parents == ["0" * 40]
+        hub.files["config.json"] += b" "
+        with pytest.raises(UserError, match="another model is there already"):
+            push_model(model, URL)
         del hub.files["tokenizer.json"]
         with pytest.raises(UserError, match="another model is there already"):
             push_model(model, URL)
@@ -80,3 +85,40 @@ def test_another_model_is_replaced_only_when_asked(
     assert hub.files.pop(".gitattributes") == b"theirs"
     assert hub.files.pop("files.json") != before["files.json"]
     assert hub.files == {path.name: path.read_bytes() for path in second.iterdir()}
+
+
+def test_a_strangers_model_is_no_place_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is to be replaced: then its weights go, so that none are left to be mistaken."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    model = byte_model(tmp_path / "model")
+    with hub_server(monkeypatch) as hub:
+        hub.files |= {"config.json": b"{}", "model-00001-of-00002.safetensors": b"w"}
+        hub.files |= {"model.safetensors.index.json": b"{}", "pytorch_model.bin": b"w"}
+        hub.files |= {"notes.md": b"theirs"}
+        with pytest.raises(UserError, match="another model is there already"):
+            push_model(model, URL)
+        assert push_model(model, URL, replace=True)["state"] == "pushed"
+    names = {path.name for path in model.iterdir()}
+    assert hub.files.keys() == names | {"files.json", "notes.md"}
+
+
+def test_who_commits_in_between_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    usual = HfApi.model_info
+
+    with hub_server(monkeypatch) as hub:
+
+        def looked_at(*words: Any, **more: Any) -> Any:
+            found = usual(*words, **more)
+            hub.files["config.json"] = b"theirs"
+            hub.parents.append(None)
+            return found
+
+        monkeypatch.setattr(HfApi, "model_info", looked_at)
+        with pytest.raises(StageError, match="the hub did not take it"):
+            push_model(byte_model(tmp_path / "model"), URL)
+    assert hub.files == {"config.json": b"theirs"}

@@ -1,9 +1,13 @@
 """A folder is made beside its place, gets its name whole, and takes another's in one step."""
 
+import ctypes
+import errno
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,9 +44,11 @@ def test_what_is_not_named_is_gone(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_goes_and_what_a_live_one_makes_stays(tmp_path: Path) -> None:
     """Of this place alone; and nothing that is called almost so."""
     place = tmp_path / "model"
-    for name in (".model.settings", ".model.x.staging.txt", "model.y.staging"):
+    ours = ".roberta-staging"
+    alike = (".model.settings", f".model.x{ours}.txt", f"model.y{ours}", f".model.settings2{ours}")
+    for name in (*alike, f".model.v2.abcdefgh{ours}", ".model.abcdefgh.staging"):
         folder(tmp_path / name, "mine")
-    (tmp_path / ".model.link.staging").symlink_to(tmp_path / ".model.settings")
+    (tmp_path / ".model.abcdefgh.roberta-staging").symlink_to(tmp_path / ".model.settings")
     mine = {path.name for path in tmp_path.iterdir()}
     command = [sys.executable, "-c", HOLD]
     made, makers = [], []
@@ -96,3 +102,65 @@ def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         staged_beside(tmp_path / "file/model"),
     ):
         pass
+
+
+@pytest.mark.parametrize("problem", [OSError(), KeyboardInterrupt()])
+def test_whatever_ends_it_between_the_two_steps_the_old_folder_keeps_its_name(
+    problem: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where the process is killed there, once the next one comes."""
+    monkeypatch.setattr(staging, "_swapped", lambda *_: False)
+    place, usual = folder(tmp_path / "given/out", "old"), Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "model":
+            raise problem
+        return usual(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(type(problem)), staged_beside(place) as made:
+            put_in_place(folder(made / "model", "new"), place)
+    assert (place / "a").read_text() == "old"
+    place.rename(place.with_name(".out.before"))
+    with staged_beside(place):
+        assert (place / "a").read_text() == "old"
+    assert [path.name for path in place.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, made = tempfile.mkdtemp, list[str]()
+
+    def swept(*words: str) -> str:
+        made.append(usual(*words))
+        if len(made) < 3:
+            staging._sweep(tmp_path / "out")
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with staged_beside(tmp_path / "out") as found:
+        assert str(found) == made[2]
+        assert [path.name for path in tmp_path.iterdir()] == [found.name]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EACCES])
+def test_a_disk_that_cannot_exchange_names_is_no_failure(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else the system says is one."""
+
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    libc = SimpleNamespace(renameat2=refuse, renamex_np=refuse)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
+    new, old = folder(tmp_path / "new", "new"), folder(tmp_path / "old", "old")
+    if number == errno.EACCES:
+        with pytest.raises(PermissionError):
+            put_in_place(new, old)
+        return
+    put_in_place(new, old)
+    assert ((old / "a").read_text(), (new / "a").read_text()) == ("new", "old")

@@ -146,10 +146,14 @@ def test_plain_text_is_parted_by_blank_lines_by_lines_or_by_files(tmp_path: Path
     assert _separator("a\nb", of_size(199_999, 4), None) == "file"
     assert _separator("a\nb", of_size(200_000, 4), None) == "line"
 
-    wrapped = "a judge once had the kindness to inform\nme, as one of a company of men and women\n"
-    assert _separator(wrapped * 11, few, None) == AT_SENTENCE_ENDS
-    assert _separator(wrapped * 11, few, "in an archive") == "file"
-    assert _separator(wrapped * 10, few, None) == "line", "too few lines to tell"
+    line = "a judge once had the kindness to inform"
+    wrapped = f"{line}\nme, as one of a company of men and women.\n{line}\n"
+    assert _separator(wrapped * 7, few, None) == AT_SENTENCE_ENDS
+    assert _separator(wrapped * 7, few, "in an archive") == "file"
+    assert _separator(wrapped * 6, few, None) == "line", "too few lines to tell"
+    assert _separator(f"{line}\n" * 50, few, None) == "line", "titles end no sentence"
+    wide = f"{line * 4}.\n{line * 4}\n{line * 4}\n"
+    assert _separator(wide * 7, few, None) == "line", "paragraphs"
     talk = "Uh-huh\nwell I like the print news much better\n"
     assert _separator(talk * 11, few, None) == "line", "lines of all lengths"
 

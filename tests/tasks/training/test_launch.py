@@ -69,9 +69,9 @@ def test_a_machine_that_sleeps_is_no_silence() -> None:
     for process in every:
         process.suspend()
     time.sleep(3)
-    for process in reversed(every):
+    for process in every:  # who watches first, so that it finds nothing to read
         process.resume()
-        time.sleep(0.1)  # who watches wakes last or first, as it comes
+        time.sleep(0.3)
     said, _ = watcher.communicate(timeout=30)
     assert said == "[0, 1, 2]\n"
 
