@@ -16,13 +16,9 @@ from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.finetuning.answer_columns import answer_columns, answer_would_replace
 from tasks.finetuning.contained import find_contained
-from tasks.finetuning.items import (
-    answer_columns,
-    answer_would_replace,
-    find_columns,
-    first_row,
-)
+from tasks.finetuning.items import find_columns, first_row
 from tasks.finetuning.job import Taught, fine_tune
 from tasks.finetuning.plan import DataFile, Job
 

@@ -18,9 +18,6 @@ from tasks.formats.rows import Row, RowFormat, read_rows
 
 T = TypeVar("T")
 
-PREFIX = "predicted_"
-"""What the columns of answers begin with."""
-
 _ITEMS_AT_ONCE = 1024
 _TEXTS = ("text", "sentence", "review", "content", "document", "comment", "body", "title")
 _PAIRS = (
@@ -126,20 +123,6 @@ def _guess(row: Mapping[str, Any], names: Sequence[str], part: str, where: str) 
     raise UserError(
         f"{where}: which column holds {what}? It has {_shown(row)}. Name it with columns.{part} "
         f"(--{part})."
-    )
-
-
-def answer_columns(task: TaskName) -> set[str]:
-    """What the columns of a task's answers are called, but for those of scores."""
-    named = {"regress": ("value",), "tag": ("tags",), "qa": ("answer", "start")}
-    return {f"{PREFIX}{name}" for name in named.get(task, ("label", "labels"))}
-
-
-def answer_would_replace(where: str, column: str) -> str:
-    """The refusal of a row that has a column of an answer's name."""
-    return (
-        f"{where}: there is a column {column!r} already, which the answer would replace. Rename or "
-        "remove it."
     )
 
 

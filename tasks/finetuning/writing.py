@@ -16,13 +16,8 @@ import pyarrow as pa
 from roberta_model.inference.reading import Columns
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
-from tasks.finetuning.items import (
-    PREFIX,
-    answer_would_replace,
-    chunks,
-    find_columns,
-    item_of,
-)
+from tasks.finetuning.answer_columns import PREFIX, answer_would_replace
+from tasks.finetuning.items import chunks, find_columns, item_of
 from tasks.finetuning.predictor import Predictor
 from tasks.formats.rows import RowFormat, read_rows
 from tasks.formats.table import ending_of

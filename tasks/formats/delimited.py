@@ -112,7 +112,7 @@ def _rows(
                 f"{where}, line {start:,}: the row that begins there is not quoted as a table "
                 f"must be ({problem}). A quote inside a quoted cell is written twice, and one "
                 "that opens must close: mend the row. Where quotes are plain characters, as in "
-                "many tab-separated files, set its `format: tsv_unquoted`."
+                "many tab-separated files, set the source's `format: tsv_unquoted`."
             ) from None
         if row is None:
             return

@@ -48,7 +48,7 @@ def json_lines(
             except (ValueError, RecursionError) as problem:
                 raise UserError(
                     f"{where}, line {number:,}: this is not JSON ({problem}). Each line must hold "
-                    "one object; mend or remove the line, or set its `format`."
+                    "one object; mend or remove the line, or set the source's `format`."
                 ) from None
             yield f"{where}, line {number:,}", value
     except TooLong as problem:
@@ -128,7 +128,7 @@ def _is_final(problem: Exception, size: int) -> bool:
 def _not_json(problem: Exception, where: str) -> UserError:
     return UserError(
         f"{where}: this is not JSON ({problem}). The file must hold a list of objects, or objects "
-        "one after another; mend it, or set its `format`."
+        "one after another; mend it, or set the source's `format`."
     )
 
 

@@ -64,8 +64,9 @@ def read_rows(path: Path, form: RowFormat = "auto", name: str | None = None) -> 
             "alone: save the file so (`iconv -f NAME -t UTF-8`, where NAME is what it is in, such "
             "as WINDOWS-1252), or mend the line."
         ) from None
-    except UserError:
-        raise
+    except UserError as problem:
+        # Labelled data are no source of a corpus: what may be set is the task's own.
+        raise UserError(str(problem).replace("the source's", "its")) from problem
     except OSError as problem:
         if problem.errno is not None:
             raise UserError(f"{where} cannot be read: {problem.strerror}.") from problem

@@ -102,6 +102,19 @@ def test_what_does_not_stand_before_a_task_it_cannot_begin_with(
         downstream.check_downstream(tasks)
 
 
+def test_what_an_answer_would_replace_is_refused_before_anything_is_learnt(
+    sentiment: dict[str, str], tmp_path: Path
+) -> None:
+    new = tmp_path / "new.jsonl"
+    new.write_text('{"sentence": "a", "predicted_at": "noon"}\n')
+    (task,) = tasks_of(sentiment, mood="")
+    asked = task.model_copy(update={"predict": (str(new),)})
+    downstream.check_downstream([asked])
+    new.write_text('{"sentence": "a", "predicted_label": "good"}\n')
+    with pytest.raises(UserError, match="a column 'predicted_label' already"):
+        downstream.check_downstream([asked])
+
+
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_packaged_suites_are_read(path: Path) -> None:
     """By their names, whatever is beside them."""

@@ -122,6 +122,13 @@ def test_a_record_that_is_no_object_is_refused(line: str, tmp_path: Path) -> Non
         list(read_rows(tmp_path / "a.jsonl"))
 
 
+def test_what_is_said_of_a_row_names_no_source(tmp_path: Path) -> None:
+    """There is none: labelled data are files of a task."""
+    (tmp_path / "a.jsonl").write_text('{"text": "x')
+    with pytest.raises(UserError, match="or set its `format`"):
+        list(read_rows(tmp_path / "a.jsonl"))
+
+
 def test_a_wrong_offset_in_columns_is_refused_before_a_row_of_them(tmp_path: Path) -> None:
     table = pa.table({"text": ["a" * 30] * 2})
     with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
