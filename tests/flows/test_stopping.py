@@ -14,7 +14,7 @@ import pytest
 from command import Command, end_all, left_after, new_mark, processes_with
 from tiny_pipeline import write_config
 
-TRAINING = ("--set", "pretrain.steps=320", "--set", "pretrain.checkpoint_steps=20")
+TRAINING = ("--set", "pretrain.steps=160", "--set", "pretrain.checkpoint_steps=20")
 CLEANING = "2-clean/*/.work/*"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
@@ -125,7 +125,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     assert done.code == 0, done.err
     states = {stage["name"]: stage["state"] for stage in done.json["stages"]}
     assert states.pop("pretrain") == "done"
-    assert re.search(r"training .*going on from step \d+ of 320, on the CPU", done.err), done.err
+    assert re.search(r"training .*going on from step \d+ of 160, on the CPU", done.err), done.err
     assert set(states.values()) == {"cached"}
     assert digest(store, "5-pretrain") == undisturbed
 
