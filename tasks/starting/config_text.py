@@ -148,7 +148,7 @@ def _source_lines(
         "format": "# quotes are plain characters in it",
     }
     for key, value in source.how.items():
-        lines.append(f"    {f'{key}: {_scalar(value)}':<28}{comments[key]}")
+        lines.append(f"    {f'{key}: {_scalar(value)} ':<28}{comments[key]}")
     lines.append(f"    {f'held_out: {held_out}':<28}# kept from training, to score the model on")
     return lines
 

@@ -21,8 +21,8 @@ AFTER = "  - {name: again, task: classify, after: mood, epochs: 1, learning_rate
 def write_suite(folder: Path, sentiment: dict[str, str], more: str = "") -> Path:
     path = folder / "suite.yaml"
     path.write_text(
-        "downstream:\n  - {name: mood, task: classify, epochs: 1, learning_rates: [0.01],"
-        f" train: {sentiment['train']}, dev: {sentiment['dev']}}}\n{more}"
+        "downstream:\n  - {name: mood, task: classify, epochs: 3, learning_rates: [0.01],"
+        f" batch_sizes: [16], dropout: 0.0, train: {sentiment['train']}, dev: {sentiment['dev']}}}\n{more}"
     )
     return path
 

@@ -318,3 +318,15 @@ def test_what_init_writes_is_run(until: str | None, tmp_path: Path) -> None:
     outcomes = run_all(load_config("letters.yaml", smaller), until)
     assert outcomes["download"].artifact.ledger.balances["documents"].kept == 152
     assert (tmp_path / "artifacts").is_dir()
+
+
+def test_a_book_that_is_wrapped_by_hand_is_parted_where_lines_end_sentences(tmp_path: Path) -> None:
+    """Not a document a line; what is written reads as it was meant, its comment apart."""
+    line = "a judge once had the kindness to inform"
+    page = f"{line}\nme, as one of a company of men and women.\n{line}\nof\r\nthem, “truly.”\n"
+    (tmp_path / "book.txt").write_text(page * 40, encoding="utf-8")
+    told = json.loads(init("book.txt", "--out", "b.yaml", "--minutes", 1, "--json").stdout)
+    assert told["sources"][0]["documents"] == 80
+    assert (
+        "}  # wrapped" in Path("b.yaml").read_text() or "} # wrapped" in Path("b.yaml").read_text()
+    )
