@@ -22,7 +22,8 @@ def write_suite(folder: Path, sentiment: dict[str, str], more: str = "") -> Path
     path = folder / "suite.yaml"
     path.write_text(
         "downstream:\n  - {name: mood, task: classify, epochs: 3, learning_rates: [0.01],"
-        f" batch_sizes: [16], dropout: 0.0, train: {sentiment['train']}, dev: {sentiment['dev']}}}\n{more}"
+        f" batch_sizes: [16], dropout: 0.0, train: {sentiment['train']},"
+        f" dev: {sentiment['dev']}}}\n{more}"
     )
     return path
 
