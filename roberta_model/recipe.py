@@ -22,6 +22,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 StartKind = Literal["plain", "local"]
 TaskName = Literal["classify", "pair", "regress", "tag", "qa"]
 HeadName = Literal["sequence", "tokens", "span"]
+Pooling = Literal["first", "mean"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 MUON_LEARNING_RATE = 0.01
@@ -121,6 +122,7 @@ class OptimizerRecipe:
         learning_rate: Peak rate of everything that has none of its own.
         embedding_learning_rate: Peak rate of the embeddings.
         matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
+        head_learning_rate: Peak rate of the head's matrices.
         momentum: Muon's.
         clip_norm: Largest norm of the whole gradient.
     """
@@ -129,6 +131,7 @@ class OptimizerRecipe:
     learning_rate: float = chosen(6e-4, gt=0)
     embedding_learning_rate: float | None = chosen(None, gt=0)
     matrix_learning_rate: float | None = chosen(None, gt=0)
+    head_learning_rate: float | None = chosen(None, gt=0)
     beta1: float = chosen(0.9, ge=0, lt=1)
     beta2: float = chosen(0.98, ge=0, lt=1)
     epsilon: float = chosen(1e-6, gt=0)
@@ -142,7 +145,11 @@ class OptimizerRecipe:
 
     def rate_of(self, group: str) -> float:
         """The peak learning rate of a group of parameters."""
-        own = {"embeddings": self.embedding_learning_rate, "matrices": self.matrix_learning_rate}
+        own = {
+            "embeddings": self.embedding_learning_rate,
+            "matrices": self.matrix_learning_rate,
+            "head": self.head_learning_rate,
+        }
         if (rate := own.get(group)) is not None:
             return rate
         is_muon = self.kind == "muon" and group == "matrices"
@@ -157,6 +164,8 @@ class OptimizerRecipe:
         known = asdict(self)
         known["embedding_learning_rate"] = self.rate_of("embeddings")
         known["matrix_learning_rate"] = self.rate_of("matrices")
+        if self.rate_of("head") == self.learning_rate:
+            del known["head_learning_rate"]
         if self.kind != "muon":
             del known["momentum"]
         return known

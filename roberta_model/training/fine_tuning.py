@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from roberta_model.config import ModelConfig
 from roberta_model.data.batches import prepared
 from roberta_model.data.examples import ExampleBatch, Examples, Int64s
 from roberta_model.data.ordering import SampleOrder
+from roberta_model.encoder import Layer
 from roberta_model.heads import (
     Head,
     QuestionAnsweringHead,
@@ -36,7 +38,7 @@ from roberta_model.huggingface import load_config, load_under_head, load_with_he
 from roberta_model.ragged import encode_ragged
 from roberta_model.training.objective import seed_dropout, set_dropout
 from roberta_model.training.spec import FineTuningSpec
-from roberta_model.training.start import draw_weights
+from roberta_model.training.start import draw_weights, read_all_alike
 from roberta_model.training.step_sums import StepSums
 from roberta_model.weight_files import WeightFiles
 
@@ -238,8 +240,15 @@ def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
     else:
         draw_weights(head, config.initializer_range, spec.seed)
         model = load_under_head(folder, head)
+        if spec.pooling == "mean" and not _was_taught(folder, head):
+            read_all_alike(cast(Layer, model.layers[-1]), config.width)
     set_dropout(model.requires_grad_(True), spec.dropout)
     return model
+
+
+def _was_taught(folder: Path, head: Head) -> bool:
+    """Whether a folder's encoder learnt under a head of this kind: then <s> gathers already."""
+    return head.architecture in read_config(folder).get("architectures", ())
 
 
 def _answers_the_same(folder: Path, head: Head) -> bool:

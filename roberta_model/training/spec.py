@@ -12,6 +12,7 @@ from roberta_model.recipe import (
     HeadName,
     MaskingRecipe,
     OptimizerRecipe,
+    Pooling,
     Precision,
     Problem,
     Schedule,
@@ -160,6 +161,8 @@ class FineTuningSpec(RunSpec):
         labels: The classes' names, in the order of the logits; empty where there are none.
         problem: What the logits of a sequence classifier mean.
         weights: Of each class in the loss; None weighs all alike.
+        pooling: What <s> reads in the last layer at the start, see `start.read_all_alike`: of a
+            sequence head, on an encoder that has had none.
     """
 
     kind = "fine_tuning"
@@ -169,6 +172,7 @@ class FineTuningSpec(RunSpec):
     labels: tuple[str, ...] = ()
     problem: Problem = "single_label_classification"
     weights: tuple[float, ...] | None = None
+    pooling: Pooling = "first"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -161,6 +161,18 @@ def look_next_door(
 
 
 @torch.no_grad()
+def read_all_alike(layer: Layer, width: int) -> None:
+    """Let every token of a layer read all others alike, until it has learnt where to look.
+
+    Scores are q.k, so queries of zero have softmax weigh all alike. In the last layer of a
+    classifier this is a mean over the tokens, before the head: pretraining asks nothing of <s>,
+    and a small encoder needs thousands of labelled texts to find out what it should gather.
+    """
+    layer.attention.qkv.weight[:width] = 0
+    layer.attention.qkv.bias[:width] = 0
+
+
+@torch.no_grad()
 def give_token_vectors(model: Encoder, vectors_Vn: NDArray[np.float32]) -> None:
     """Replace the first dimensions of the word embeddings, scaled to the drawn ones' variance.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from roberta_model.recipe import TaskName
+from roberta_model.recipe import Pooling, TaskName
 from tasks.config.base import Execution, LocalPath, Section
 
 Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match"]
@@ -87,6 +87,24 @@ class FineTuningConfig(Section):
         min_length=1,
         description="Peak rates that are tried. Default: the paper's 1e-5, 2e-5 and 3e-5; for "
         "encoders narrower than 768 1e-4, 2e-4 and 4e-4.",
+    )
+    embedding_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak rate of the embeddings. Default: that of the rest; for encoders "
+        "narrower than 768 at least 2e-3.",
+    )
+    head_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak rate of the head's matrices. Default: that of the rest; for encoders "
+        "narrower than 768 at least 1e-3.",
+    )
+    pooling: Pooling | None = Field(
+        None,
+        description="What <s> reads in the last layer as a training begins, in classify, pair and "
+        "regress: first, what pretraining left it at; mean, all tokens alike. Default: first; for "
+        "encoders narrower than 768 mean.",
     )
     batch_sizes: tuple[int, ...] | None = Field(
         None,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roberta_model.inference.reading import Columns
 from tasks.config.downstream import FineTuningConfig
 from tasks.errors import UserError
+from tasks.finetuning.choices import choices_of
 from tasks.finetuning.items import find_columns
-from tasks.finetuning.job import choices_of
 from tasks.formats.rows import read_rows
 
 if TYPE_CHECKING:

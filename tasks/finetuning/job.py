@@ -12,29 +12,15 @@ of less worth keeps its scores and lets its weights go.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.config.downstream import FineTuningConfig
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitResult
+from tasks.finetuning.choices import choices_of
 from tasks.finetuning.folders import is_of_encoder
 from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.publishing import predict_file, publish
 from tasks.finetuning.scoring import is_better
 from tasks.finetuning.trying import try_choice
-
-PAPER_WIDTH = 768
-_PAPER = ((1e-5, 2e-5, 3e-5), (16, 32))
-_NARROW = ((1e-4, 2e-4, 4e-4), (32,))
-
-
-def choices_of(settings: FineTuningConfig, width: int) -> list[Choice]:
-    """Every learning rate with every batch size, with the first seed."""
-    rates, sizes = _PAPER if width >= PAPER_WIDTH else _NARROW
-    return [
-        Choice(rate, size, settings.seed)
-        for rate in settings.learning_rates or rates
-        for size in settings.batch_sizes or sizes
-    ]
 
 
 class Taught(NamedTuple):

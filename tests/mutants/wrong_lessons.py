@@ -64,6 +64,27 @@ MUTANTS = (
         _CHOOSING,
     ),
     Mutant(
+        "a taught classifier forgets where to look",
+        "roberta_model/training/fine_tuning.py",
+        'if spec.pooling == "mean" and not _was_taught(folder, head):',
+        'if spec.pooling == "mean":',
+        _LEARNING,
+    ),
+    Mutant(
+        "no query is left, and no key",
+        "roberta_model/training/start.py",
+        "layer.attention.qkv.weight[:width] = 0",
+        "layer.attention.qkv.weight[: 2 * width] = 0",
+        _LEARNING,
+    ),
+    Mutant(
+        "a wide encoder's words learn as a narrow one's",
+        "tasks/finetuning/choices.py",
+        "return PAPER if width >= PAPER_WIDTH else NARROW",
+        "return PAPER if width > PAPER_WIDTH else NARROW",
+        ("tests/tasks/finetuning/test_choices.py",),
+    ),
+    Mutant(
         "a span's loss counts twice",
         "roberta_model/training/fine_tuning.py",
         "return loss / 2, len(targets_R2)",

@@ -57,6 +57,7 @@ def test_every_default_of_a_recipe_is_written_down() -> None:
         "learning_rate": 6e-4,
         "embedding_learning_rate": None,
         "matrix_learning_rate": None,
+        "head_learning_rate": None,
         "beta1": 0.9,
         "beta2": 0.98,
         "epsilon": 1e-6,
@@ -76,6 +77,7 @@ EDGES: list[tuple[Any, str, list[float], list[float]]] = [
     (OptimizerRecipe, "learning_rate", [0], [1e-30]),
     (OptimizerRecipe, "embedding_learning_rate", [0], [1e-30]),
     (OptimizerRecipe, "matrix_learning_rate", [0], [1e-30]),
+    (OptimizerRecipe, "head_learning_rate", [0], [1e-30]),
     (OptimizerRecipe, "beta1", [-0.001, 1], [0, 0.999]),
     (OptimizerRecipe, "beta2", [-0.001, 1], [0, 0.999]),
     (OptimizerRecipe, "epsilon", [0], [1e-30]),
@@ -112,8 +114,9 @@ def test_each_group_has_its_own_rate() -> None:
     groups = ("embeddings", "matrices", "head", "vectors")
     plain = OptimizerRecipe(learning_rate=0.1)
     assert [plain.rate_of(group) for group in groups] == [0.1] * 4
-    own = OptimizerRecipe("muon", 0.1, embedding_learning_rate=0.2, matrix_learning_rate=0.3)
-    assert [own.rate_of(group) for group in groups] == [0.2, 0.3, 0.1, 0.1]
+    rates = {"embedding_learning_rate": 0.2, "matrix_learning_rate": 0.3}
+    own = OptimizerRecipe("muon", 0.1, **rates, head_learning_rate=0.4)
+    assert [own.rate_of(group) for group in groups] == [0.2, 0.3, 0.4, 0.1]
     muon = OptimizerRecipe("muon", 0.1)
     assert [muon.rate_of(group) for group in groups] == [0.1, MUON_LEARNING_RATE, 0.1, 0.1]
     assert MUON_LEARNING_RATE == 0.01
@@ -129,6 +132,8 @@ def test_what_is_written_out_or_never_read_is_no_other_recipe() -> None:
     """Rates as they come out, the momentum with Muon only, a decay with wsd, an end that moves."""
     written = OptimizerRecipe(embedding_learning_rate=6e-4, matrix_learning_rate=6e-4)
     assert written.identity() == OptimizerRecipe(momentum=0.5).identity()
+    assert OptimizerRecipe(head_learning_rate=6e-4).identity() == OptimizerRecipe().identity()
+    assert OptimizerRecipe(head_learning_rate=1e-3).identity() != OptimizerRecipe().identity()
     assert OptimizerRecipe("muon").identity() != OptimizerRecipe("muon", momentum=0.5).identity()
     assert OptimizerRecipe("muon").identity()["matrix_learning_rate"] == 0.01
     assert OptimizerRecipe().identity() != OptimizerRecipe(learning_rate=1e-3).identity()

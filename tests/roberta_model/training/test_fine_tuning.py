@@ -23,7 +23,7 @@ from roberta_model.data.examples import (
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
 from roberta_model.training.checkpoint import read_checkpoint
-from roberta_model.training.fine_tuning import FineTuningObjective, StepShare
+from roberta_model.training.fine_tuning import FineTuningObjective, StepShare, _first_model
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config import LaunchConfig
@@ -289,3 +289,29 @@ def test_no_group_holds_too_much() -> None:
     groups = cut_by_length(lengths, 1000, 20)
     sizes = [[int(lengths[n]) for n in group] for group in groups]
     assert sizes == [[50], [7, 7], [7, 7]]
+
+
+def test_a_classifier_may_begin_with_the_mean_of_all_tokens(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """The last layer's queries are zero then, and nothing else differs; other heads need none."""
+    first, mean = (
+        _first_model(make_spec(tmp_path, model_folder, pooling=pooling)).state_dict()
+        for pooling in ("first", "mean")
+    )
+    last = f"layers.{CONFIG.num_layers - 1}.attention.qkv."
+    for name, parameter in first.items():
+        if name.startswith(last):
+            parameter[: CONFIG.width] = 0
+        torch.testing.assert_close(mean[name], parameter, rtol=0, atol=0)
+
+
+def test_what_a_classifier_has_learnt_to_gather_is_kept(tmp_path: Path, model_folder: Path) -> None:
+    """One that goes on with a fine-tuned folder, for other classes: <s> knows where to look."""
+    taught = _first_model(make_spec(tmp_path, model_folder, labels=("yes", "no", "maybe")))
+    save_model(taught, tmp_path / "taught")
+    again = _first_model(make_spec(tmp_path, tmp_path / "taught", pooling="mean"))
+    queries = [model.layers[-1].attention.qkv.weight[: CONFIG.width] for model in (taught, again)]  # type: ignore[union-attr, index]
+    assert torch.equal(*queries)
+    assert queries[0].any()
+    assert not torch.equal(taught.head_module.out.weight, again.head_module.out.weight)  # type: ignore[arg-type, union-attr]

@@ -18,7 +18,7 @@ from small_models import (
 )
 
 from roberta_model.config import ModelConfig
-from roberta_model.encoder import Layer
+from roberta_model.encoder import Layer, SelfAttention
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.recipe import OptimizerRecipe, StartRecipe
 from roberta_model.training.spec import TrainingSpec
@@ -27,6 +27,7 @@ from roberta_model.training.start import (
     LATER_LAYER_OFFSETS,
     initialise,
     position_width,
+    read_all_alike,
 )
 from tasks.packing.layout import Rows
 from tasks.packing.shards import write_rows
@@ -216,3 +217,18 @@ def test_a_spec_with_a_start_comes_back_from_its_file(packed: Any, tmp_path: Pat
         tmp_path, start=StartRecipe("local", "c.npy"), optimizer=OptimizerRecipe("muon")
     )
     assert type(spec).from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_a_layer_reads_all_alike() -> None:
+    """Whatever its keys are, every token gets the mean of all values; padding has no part in it."""
+    config = small_config(dropout=0.0, attention_dropout=0.0)
+    layer = Layer(config).eval()
+    read_all_alike(layer, config.width)
+    attention: SelfAttention = layer.attention
+    x_BTD = torch.randn(2, 5, config.width)
+    bias_B11T = torch.zeros(2, 1, 1, 5)
+    bias_B11T[1, ..., 3:] = -math.inf
+    values_BTD = attention.qkv(x_BTD)[..., 2 * config.width :]
+    means_B1D = torch.stack([values_BTD[0].mean(0), values_BTD[1, :3].mean(0)])[:, None]
+    expected_BTD = attention.out(means_B1D).expand(2, 5, config.width)
+    torch.testing.assert_close(attention(x_BTD, bias_B11T), expected_BTD)

@@ -13,6 +13,7 @@ from tasks.config.downstream import FineTuningConfig
 from tasks.engine.outside import outside_file
 from tasks.errors import UserError
 from tasks.finetuning import job as jobs
+from tasks.finetuning.choices import choices_of
 from tasks.finetuning.downstream import (
     _job,
     check_downstream,
@@ -22,7 +23,7 @@ from tasks.finetuning.downstream import (
     told_part,
     told_score,
 )
-from tasks.finetuning.job import _best_of, choices_of
+from tasks.finetuning.job import _best_of
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import Choice, DataFile, Found, Job, Tried
 from tasks.finetuning.trying import spec_of
@@ -130,7 +131,7 @@ def test_a_training_is_told_what_the_config_says(tmp_path: Path) -> None:
     settings = settings_of(
         dropout=0.25, weight_decay=0.5, warmup_share=0.125, precision="fp32", epochs=2
     )
-    spec = spec_of(settings, found_in(tmp_path, TWO), Choice(3e-4, 4, 11))
+    spec = spec_of(settings, found_in(tmp_path, TWO), Choice(3e-4, 4, 11), 768)
     assert (spec.head, spec.labels, spec.problem) == ("sequence", TWO.names, TWO.problem)
     assert (spec.dropout, spec.precision, spec.seed) == (0.25, "fp32", 11)
     assert (spec.optimizer.learning_rate, spec.optimizer.weight_decay) == (3e-4, 0.5)
@@ -143,14 +144,43 @@ def test_a_training_is_told_what_the_config_says(tmp_path: Path) -> None:
 )
 def test_a_task_has_its_head(task: str, head: str, tmp_path: Path) -> None:
     found = found_in(tmp_path, TWO)
-    assert spec_of(settings_of(task=task), found, Choice(1e-4, 4, 0)).head == head
+    assert spec_of(settings_of(task=task), found, Choice(1e-4, 4, 0), 768).head == head
+
+
+@pytest.mark.parametrize(
+    ("width", "rate", "asked", "expected"),
+    [
+        (768, 2e-5, {}, (2e-5, 2e-5, "first")),
+        (767, 1e-4, {}, (2e-3, 1e-3, "mean")),
+        (64, 5e-3, {}, (5e-3, 5e-3, "mean")),
+        (64, 1e-4, {"task": "tag"}, (2e-3, 1e-3, "first")),
+        (64, 1e-4, {"task": "qa"}, (2e-3, 1e-3, "first")),
+        (64, 1e-4, {"pooling": "first", "head_learning_rate": 1e-5}, (2e-3, 1e-5, "first")),
+        (768, 1e-5, {"pooling": "mean", "embedding_learning_rate": 1e-6}, (1e-6, 1e-5, "mean")),
+    ],
+)
+def test_small_encoders_learn_words_and_head_faster(
+    width: int,
+    rate: float,
+    asked: dict[str, Any],
+    expected: tuple[float, float, str],
+    tmp_path: Path,
+) -> None:
+    """And begin a classifier with the mean of all tokens; what is asked for is done."""
+    spec = spec_of(settings_of(**asked), found_in(tmp_path, TWO), Choice(rate, 4, 0), width)
+    optimizer = spec.optimizer
+    assert optimizer.rate_of("matrices") == optimizer.rate_of("vectors") == rate
+    rates = optimizer.rate_of("embeddings"), optimizer.rate_of("head")
+    assert (*rates, spec.pooling) == expected
 
 
 def test_only_single_classes_are_weighed(tmp_path: Path) -> None:
     """Of several classes a text, and of numbers, there is nothing to balance."""
     for problem in ("multi_label_classification", "regression"):
         labels = replace(TWO, problem=problem)
-        spec = spec_of(settings_of(balance=True), found_in(tmp_path, labels), Choice(1e-4, 4, 0))
+        spec = spec_of(
+            settings_of(balance=True), found_in(tmp_path, labels), Choice(1e-4, 4, 0), 64
+        )
         assert spec.weights is None
 
 

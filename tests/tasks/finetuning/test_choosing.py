@@ -134,7 +134,7 @@ def test_scores_on_dev_are_known_by_all_that_changes_how_it_is_read(tmp_path: Pa
         model = {"tokenizer.json": files["tokenizer.json"]}
         job = Job(settings_of(**settings), {"dev": DataFile(dev, files[dev])}, model)
         choice = Choice(1e-4, 2, 0)
-        spec = spec_of(job.settings, found, choice)
+        spec = spec_of(job.settings, found, choice, 64)
         trial = _Trial(cast(Any, None), job, found, choice, spec, "training")
         both = trial._epoch_unit(2), trial._weights_unit()
         assert all(unit.payload["scoring"] == scoring_of(job, found) for unit in both)
@@ -177,7 +177,7 @@ def test_a_training_is_as_long_as_its_epochs(
     rows: int, epochs: int, steps: int, an_epoch: int, tmp_path: Path
 ) -> None:
     """The last step may be part of an epoch more; what is scored is each epoch's end."""
-    spec = spec_of(settings_of(epochs=epochs), found_in(tmp_path, rows), Choice(1e-4, 32, 5))
+    spec = spec_of(settings_of(epochs=epochs), found_in(tmp_path, rows), Choice(1e-4, 32, 5), 64)
     assert (spec.steps, spec.checkpoint_steps) == (steps, an_epoch)
     assert (spec.batch_rows, spec.seed, spec.optimizer.learning_rate) == (32, 5, 1e-4)
 
@@ -185,8 +185,8 @@ def test_a_training_is_as_long_as_its_epochs(
 def test_rare_classes_count_more_where_that_is_asked_for(tmp_path: Path) -> None:
     """So that all count alike; the mean item counts 1. Nobody else has weights."""
     found = found_in(tmp_path, 40, counts=(30, 10))
-    assert spec_of(settings_of(), found, Choice(1e-4, 32, 0)).weights is None
-    weights = spec_of(settings_of(balance=True), found, Choice(1e-4, 32, 0)).weights
+    assert spec_of(settings_of(), found, Choice(1e-4, 32, 0), 64).weights is None
+    weights = spec_of(settings_of(balance=True), found, Choice(1e-4, 32, 0), 64).weights
     assert weights == pytest.approx((40 / 60, 40 / 20))
 
 
