@@ -22,7 +22,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 StartKind = Literal["plain", "local"]
 TaskName = Literal["classify", "pair", "regress", "tag", "qa"]
 HeadName = Literal["sequence", "tokens", "span"]
-Pooling = Literal["first", "mean"]
+FirstAttention = Literal["pretrained", "uniform"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 MUON_LEARNING_RATE = 0.01
@@ -123,6 +123,7 @@ class OptimizerRecipe:
         embedding_learning_rate: Peak rate of the embeddings.
         matrix_learning_rate: Peak rate of the layers' matrices; MUON_LEARNING_RATE with Muon.
         head_learning_rate: Peak rate of the head's matrices.
+        embedding_weight_decay: Of the embeddings, where theirs differs.
         momentum: Muon's.
         clip_norm: Largest norm of the whole gradient.
     """
@@ -137,6 +138,7 @@ class OptimizerRecipe:
     epsilon: float = chosen(1e-6, gt=0)
     momentum: float = chosen(0.95, ge=0, lt=1)
     weight_decay: float = chosen(0.01, ge=0)
+    embedding_weight_decay: float | None = chosen(None, ge=0)
     clip_norm: float | None = chosen(None, gt=0)
 
     def __post_init__(self) -> None:
@@ -157,15 +159,22 @@ class OptimizerRecipe:
 
     def decay_of(self, group: str) -> float:
         """The weight decay of a group: biases and LayerNorms have none."""
+        if group == "embeddings" and self.embedding_weight_decay is not None:
+            return self.embedding_weight_decay
         return 0.0 if group == "vectors" else self.weight_decay
 
     def identity(self) -> dict[str, Any]:
-        """What decides the updates: every rate resolved, the momentum only where it is read."""
+        """What decides the updates: every rate resolved, the momentum only where it is read.
+
+        What came later and is as it was before is left out: trainings keep their keys.
+        """
         known = asdict(self)
         known["embedding_learning_rate"] = self.rate_of("embeddings")
         known["matrix_learning_rate"] = self.rate_of("matrices")
         if self.rate_of("head") == self.learning_rate:
             del known["head_learning_rate"]
+        if self.decay_of("embeddings") == self.weight_decay:
+            del known["embedding_weight_decay"]
         if self.kind != "muon":
             del known["momentum"]
         return known

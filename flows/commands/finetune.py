@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TASKS = ("classify", "pair", "regress", "tag", "qa")
 _FORMATS = ("auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow")
 _METRICS = ("accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match")
+_ATTENTIONS = ("pretrained", "uniform")
 _file = click.Path(path_type=Path)
 
 
@@ -58,15 +59,18 @@ def _chosen(
     multiple=True,
     type=float,
     metavar="X",
-    help="Repeat it to try several; default: the paper's grid.",
+    help="Repeat it to try several; default: by the encoder's width.",
 )
+@click.option("--embedding-learning-rate", type=float, metavar="X", help="Of the embeddings.")
+@click.option("--head-learning-rate", type=float, metavar="X", help="Of the head.")
+@_chosen("--first-attention", _ATTENTIONS, "A", "What <s> reads in the last layer at the start.")
 @click.option(
     "--batch-size",
     "batch_sizes",
     multiple=True,
     type=int,
     metavar="N",
-    help="Repeat it to try several; default: the paper's grid.",
+    help="Repeat it to try several; default: by the encoder's width.",
 )
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Of the best.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The first.")
@@ -129,7 +133,8 @@ def _tell(found: dict[str, Any], out: Path) -> None:
         say(sentence)
     best = found["tried"][found["chosen"]]
     say(
-        f"best of {len(found['tried'])}: learning rate {best['learning_rate']:g}, batch "
+        f"best of {len(found['tried'])}: learning rate {best['learning_rate']:g} (embeddings "
+        f"{best['embedding_learning_rate']:g}, head {best['head_learning_rate']:g}), batch "
         f"{best['batch_size']}, seed {best['seed']}, epoch {best['epoch']}"
     )
     for part, scored in found["scores"].items():

@@ -240,15 +240,10 @@ def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
     else:
         draw_weights(head, config.initializer_range, spec.seed)
         model = load_under_head(folder, head)
-        if spec.pooling == "mean" and not _was_taught(folder, head):
-            read_all_alike(cast(Layer, model.layers[-1]), config.width)
+        if spec.first_attention == "uniform":
+            read_all_alike(cast(Layer, model.layers[-1]))
     set_dropout(model.requires_grad_(True), spec.dropout)
     return model
-
-
-def _was_taught(folder: Path, head: Head) -> bool:
-    """Whether a folder's encoder learnt under a head of this kind: then <s> gathers already."""
-    return head.architecture in read_config(folder).get("architectures", ())
 
 
 def _answers_the_same(folder: Path, head: Head) -> bool:

@@ -9,14 +9,15 @@ from typing import Any, ClassVar, Literal, Self
 from roberta_model.config import ModelConfig
 from roberta_model.recipe import (
     Candidates,
+    FirstAttention,
     HeadName,
     MaskingRecipe,
     OptimizerRecipe,
-    Pooling,
     Precision,
     Problem,
     Schedule,
     StartRecipe,
+    check_choice,
     check_ranges,
     chosen,
 )
@@ -161,8 +162,9 @@ class FineTuningSpec(RunSpec):
         labels: The classes' names, in the order of the logits; empty where there are none.
         problem: What the logits of a sequence classifier mean.
         weights: Of each class in the loss; None weighs all alike.
-        pooling: What <s> reads in the last layer at the start, see `start.read_all_alike`: of a
-            sequence head, on an encoder that has had none.
+        first_attention: What <s> reads in the last layer at the start, under a head for whole
+            rows: what the encoder has it read, or all tokens alike. Not read where the head goes
+            on too.
     """
 
     kind = "fine_tuning"
@@ -172,7 +174,7 @@ class FineTuningSpec(RunSpec):
     labels: tuple[str, ...] = ()
     problem: Problem = "single_label_classification"
     weights: tuple[float, ...] | None = None
-    pooling: Pooling = "first"
+    first_attention: FirstAttention = "pretrained"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,6 +183,9 @@ class FineTuningSpec(RunSpec):
             object.__setattr__(self, "weights", tuple(self.weights))
         if self.initial is None:
             raise ValueError("a fine-tuning needs a model to start from")
+        check_choice(self.first_attention, FirstAttention, "a first attention")
+        if self.first_attention == "uniform" and self.head != "sequence":
+            raise ValueError("only a head for whole rows can begin with uniform attention")
 
 
 SPECS: dict[str, type[TrainingSpec] | type[FineTuningSpec]] = {

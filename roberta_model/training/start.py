@@ -161,15 +161,16 @@ def look_next_door(
 
 
 @torch.no_grad()
-def read_all_alike(layer: Layer, width: int) -> None:
-    """Let every token of a layer read all others alike, until it has learnt where to look.
+def read_all_alike(layer: Layer) -> None:
+    """Let every token of a layer read all tokens alike, until it learns where to look.
 
-    Scores are q.k, so queries of zero have softmax weigh all alike. In the last layer of a
-    classifier this is a mean over the tokens, before the head: pretraining asks nothing of <s>,
-    and a small encoder needs thousands of labelled texts to find out what it should gather.
+    Scores are q.k, so with queries of zero softmax weighs all alike, and each head gives the mean
+    of its values. Under a head for whole rows <s> then begins as a summary of its row.
+    Pretraining asks nothing of <s>, and to find out what it should gather takes many labels.
     """
-    layer.attention.qkv.weight[:width] = 0
-    layer.attention.qkv.bias[:width] = 0
+    qkv = layer.attention.qkv
+    qkv.weight[: qkv.in_features] = 0
+    qkv.bias[: qkv.in_features] = 0
 
 
 @torch.no_grad()

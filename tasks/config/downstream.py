@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from roberta_model.recipe import Pooling, TaskName
+from roberta_model.recipe import FirstAttention, TaskName
 from tasks.config.base import Execution, LocalPath, Section
 
 Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match"]
 
+SEQUENCE_TASKS: tuple[TaskName, ...] = ("classify", "pair", "regress")
+"""Those whose answer is read from <s>."""
+
+_TOLD = f"{', '.join(SEQUENCE_TASKS[:-1])} and {SEQUENCE_TASKS[-1]}"
 _OF_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "macro_f1", "mcc")
 _METRICS: Mapping[TaskName, tuple[Metric, ...]] = {
     "classify": _OF_CLASSES,
@@ -92,19 +96,19 @@ class FineTuningConfig(Section):
         None,
         gt=0,
         description="Peak rate of the embeddings. Default: that of the rest; for encoders "
-        "narrower than 768 at least 2e-3.",
+        "narrower than 768 ten times that.",
     )
     head_learning_rate: float | None = Field(
         None,
         gt=0,
         description="Peak rate of the head's matrices. Default: that of the rest; for encoders "
-        "narrower than 768 at least 1e-3.",
+        "narrower than 768 five times that.",
     )
-    pooling: Pooling | None = Field(
+    first_attention: FirstAttention | None = Field(
         None,
-        description="What <s> reads in the last layer as a training begins, in classify, pair and "
-        "regress: first, what pretraining left it at; mean, all tokens alike. Default: first; for "
-        "encoders narrower than 768 mean.",
+        description="What <s> reads in the last layer as a training for classify, pair or regress "
+        "begins: what pretraining left it at, or all tokens alike. Default: uniform for encoders "
+        "narrower than 768. One that was fine-tuned for these before goes on as it is.",
     )
     batch_sizes: tuple[int, ...] | None = Field(
         None,
@@ -141,6 +145,16 @@ class FineTuningConfig(Section):
         if metric is not None and task is not None and metric not in _METRICS[task]:
             raise ValueError(f"{task} is scored by {', '.join(_METRICS[task])}")
         return metric
+
+    @field_validator("first_attention")
+    @classmethod
+    def _where_a_row_is_read(
+        cls, attention: FirstAttention | None, info: ValidationInfo
+    ) -> FirstAttention | None:
+        task: TaskName | None = info.data.get("task")
+        if attention is not None and task is not None and task not in SEQUENCE_TASKS:
+            raise ValueError(f"{task} is answered at each token; only {_TOLD} begin at <s>")
+        return attention
 
     @field_validator("learning_rates", "batch_sizes")
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitResult
-from tasks.finetuning.choices import choices_of
+from tasks.finetuning.choices import adapted_to, choices_of
 from tasks.finetuning.folders import is_of_encoder
 from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
 from tasks.finetuning.preparing import prepare
@@ -93,7 +93,8 @@ def _best_of(context: StageContext[Any], job: Job, found: Found) -> _Best:
         else:
             context.discard(weights)
 
-    for choice in choices_of(job.settings, job.width):
+    encoder = job.config
+    for choice in choices_of(job.settings, int(encoder["hidden_size"])):
         look_at(choice)
     assert best is not None
     chosen = best[0].choice
@@ -116,7 +117,10 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
             for name in ("train", "dev", "test")
             if name in job.files
         },
-        "tried": [each.to_json() for each in best.tried],
+        "tried": [
+            {**each.to_json(), **adapted_to(job.config, job.settings, each.choice)}
+            for each in best.tried
+        ],
         "chosen": best.tried.index(best.chosen),
         "contained": job.contained,
     }

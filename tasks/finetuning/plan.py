@@ -78,10 +78,10 @@ class Job:
         return {name: file for name, file in self.model.items() if is_of_encoder(name)}
 
     @property
-    def width(self) -> int:
-        """Of the encoder."""
-        config = json.loads(self.encoder["config.json"].local().read_text(encoding="utf-8"))
-        return int(config["hidden_size"])
+    def config(self) -> dict[str, Any]:
+        """The encoder's `config.json`."""
+        text = self.encoder["config.json"].local().read_text(encoding="utf-8")
+        return dict(json.loads(text))
 
     @property
     def tokenizer(self) -> Files:

@@ -16,7 +16,7 @@ from tasks.config.downstream import FineTuningConfig, Metric
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
-from tasks.finetuning.choices import recipe_of
+from tasks.finetuning.choices import adapted_to
 from tasks.finetuning.dev_scores import score_dev, write_json
 from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough
@@ -42,7 +42,7 @@ def try_choice(
     The weights are None where the scores are known from an earlier run and are no better than
     what was found before: then nobody needs them.
     """
-    spec = spec_of(job.settings, found, choice, job.width)
+    spec = spec_of(job.settings, found, choice, job.config)
     training = identity_of(spec, found.examples, job.encoder)
     return _Trial(context, job, found, choice, spec, training).run(before)
 
@@ -73,8 +73,12 @@ def judgement(
     return {"training": training, "scoring": scoring, "metric": metric, "patience": patience}
 
 
-def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int) -> FineTuningSpec:
-    """The training of a choice on an encoder of a width, but for where it runs."""
+def spec_of(
+    settings: FineTuningConfig, found: Found, choice: Choice, encoder: Mapping[str, Any]
+) -> FineTuningSpec:
+    """The training of a choice, but for where it runs; of the encoder its `config.json`."""
+    adapted = adapted_to(encoder, settings, choice)
+    embedding_rate = adapted["embedding_learning_rate"]
     rows, labels = int(found.examples.rows or 0), found.labels
     is_weighed = settings.balance and labels.problem == "single_label_classification"
     return FineTuningSpec.from_json(
@@ -93,7 +97,17 @@ def spec_of(settings: FineTuningConfig, found: Found, choice: Choice, width: int
             "dropout": settings.dropout,
             "precision": settings.precision,
             "schedule": {"warmup_share": settings.warmup_share},
-            **recipe_of(settings, choice, width),
+            "optimizer": {
+                "learning_rate": choice.learning_rate,
+                "embedding_learning_rate": embedding_rate,
+                "head_learning_rate": adapted["head_learning_rate"],
+                "weight_decay": settings.weight_decay,
+                # A step shrinks by rate times decay: words that are never read by no more.
+                "embedding_weight_decay": settings.weight_decay
+                * choice.learning_rate
+                / embedding_rate,
+            },
+            "first_attention": adapted["first_attention"],
         }
     )
 

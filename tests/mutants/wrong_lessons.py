@@ -3,6 +3,7 @@
 from planting import Mutant
 
 _CHOOSING = ("tests/tasks/finetuning/test_choosing.py",)
+_CHOICES = ("tests/tasks/finetuning/test_choices.py",)
 _MEMORY = ("tests/roberta_model/training/test_memory.py",)
 _LEARNING = ("tests/roberta_model/training/test_fine_tuning.py",)
 
@@ -65,24 +66,38 @@ MUTANTS = (
     ),
     Mutant(
         "a taught classifier forgets where to look",
-        "roberta_model/training/fine_tuning.py",
-        'if spec.pooling == "mean" and not _was_taught(folder, head):',
-        'if spec.pooling == "mean":',
-        _LEARNING,
+        "tasks/finetuning/choices.py",
+        "SequenceClassificationHead.architecture in architectures",
+        "SequenceClassificationHead.architecture == architectures",
+        _CHOICES,
     ),
     Mutant(
-        "no query is left, and no key",
-        "roberta_model/training/start.py",
-        "layer.attention.qkv.weight[:width] = 0",
-        "layer.attention.qkv.weight[: 2 * width] = 0",
-        _LEARNING,
+        "words fade as fast as they learn",
+        "tasks/finetuning/trying.py",
+        "                / embedding_rate,",
+        "                / choice.learning_rate,",
+        _CHOICES,
     ),
     Mutant(
         "a wide encoder's words learn as a narrow one's",
         "tasks/finetuning/choices.py",
         "return PAPER if width >= PAPER_WIDTH else NARROW",
         "return PAPER if width > PAPER_WIDTH else NARROW",
-        ("tests/tasks/finetuning/test_choices.py",),
+        _CHOICES,
+    ),
+    Mutant(
+        "no query is left, and no key",
+        "roberta_model/training/start.py",
+        "qkv.weight[: qkv.in_features] = 0",
+        "qkv.weight[: 2 * qkv.in_features] = 0",
+        _LEARNING,
+    ),
+    Mutant(
+        "how <s> begins tells no trainings apart",
+        "roberta_model/training/spec.py",
+        '{"threads", "device", ',
+        '{"threads", "device", "first_attention", ',
+        ("tests/roberta_model/training/test_spec.py",),
     ),
     Mutant(
         "a span's loss counts twice",

@@ -63,6 +63,7 @@ def test_every_default_of_a_recipe_is_written_down() -> None:
         "epsilon": 1e-6,
         "momentum": 0.95,
         "weight_decay": 0.01,
+        "embedding_weight_decay": None,
         "clip_norm": None,
     }
     assert asdict(Schedule()) == {"type": "linear", "warmup_share": 0.06, "decay_share": 0.2}
@@ -83,6 +84,7 @@ EDGES: list[tuple[Any, str, list[float], list[float]]] = [
     (OptimizerRecipe, "epsilon", [0], [1e-30]),
     (OptimizerRecipe, "momentum", [-0.001, 1], [0, 0.999]),
     (OptimizerRecipe, "weight_decay", [-0.001], [0, 3]),
+    (OptimizerRecipe, "embedding_weight_decay", [-0.001], [0, 3]),
     (OptimizerRecipe, "clip_norm", [0], [1e-30]),
     (Schedule, "warmup_share", [-0.001, 1], [0, 0.999]),
     (Schedule, "decay_share", [0, 1.001], [1e-9, 1]),
@@ -122,17 +124,22 @@ def test_each_group_has_its_own_rate() -> None:
     assert MUON_LEARNING_RATE == 0.01
 
 
-def test_vectors_alone_do_not_decay() -> None:
+def test_vectors_do_not_decay_and_embeddings_as_asked() -> None:
     recipe = OptimizerRecipe(weight_decay=0.5)
     groups = ("embeddings", "matrices", "head", "vectors")
     assert [recipe.decay_of(group) for group in groups] == [0.5, 0.5, 0.5, 0.0]
+    recipe = OptimizerRecipe(weight_decay=0.5, embedding_weight_decay=0.0)
+    assert [recipe.decay_of(group) for group in groups] == [0.0, 0.5, 0.5, 0.0]
 
 
 def test_what_is_written_out_or_never_read_is_no_other_recipe() -> None:
     """Rates as they come out, the momentum with Muon only, a decay with wsd, an end that moves."""
     written = OptimizerRecipe(embedding_learning_rate=6e-4, matrix_learning_rate=6e-4)
     assert written.identity() == OptimizerRecipe(momentum=0.5).identity()
-    assert OptimizerRecipe(head_learning_rate=6e-4).identity() == OptimizerRecipe().identity()
+    written = OptimizerRecipe(head_learning_rate=6e-4, embedding_weight_decay=0.01)
+    assert written.identity() == OptimizerRecipe().identity()
+    for own in ({"head_learning_rate": 1e-3}, {"embedding_weight_decay": 0.0}):
+        assert OptimizerRecipe(**own).identity() != OptimizerRecipe().identity()  # type: ignore[arg-type]
     assert OptimizerRecipe(head_learning_rate=1e-3).identity() != OptimizerRecipe().identity()
     assert OptimizerRecipe("muon").identity() != OptimizerRecipe("muon", momentum=0.5).identity()
     assert OptimizerRecipe("muon").identity()["matrix_learning_rate"] == 0.01

@@ -108,6 +108,10 @@ def test_where_a_training_runs_is_none() -> None:
         {"problem": "regression"},
         {"weights": (1.0, 2.0)},
         {"seed": 1},
+        {"first_attention": "uniform"},
+        {"optimizer": OptimizerRecipe(head_learning_rate=1.0)},
+        {"optimizer": OptimizerRecipe(embedding_learning_rate=1.0)},
+        {"optimizer": OptimizerRecipe(embedding_weight_decay=1.0)},
     ],
 )
 def test_what_a_fine_tuning_learns_is_identity(changes: dict[str, Any]) -> None:
@@ -117,6 +121,14 @@ def test_what_a_fine_tuning_learns_is_identity(changes: dict[str, Any]) -> None:
     assert replace(TASK, micro_batch_rows=2).identity() == TASK.identity()
     noisy = replace(TASK, dropout=0.1)
     assert replace(noisy, micro_batch_rows=2).identity() != noisy.identity()
+
+
+def test_only_a_head_for_rows_has_an_s_that_reads() -> None:
+    """Where each token is answered for, none may forget where it looks."""
+    with pytest.raises(ValueError, match="only a head for whole rows"):
+        replace(TASK, head="tokens", first_attention="uniform")
+    with pytest.raises(ValueError, match="a first attention is pretrained or uniform, not 'mean'"):
+        replace(TASK, first_attention="mean")  # type: ignore[arg-type]
 
 
 def test_a_fine_tuning_begins_with_a_model() -> None:

@@ -223,7 +223,7 @@ def test_a_layer_reads_all_alike() -> None:
     """Whatever its keys are, every token gets the mean of all values; padding has no part in it."""
     config = small_config(dropout=0.0, attention_dropout=0.0)
     layer = Layer(config).eval()
-    read_all_alike(layer, config.width)
+    read_all_alike(layer)
     attention: SelfAttention = layer.attention
     x_BTD = torch.randn(2, 5, config.width)
     bias_B11T = torch.zeros(2, 1, 1, 5)

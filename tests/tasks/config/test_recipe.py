@@ -40,6 +40,8 @@ ELSEWHERE = {"masking", "optimizer", "schedule", "loss", "steps", "epochs", "min
 ELSEWHERE |= {"keep_checkpoints"}
 # What the pipeline decides and nobody configures under `pretrain`.
 NOT_CONFIGURED = {"max_word_tokens"}
+# A fine-tuning's, under `downstream`.
+NOT_CONFIGURED |= {"head_learning_rate", "embedding_weight_decay"}
 BOUNDS = {
     annotated_types.Gt: "gt",
     annotated_types.Ge: "ge",

@@ -18,6 +18,8 @@ def card(**changes: Any) -> str:
     tried = [
         {"learning_rate": rate, "batch_size": 8, "seed": seed, "epoch": seed, "epochs": 4}
         | {"dev": {"accuracy": 0.5 + seed / 10}}
+        | {"embedding_learning_rate": 10 * rate, "head_learning_rate": 5 * rate}
+        | {"first_attention": "uniform" if seed == 2 else "pretrained"}
         for seed, rate in ((1, 1e-4), (2, 2e-4), (3, 3e-4))
     ]
     summary = {
@@ -36,6 +38,9 @@ def test_the_card_tells_the_choice_that_was_kept() -> None:
     """Its rate, seed and epoch; all that was tried stands below."""
     text = card()
     assert "| learning rate | 0.0002 |" in text
+    assert "| of the embeddings, of the head | 0.002, 0.001 |" in text
+    assert "| `<s>` in the last layer | began by reading all tokens alike |" in text
+    assert "reading all tokens alike" not in card(chosen=0)
     assert "| epochs | 2 of at most 10 |" in text
     assert "| seed | 2 |" in text
     assert "| 0.0003 | 8 | 3 | 3 of 4 | 0.8000 |" in text

@@ -79,7 +79,7 @@ def best_of(
     trials = Trials(values)
     monkeypatch.setattr(jobs, "try_choice", trials)
     settings = settings_of(learning_rates=[0.1, 0.2, 0.3], batch_sizes=[4], seed=7, **more)
-    job: Any = SimpleNamespace(settings=settings, width=32)
+    job: Any = SimpleNamespace(settings=settings, config={"hidden_size": 32})
     found: Any = SimpleNamespace(metric=metric)
     context: Any = trials
     return _best_of(context, job, found), trials
@@ -131,7 +131,7 @@ def test_a_training_is_told_what_the_config_says(tmp_path: Path) -> None:
     settings = settings_of(
         dropout=0.25, weight_decay=0.5, warmup_share=0.125, precision="fp32", epochs=2
     )
-    spec = spec_of(settings, found_in(tmp_path, TWO), Choice(3e-4, 4, 11), 768)
+    spec = spec_of(settings, found_in(tmp_path, TWO), Choice(3e-4, 4, 11), WIDE)
     assert (spec.head, spec.labels, spec.problem) == ("sequence", TWO.names, TWO.problem)
     assert (spec.dropout, spec.precision, spec.seed) == (0.25, "fp32", 11)
     assert (spec.optimizer.learning_rate, spec.optimizer.weight_decay) == (3e-4, 0.5)
@@ -144,34 +144,61 @@ def test_a_training_is_told_what_the_config_says(tmp_path: Path) -> None:
 )
 def test_a_task_has_its_head(task: str, head: str, tmp_path: Path) -> None:
     found = found_in(tmp_path, TWO)
-    assert spec_of(settings_of(task=task), found, Choice(1e-4, 4, 0), 768).head == head
+    assert spec_of(settings_of(task=task), found, Choice(1e-4, 4, 0), WIDE).head == head
+
+
+WIDE, NARROW = {"hidden_size": 768}, {"hidden_size": 767}
+CLASSIFIER = "RobertaForSequenceClassification"
 
 
 @pytest.mark.parametrize(
-    ("width", "rate", "asked", "expected"),
+    ("encoder", "rate", "asked", "expected"),
     [
-        (768, 2e-5, {}, (2e-5, 2e-5, "first")),
-        (767, 1e-4, {}, (2e-3, 1e-3, "mean")),
-        (64, 5e-3, {}, (5e-3, 5e-3, "mean")),
-        (64, 1e-4, {"task": "tag"}, (2e-3, 1e-3, "first")),
-        (64, 1e-4, {"task": "qa"}, (2e-3, 1e-3, "first")),
-        (64, 1e-4, {"pooling": "first", "head_learning_rate": 1e-5}, (2e-3, 1e-5, "first")),
-        (768, 1e-5, {"pooling": "mean", "embedding_learning_rate": 1e-6}, (1e-6, 1e-5, "mean")),
+        (WIDE, 2e-5, {}, (2e-5, 2e-5, "pretrained")),
+        (NARROW, 1e-4, {}, (1e-3, 5e-4, "uniform")),
+        (NARROW, 4e-4, {"task": "pair"}, (4e-3, 2e-3, "uniform")),
+        (NARROW, 1e-4, {"task": "tag"}, (1e-3, 5e-4, "pretrained")),
+        (NARROW, 1e-4, {"task": "qa"}, (1e-3, 5e-4, "pretrained")),
+        (NARROW, 1e-4, {"head_learning_rate": 1e-5}, (1e-3, 1e-5, "uniform")),
+        (NARROW, 1e-4, {"first_attention": "pretrained"}, (1e-3, 5e-4, "pretrained")),
+        (WIDE, 1e-5, {"first_attention": "uniform"}, (1e-5, 1e-5, "uniform")),
+        (WIDE, 1e-5, {"embedding_learning_rate": 1e-6}, (1e-6, 1e-5, "pretrained")),
+        (NARROW | {"architectures": None}, 1e-4, {}, (1e-3, 5e-4, "uniform")),
+        (NARROW | {"architectures": ["RobertaForMaskedLM"]}, 1e-4, {}, (1e-3, 5e-4, "uniform")),
+        (NARROW | {"architectures": [CLASSIFIER]}, 1e-4, {}, (1e-3, 5e-4, "pretrained")),
     ],
 )
 def test_small_encoders_learn_words_and_head_faster(
-    width: int,
+    encoder: dict[str, Any],
     rate: float,
     asked: dict[str, Any],
     expected: tuple[float, float, str],
     tmp_path: Path,
 ) -> None:
-    """And begin a classifier with the mean of all tokens; what is asked for is done."""
-    spec = spec_of(settings_of(**asked), found_in(tmp_path, TWO), Choice(rate, 4, 0), width)
+    """And let <s> read all alike, unless a classifier has taught it; what is asked for is done."""
+    spec = spec_of(settings_of(**asked), found_in(tmp_path, TWO), Choice(rate, 4, 0), encoder)
     optimizer = spec.optimizer
     assert optimizer.rate_of("matrices") == optimizer.rate_of("vectors") == rate
     rates = optimizer.rate_of("embeddings"), optimizer.rate_of("head")
-    assert (*rates, spec.pooling) == expected
+    assert (*rates, spec.first_attention) == expected
+
+
+def test_words_that_are_never_read_shrink_no_faster(tmp_path: Path) -> None:
+    """A step takes rate times decay of every vector: as much of the embeddings as of the rest."""
+    for encoder in (WIDE, NARROW):
+        found = found_in(tmp_path, TWO)
+        optimizer = spec_of(settings_of(), found, Choice(1e-4, 4, 0), encoder).optimizer
+        shrunk = [
+            optimizer.rate_of(group) * optimizer.decay_of(group)
+            for group in ("matrices", "embeddings")
+        ]
+        assert shrunk == pytest.approx([1e-5, 1e-5])
+
+
+@pytest.mark.parametrize("task", ["tag", "qa"])
+def test_where_each_token_answers_nothing_begins_at_s(task: str) -> None:
+    with pytest.raises(ValueError, match=f"{task} is answered at each token; only classify, pair"):
+        settings_of(task=task, first_attention="uniform")
 
 
 def test_only_single_classes_are_weighed(tmp_path: Path) -> None:
@@ -179,7 +206,7 @@ def test_only_single_classes_are_weighed(tmp_path: Path) -> None:
     for problem in ("multi_label_classification", "regression"):
         labels = replace(TWO, problem=problem)
         spec = spec_of(
-            settings_of(balance=True), found_in(tmp_path, labels), Choice(1e-4, 4, 0), 64
+            settings_of(balance=True), found_in(tmp_path, labels), Choice(1e-4, 4, 0), NARROW
         )
         assert spec.weights is None
 

@@ -24,6 +24,8 @@ from tasks.finetuning.preparing import prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
 from tasks.finetuning.trying import _Trial, identity_of, judgement, scoring_of, spec_of
 
+ENCODER = {"hidden_size": 64}
+
 
 def test_what_is_as_good_is_no_better() -> None:
     """So the first of equals stays; for an error less is more."""
@@ -134,7 +136,7 @@ def test_scores_on_dev_are_known_by_all_that_changes_how_it_is_read(tmp_path: Pa
         model = {"tokenizer.json": files["tokenizer.json"]}
         job = Job(settings_of(**settings), {"dev": DataFile(dev, files[dev])}, model)
         choice = Choice(1e-4, 2, 0)
-        spec = spec_of(job.settings, found, choice, 64)
+        spec = spec_of(job.settings, found, choice, ENCODER)
         trial = _Trial(cast(Any, None), job, found, choice, spec, "training")
         both = trial._epoch_unit(2), trial._weights_unit()
         assert all(unit.payload["scoring"] == scoring_of(job, found) for unit in both)
@@ -177,7 +179,9 @@ def test_a_training_is_as_long_as_its_epochs(
     rows: int, epochs: int, steps: int, an_epoch: int, tmp_path: Path
 ) -> None:
     """The last step may be part of an epoch more; what is scored is each epoch's end."""
-    spec = spec_of(settings_of(epochs=epochs), found_in(tmp_path, rows), Choice(1e-4, 32, 5), 64)
+    spec = spec_of(
+        settings_of(epochs=epochs), found_in(tmp_path, rows), Choice(1e-4, 32, 5), ENCODER
+    )
     assert (spec.steps, spec.checkpoint_steps) == (steps, an_epoch)
     assert (spec.batch_rows, spec.seed, spec.optimizer.learning_rate) == (32, 5, 1e-4)
 
@@ -185,8 +189,8 @@ def test_a_training_is_as_long_as_its_epochs(
 def test_rare_classes_count_more_where_that_is_asked_for(tmp_path: Path) -> None:
     """So that all count alike; the mean item counts 1. Nobody else has weights."""
     found = found_in(tmp_path, 40, counts=(30, 10))
-    assert spec_of(settings_of(), found, Choice(1e-4, 32, 0), 64).weights is None
-    weights = spec_of(settings_of(balance=True), found, Choice(1e-4, 32, 0), 64).weights
+    assert spec_of(settings_of(), found, Choice(1e-4, 32, 0), ENCODER).weights is None
+    weights = spec_of(settings_of(balance=True), found, Choice(1e-4, 32, 0), ENCODER).weights
     assert weights == pytest.approx((40 / 60, 40 / 20))
 
 
