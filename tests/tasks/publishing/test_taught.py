@@ -42,6 +42,7 @@ def task(**scores: Any) -> dict[str, Any]:
         "tried": [
             {"learning_rate": rate, "batch_size": 32, "seed": 0, "epoch": 2, "epochs": 3}
             | {"dev": {"accuracy": 0.7}}
+            | {"embedding_learning_rate": 10 * rate, "head_learning_rate": 5 * rate}
             for rate in (1e-4, 2e-4)
         ],
     }
@@ -61,6 +62,7 @@ def test_the_page_has_each_figure_and_no_markup_of_others() -> None:
     contained |= {"without": scored(48, 0.61), "contained_only": scored(12, 0.95)}
     dev = scored(60, 0.7, contamination=contained, confusion=[[20, 10], [8, 22]])
     page = render_taught(summary_of(mood=task(dev=dev), both=task(dev=dev, test=scored(600, 0.82))))
+    assert '<td class="n">0.0002</td><td class="n">0.002, 0.001</td>' in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     first, second = re.findall(r'<b class="big">([\d.]+%)', page)
