@@ -1,4 +1,4 @@
-"""The training process as a process: what it loads."""
+"""The training process as a process: what it loads, and how it ends."""
 
 import json
 import subprocess
@@ -28,3 +28,21 @@ def test_a_training_process_does_not_load_torchs_compiler(packed: Any, tmp_path:
     *events, loaded = (json.loads(line) for line in done.stdout.splitlines())
     assert events[-1] == {"event": "done", "step": 2}
     assert loaded == []
+
+
+LEFT = """
+import atexit, threading, time
+from roberta_model.training.process import leave
+atexit.register(lambda: print("taken down"))
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("told")
+leave(3)
+"""
+
+
+def test_a_training_process_leaves_at_once() -> None:
+    """What it told is told; no thread is waited for, and nothing is taken down that could abort."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "told\n", "")
