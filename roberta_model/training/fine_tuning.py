@@ -240,8 +240,8 @@ def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
     else:
         draw_weights(head, config.initializer_range, spec.seed)
         model = load_under_head(folder, head)
-        if spec.first_attention == "uniform":
-            read_all_alike(cast(Layer, model.layers[-1]))
+    if spec.first_attention == "uniform":
+        read_all_alike(cast(Layer, model.layers[-1]))
     set_dropout(model.requires_grad_(True), spec.dropout)
     return model
 

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -128,6 +129,8 @@ def train(spec: AnySpec) -> None:
         if finished or result.must_stop or result.step % spec.checkpoint_steps == 0:
             _save(training, accelerator, story, lines, clock, result)
     story.tell("done" if finished else "stopped", step=training.step)
+    if accelerator.device.type != "cpu":
+        accelerator.end_training()  # GPUs may read each other's memory until all have come here
 
 
 def _save(
@@ -158,6 +161,9 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as problem:
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
         return 1
+    except Exception:  # nobody's mistake: where it happened is told too
+        traceback.print_exc()
+        return 1
     return 0
 
 
@@ -168,7 +174,7 @@ def leave(code: int) -> NoReturn:
     the interpreter were taken down one by one, and was taken for a failed one.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
 

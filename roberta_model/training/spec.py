@@ -163,8 +163,7 @@ class FineTuningSpec(RunSpec):
         problem: What the logits of a sequence classifier mean.
         weights: Of each class in the loss; None weighs all alike.
         first_attention: What <s> reads in the last layer at the start, under a head for whole
-            rows: what the encoder has it read, or all tokens alike. Not read where the head goes
-            on too.
+            rows: what it has learnt to read, or all tokens alike.
     """
 
     kind = "fine_tuning"

@@ -13,7 +13,6 @@ Metric = Literal["accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "ms
 SEQUENCE_TASKS: tuple[TaskName, ...] = ("classify", "pair", "regress")
 """Those whose answer is read from <s>."""
 
-_TOLD = f"{', '.join(SEQUENCE_TASKS[:-1])} and {SEQUENCE_TASKS[-1]}"
 _OF_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "macro_f1", "mcc")
 _METRICS: Mapping[TaskName, tuple[Metric, ...]] = {
     "classify": _OF_CLASSES,
@@ -95,20 +94,21 @@ class FineTuningConfig(Section):
     embedding_learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Peak rate of the embeddings. Default: that of the rest; for encoders "
-        "narrower than 768 ten times that.",
+        description="Peak rate of the embeddings. Default: that of the rest; in classify, pair "
+        "and regress, for encoders narrower than 768, ten times that, and beyond 10,000 examples "
+        "as much less as there are more.",
     )
     head_learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Peak rate of the head's matrices. Default: that of the rest; for encoders "
-        "narrower than 768 five times that.",
+        description="Peak rate of the head's matrices. Default: that of the rest; in classify, "
+        "pair and regress, for encoders narrower than 768, five times that.",
     )
     first_attention: FirstAttention | None = Field(
         None,
-        description="What <s> reads in the last layer as a training for classify, pair or regress "
-        "begins: what pretraining left it at, or all tokens alike. Default: uniform for encoders "
-        "narrower than 768. One that was fine-tuned for these before goes on as it is.",
+        description="What `<s>` reads in the last layer as a training for classify, pair or "
+        "regress begins: what it has learnt to read, or all tokens alike. Default: uniform for "
+        "encoders narrower than 768 that were not fine-tuned for these before.",
     )
     batch_sizes: tuple[int, ...] | None = Field(
         None,
@@ -152,8 +152,8 @@ class FineTuningConfig(Section):
         cls, attention: FirstAttention | None, info: ValidationInfo
     ) -> FirstAttention | None:
         task: TaskName | None = info.data.get("task")
-        if attention is not None and task is not None and task not in SEQUENCE_TASKS:
-            raise ValueError(f"{task} is answered at each token; only {_TOLD} begin at <s>")
+        if attention == "uniform" and task is not None and task not in SEQUENCE_TASKS:
+            raise ValueError(f"{task} is answered at each token, not at <s>: pretrained alone fits")
         return attention
 
     @field_validator("learning_rates", "batch_sizes")

@@ -1,9 +1,9 @@
 """What a fine-tuning takes where its settings leave it open: the paper's values, or a small one's.
 
 Encoders narrower than the paper's base usually have seen less, and learn more of what a task needs
-from its labels. So their rates are ten times as high, higher still for embeddings, since a word
-comes by seldom, and for the head, which begins anew; and <s> begins by reading all tokens alike.
-docs/finetuning.md has the measurements.
+from its labels. Their rates are ten times as high. Where whole rows are classed or rated, the head
+learns faster than the rest, the embeddings too where examples are few and a word comes by seldom,
+and <s> begins by reading all tokens alike. docs/finetuning.md has the measurements.
 """
 
 from collections.abc import Mapping
@@ -15,64 +15,65 @@ from tasks.config.downstream import SEQUENCE_TASKS, FineTuningConfig
 from tasks.finetuning.plan import Choice
 
 PAPER_WIDTH = 768
+_PAPER = ((1e-5, 2e-5, 3e-5), (16, 32))
+_NARROW = ((1e-4, 2e-4, 4e-4), (32,))
+
+_HEAD_FACTOR = 5.0
+_MOST_EMBEDDING_FACTOR = 10.0
+_FEW_EXAMPLES = 10_000  # up to here it is that much; of twice as many half of it
 
 
-class Defaults(NamedTuple):
-    """What is taken where nothing is asked for.
+class Adapted(NamedTuple):
+    """What of a training depends on the encoder and on how much there is to learn from.
 
     Attributes:
-        learning_rates: That are tried.
-        batch_sizes: That are tried with each.
-        embedding_factor: Times the learning rate, the rate of the embeddings.
-        head_factor: The same of the head's matrices.
+        embedding_learning_rate: Peak rate of the embeddings.
+        head_learning_rate: Peak rate of the head's matrices.
         first_attention: What <s> reads in the last layer at the start.
     """
 
-    learning_rates: tuple[float, ...]
-    batch_sizes: tuple[int, ...]
-    embedding_factor: float
-    head_factor: float
+    embedding_learning_rate: float
+    head_learning_rate: float
     first_attention: FirstAttention
-
-
-PAPER = Defaults((1e-5, 2e-5, 3e-5), (16, 32), 1, 1, "pretrained")
-NARROW = Defaults((1e-4, 2e-4, 4e-4), (32,), 10, 5, "uniform")
-
-
-def defaults_for(width: int) -> Defaults:
-    """What suits an encoder of this width."""
-    return PAPER if width >= PAPER_WIDTH else NARROW
 
 
 def choices_of(settings: FineTuningConfig, width: int) -> list[Choice]:
     """Every learning rate with every batch size, with the first seed."""
-    usual = defaults_for(width)
+    rates, sizes = _PAPER if width >= PAPER_WIDTH else _NARROW
     return [
         Choice(rate, size, settings.seed)
-        for rate in settings.learning_rates or usual.learning_rates
-        for size in settings.batch_sizes or usual.batch_sizes
+        for rate in settings.learning_rates or rates
+        for size in settings.batch_sizes or sizes
     ]
 
 
 def adapted_to(
-    encoder: Mapping[str, Any], settings: FineTuningConfig, choice: Choice
-) -> dict[str, Any]:
-    """What of a choice's training depends on the encoder, given the encoder's `config.json`.
+    encoder: Mapping[str, Any], examples: int, settings: FineTuningConfig, choice: Choice
+) -> Adapted:
+    """What is taken beside a choice, and what is asked for in its place.
 
-    Returns:
-        `embedding_learning_rate`, `head_learning_rate` and `first_attention`. An encoder that
-        learnt under a head for whole rows before has an <s> that gathers already.
+    Args:
+        encoder: Its `config.json`. One that has learnt under a head for whole rows has an <s>
+            that gathers already.
+        examples: How many are learnt from.
+        settings: The task.
+        choice: What is tried.
     """
-    usual, rate = defaults_for(int(encoder["hidden_size"])), choice.learning_rate
-    attention: FirstAttention = settings.first_attention or usual.first_attention
-    architectures = encoder.get("architectures") or ()
-    if settings.task not in SEQUENCE_TASKS or (
-        SequenceClassificationHead.architecture in architectures
-    ):
-        attention = "pretrained"
-    embedding_rate, head_rate = settings.embedding_learning_rate, settings.head_learning_rate
-    return {
-        "embedding_learning_rate": embedding_rate or round(rate * usual.embedding_factor, 12),
-        "head_learning_rate": head_rate or round(rate * usual.head_factor, 12),
-        "first_attention": attention,
-    }
+    embedding_factor = head_factor = 1.0
+    attention: FirstAttention = "pretrained"
+    if int(encoder["hidden_size"]) < PAPER_WIDTH and settings.task in SEQUENCE_TASKS:
+        shared = _MOST_EMBEDDING_FACTOR * min(1.0, _FEW_EXAMPLES / max(1, examples))
+        embedding_factor, head_factor = max(1.0, shared), _HEAD_FACTOR
+        taught = SequenceClassificationHead.architecture in (encoder.get("architectures") or ())
+        attention = "pretrained" if taught else "uniform"
+    rate = choice.learning_rate
+    return Adapted(
+        settings.embedding_learning_rate or _times(rate, embedding_factor),
+        settings.head_learning_rate or _times(rate, head_factor),
+        settings.first_attention or attention,
+    )
+
+
+def _times(rate: float, factor: float) -> float:
+    """A multiple of a rate, as one would write it."""
+    return rate if factor == 1 else float(f"{rate * factor:.4g}")

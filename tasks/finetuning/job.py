@@ -105,6 +105,7 @@ def _best_of(context: StageContext[Any], job: Job, found: Found) -> _Best:
 
 def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
     names = ("config.json", "model.safetensors")
+    encoder, rows = job.config, int(found.examples.rows or 0)
     return {
         "settings": job.settings,
         "found": found.to_json(),
@@ -118,7 +119,7 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
             if name in job.files
         },
         "tried": [
-            {**each.to_json(), **adapted_to(job.config, job.settings, each.choice)}
+            {**each.to_json(), **adapted_to(encoder, rows, job.settings, each.choice)._asdict()}
             for each in best.tried
         ],
         "chosen": best.tried.index(best.chosen),

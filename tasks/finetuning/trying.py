@@ -77,9 +77,9 @@ def spec_of(
     settings: FineTuningConfig, found: Found, choice: Choice, encoder: Mapping[str, Any]
 ) -> FineTuningSpec:
     """The training of a choice, but for where it runs; of the encoder its `config.json`."""
-    adapted = adapted_to(encoder, settings, choice)
-    embedding_rate = adapted["embedding_learning_rate"]
     rows, labels = int(found.examples.rows or 0), found.labels
+    adapted = adapted_to(encoder, rows, settings, choice)
+    embedding_rate = adapted.embedding_learning_rate
     is_weighed = settings.balance and labels.problem == "single_label_classification"
     return FineTuningSpec.from_json(
         {
@@ -100,14 +100,13 @@ def spec_of(
             "optimizer": {
                 "learning_rate": choice.learning_rate,
                 "embedding_learning_rate": embedding_rate,
-                "head_learning_rate": adapted["head_learning_rate"],
+                "head_learning_rate": adapted.head_learning_rate,
                 "weight_decay": settings.weight_decay,
-                # A step shrinks by rate times decay: words that are never read by no more.
+                # A step shrinks by rate times decay: words that are never read by no more for it.
                 "embedding_weight_decay": settings.weight_decay
-                * choice.learning_rate
-                / embedding_rate,
+                * min(1.0, choice.learning_rate / embedding_rate),
             },
-            "first_attention": adapted["first_attention"],
+            "first_attention": adapted.first_attention,
         }
     )
 

@@ -67,22 +67,22 @@ MUTANTS = (
     Mutant(
         "a taught classifier forgets where to look",
         "tasks/finetuning/choices.py",
-        "SequenceClassificationHead.architecture in architectures",
-        "SequenceClassificationHead.architecture == architectures",
+        '"pretrained" if taught else "uniform"',
+        '"uniform"',
         _CHOICES,
     ),
     Mutant(
         "words fade as fast as they learn",
         "tasks/finetuning/trying.py",
-        "                / embedding_rate,",
-        "                / choice.learning_rate,",
+        "min(1.0, choice.learning_rate / embedding_rate)",
+        "1.0",
         _CHOICES,
     ),
     Mutant(
         "a wide encoder's words learn as a narrow one's",
         "tasks/finetuning/choices.py",
-        "return PAPER if width >= PAPER_WIDTH else NARROW",
-        "return PAPER if width > PAPER_WIDTH else NARROW",
+        'int(encoder["hidden_size"]) < PAPER_WIDTH',
+        'int(encoder["hidden_size"]) <= PAPER_WIDTH',
         _CHOICES,
     ),
     Mutant(

@@ -15,4 +15,4 @@ def has_native_bf16(device: torch.device) -> bool:
 
 if __name__ == "__main__":
     precision.has_native_bf16 = has_native_bf16
-    sys.exit(process.main(sys.argv[1:]))
+    process.leave(process.main(sys.argv[1:]))

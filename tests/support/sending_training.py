@@ -7,4 +7,4 @@ from roberta_model.training import process
 
 if __name__ == "__main__":
     del os.memfd_create
-    sys.exit(process.main(sys.argv[1:2]))
+    process.leave(process.main(sys.argv[1:2]))

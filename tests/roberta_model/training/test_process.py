@@ -1,6 +1,7 @@
 """The training process as a process: what it loads, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,20 @@ def test_a_training_process_does_not_load_torchs_compiler(packed: Any, tmp_path:
     *events, loaded = (json.loads(line) for line in done.stdout.splitlines())
     assert events[-1] == {"event": "done", "step": 2}
     assert loaded == []
+
+
+def test_a_finished_training_takes_nothing_down(packed: Any, tmp_path: Path) -> None:
+    """As it is run: what is registered for the end of the interpreter is not called."""
+    spec = packed.spec(tmp_path, steps=1)
+    (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
+    hook = "import atexit; atexit.register(lambda: print('taken down'))"
+    (tmp_path / "sitecustomize.py").write_text(hook)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "roberta_model.training.process", str(tmp_path / "spec.json")]
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[-1] == {"event": "done", "step": 1}
 
 
 LEFT = """

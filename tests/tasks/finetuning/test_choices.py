@@ -13,7 +13,7 @@ from tasks.config.downstream import FineTuningConfig
 from tasks.engine.outside import outside_file
 from tasks.errors import UserError
 from tasks.finetuning import job as jobs
-from tasks.finetuning.choices import choices_of
+from tasks.finetuning.choices import adapted_to, choices_of
 from tasks.finetuning.downstream import (
     _job,
     check_downstream,
@@ -157,8 +157,9 @@ CLASSIFIER = "RobertaForSequenceClassification"
         (WIDE, 2e-5, {}, (2e-5, 2e-5, "pretrained")),
         (NARROW, 1e-4, {}, (1e-3, 5e-4, "uniform")),
         (NARROW, 4e-4, {"task": "pair"}, (4e-3, 2e-3, "uniform")),
-        (NARROW, 1e-4, {"task": "tag"}, (1e-3, 5e-4, "pretrained")),
-        (NARROW, 1e-4, {"task": "qa"}, (1e-3, 5e-4, "pretrained")),
+        (NARROW, 1e-4, {"task": "regress"}, (1e-3, 5e-4, "uniform")),
+        (NARROW, 1e-4, {"task": "tag"}, (1e-4, 1e-4, "pretrained")),
+        (NARROW, 1e-4, {"task": "qa"}, (1e-4, 1e-4, "pretrained")),
         (NARROW, 1e-4, {"head_learning_rate": 1e-5}, (1e-3, 1e-5, "uniform")),
         (NARROW, 1e-4, {"first_attention": "pretrained"}, (1e-3, 5e-4, "pretrained")),
         (WIDE, 1e-5, {"first_attention": "uniform"}, (1e-5, 1e-5, "uniform")),
@@ -166,6 +167,12 @@ CLASSIFIER = "RobertaForSequenceClassification"
         (NARROW | {"architectures": None}, 1e-4, {}, (1e-3, 5e-4, "uniform")),
         (NARROW | {"architectures": ["RobertaForMaskedLM"]}, 1e-4, {}, (1e-3, 5e-4, "uniform")),
         (NARROW | {"architectures": [CLASSIFIER]}, 1e-4, {}, (1e-3, 5e-4, "pretrained")),
+        (
+            NARROW | {"architectures": [CLASSIFIER]},
+            1e-4,
+            {"first_attention": "uniform"},
+            (1e-3, 5e-4, "uniform"),
+        ),
     ],
 )
 def test_small_encoders_learn_words_and_head_faster(
@@ -183,22 +190,35 @@ def test_small_encoders_learn_words_and_head_faster(
     assert (*rates, spec.first_attention) == expected
 
 
+@pytest.mark.parametrize(
+    ("examples", "rate"),
+    [(1, 2e-3), (10_000, 2e-3), (20_000, 1e-3), (67_349, 2.97e-4), (100_000, 2e-4), (10**6, 2e-4)],
+)
+def test_of_many_examples_words_come_by_often_enough(examples: int, rate: float) -> None:
+    adapted = adapted_to(NARROW, examples, settings_of(), Choice(2e-4, 32, 0))
+    assert adapted.embedding_learning_rate == pytest.approx(rate, rel=1e-3)
+    assert adapted.head_learning_rate == 1e-3
+
+
 def test_words_that_are_never_read_shrink_no_faster(tmp_path: Path) -> None:
-    """A step takes rate times decay of every vector: as much of the embeddings as of the rest."""
-    for encoder in (WIDE, NARROW):
-        found = found_in(tmp_path, TWO)
-        optimizer = spec_of(settings_of(), found, Choice(1e-4, 4, 0), encoder).optimizer
+    """A step takes rate times decay of every vector; what learns more slowly shrinks so too."""
+    slow = {"embedding_learning_rate": 1e-6}
+    for encoder, asked, words in ((WIDE, {}, 1e-5), (NARROW, {}, 1e-5), (WIDE, slow, 1e-7)):
+        settings, found = settings_of(**asked), found_in(tmp_path, TWO)
+        optimizer = spec_of(settings, found, Choice(1e-4, 4, 0), encoder).optimizer
         shrunk = [
             optimizer.rate_of(group) * optimizer.decay_of(group)
             for group in ("matrices", "embeddings")
         ]
-        assert shrunk == pytest.approx([1e-5, 1e-5])
+        assert shrunk == pytest.approx([1e-5, words])
+    assert optimizer.decay_of("matrices") == optimizer.decay_of("embeddings") == 0.1
 
 
 @pytest.mark.parametrize("task", ["tag", "qa"])
 def test_where_each_token_answers_nothing_begins_at_s(task: str) -> None:
-    with pytest.raises(ValueError, match=f"{task} is answered at each token; only classify, pair"):
+    with pytest.raises(ValueError, match=f"{task} is answered at each token"):
         settings_of(task=task, first_attention="uniform")
+    assert settings_of(task=task, first_attention="pretrained")
 
 
 def test_only_single_classes_are_weighed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tasks.engine.progress import Progress
 from tasks.errors import UserError
 from tasks.finetuning import trying
 from tasks.finetuning.alone import fine_tune_folder, unfinished
+from tasks.finetuning.choices import Adapted
 from tasks.finetuning.dev_scores import score_dev
 from tasks.finetuning.items import Item
 from tasks.finetuning.predictor import Predictor
@@ -117,6 +118,10 @@ def test_what_was_stopped_at_any_epoch_ends_in_the_same_bytes(
     assert again["scores"] == whole["scores"]
     assert again["tried"] == whole["tried"]
     assert [one["seed"] for one in whole["tried"]] == [0, 1]
+    for one in whole["tried"]:
+        rate = one["learning_rate"]
+        taken = tuple(one[name] for name in Adapted._fields)
+        assert taken == (pytest.approx(10 * rate), pytest.approx(5 * rate), "uniform")
 
 
 def digest(folder: Path) -> str:
