@@ -38,7 +38,7 @@ def test_the_card_tells_the_choice_that_was_kept() -> None:
     """Its rate, seed and epoch; all that was tried stands below."""
     text = card()
     assert "| learning rate | 0.0002 |" in text
-    assert "| of the embeddings, of the head | 0.002, 0.001 |" in text
+    assert "| learning rate of the embeddings, of the head | 0.002, 0.001 |" in text
     assert "| `<s>` in the last layer | began by reading all tokens alike |" in text
     assert "reading all tokens alike" not in card(chosen=0)
     assert "| epochs | 2 of at most 10 |" in text
