@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roberta_model.encoder import Encoder, Layer, SelfAttention, padding_bias
+from roberta_model.encoder import Encoder, Layer, SelfAttention, hiding_bias
 from roberta_model.short_rows import attend_short_rows
 
 Int32s = NDArray[np.int32]
@@ -69,7 +69,8 @@ class Group:
         """What hides the padding when rows attend, B11T."""
         if self.slots is None:
             return None
-        return padding_bias(self.longest, self.lengths, None, like)
+        places_T = torch.arange(self.longest, device=self.lengths.device)
+        return hiding_bias(places_T < self.lengths[:, None], like)
 
 
 @dataclass(frozen=True)

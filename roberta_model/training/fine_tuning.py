@@ -45,9 +45,12 @@ from roberta_model.weight_files import WeightFiles
 # Tokens of one forward and backward pass. On CPUs several processes share a step's passes.
 _CPU_PASS_TOKENS = 320
 _GPU_PASS_TOKENS = 16_384
+# On a GPU a step of fewer takes as long as its kernels are launched, so it is one pass.
+_GPU_LEAST_TOKENS = 4096
 _NUMBERED = re.compile(r"(LABEL_)?-?[0-9]+")
 # What attending in one more group costs, in tokens of padding.
-_GROUP_TOKENS = 16
+_CPU_GROUP_TOKENS = 16
+_GPU_GROUP_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ class FineTuningObjective:
         self.order = SampleOrder(spec.seed, len(self.examples), spec.batch_rows)
         is_on_cpu = self.device.type == "cpu"
         self._pass_tokens = _CPU_PASS_TOKENS if is_on_cpu else _GPU_PASS_TOKENS
+        self._least_tokens = 0 if is_on_cpu else _GPU_LEAST_TOKENS
+        self._group_tokens = _CPU_GROUP_TOKENS if is_on_cpu else _GPU_GROUP_TOKENS
         if spec.micro_batch_rows is not None:
-            self._pass_tokens = spec.micro_batch_rows * longest
+            self._pass_tokens, self._least_tokens = spec.micro_batch_rows * longest, 0
         weights = None if spec.weights is None else torch.tensor(spec.weights, device=self.device)
         self._loss_sum = _LOSSES[spec.head](self.model, spec, weights)
 
@@ -118,14 +123,19 @@ class FineTuningObjective:
         return StepShare(
             torch.from_numpy(words_U.astype(np.int64)),
             [
-                (each, self.examples.batch(numbers[passes[each]], _GROUP_TOKENS, pad_id))
+                (each, self.examples.batch(numbers[passes[each]], self._group_tokens, pad_id))
                 for each in mine
             ],
         )
 
     def _num_passes(self, lengths: Int64s) -> int:
-        """How many passes a step of rows so long is cut into: an even number, to be shared."""
-        pairs = -(-int(lengths.sum()) // (2 * self._pass_tokens))
+        """How many passes a step of rows so long is cut into: an even number, to be shared.
+
+        It depends on the step alone, not on how many processes there are, as dropout does.
+        """
+        if (tokens := int(lengths.sum())) < self._least_tokens:
+            return 1
+        pairs = -(-tokens // (2 * self._pass_tokens))
         return min(2 * pairs, len(lengths))
 
     def backward(self, step: int, share: StepShare, sums: StepSums) -> tuple[Tensor, int]:

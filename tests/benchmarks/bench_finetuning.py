@@ -4,8 +4,8 @@ Each in a process of its own, on all cores, batches of 32, dropout 0.1, the same
 schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the checkout (made
 sentences elsewhere):
 
-    stock   transformers' Trainer in fp32, padded to the longest of a batch
-    ours    the training that `roberta finetune` starts: a process a core, cut by length
+    stock   transformers' Trainer in fp32 (on a GPU in bf16), padded to the longest of a batch
+    ours    the training that `roberta finetune` starts: a process a core, or the GPU
 
 of an encoder with random weights: tiny (4 layers, width 256) unless `--size` names another. The
 start of the processes and their first steps are not counted. The accuracy on dev after the same
@@ -59,6 +59,7 @@ def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--size", default="tiny", choices=list(PRESETS))
     made.add_argument("--task", default="sst2", choices=list(_FILES), help="one of GLUE's sets")
+    made.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
     made.add_argument("--steps", type=int, default=_STEPS, help="of a training; the half is timed")
     options = made.parse_args()
     if options.worker:
@@ -66,7 +67,7 @@ def main() -> None:
         print(json.dumps(figures))
         return
     more = [*passed_on(options), "--size", options.size, "--task", options.task]
-    more += ["--steps", str(options.steps)]
+    more += ["--steps", str(options.steps), "--device", options.device]
 
     def measure(who: str) -> Figures:
         arguments = ("--worker", who, *more)
@@ -171,7 +172,8 @@ def _stock(options: argparse.Namespace) -> dict[str, float]:
                 save_strategy="no",
                 report_to=[],
                 disable_tqdm=True,
-                use_cpu=True,
+                use_cpu=options.device == "cpu",
+                bf16=options.device == "gpu",
                 seed=0,
             ),
             train_dataset=rows,
@@ -179,7 +181,7 @@ def _stock(options: argparse.Namespace) -> dict[str, float]:
             callbacks=[Clock()],
         )
         trainer.train()
-        model.train(False)
+        model.train(False).cpu()
         right = _right(lambda ids: model(input_ids=ids).logits, _rows(encoder, dev), dev)
     warm = _warm(options)
     seconds = stamps[-1] - stamps[warm - 1]
@@ -208,7 +210,7 @@ def _ours(options: argparse.Namespace) -> dict[str, float]:
         table = pa.table({"ids": _rows(encoder, train), "targets": targets}, schema=SCHEMA)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             writer.write_table(table)
-        launch = for_small_steps(LaunchConfig(device="cpu"))
+        launch = for_small_steps(LaunchConfig(device=options.device))
         spec = FineTuningSpec(
             examples=str(path),
             folder=str(folder),
@@ -222,7 +224,7 @@ def _ours(options: argparse.Namespace) -> dict[str, float]:
             precision="auto",
             optimizer=OptimizerRecipe(learning_rate=_RATE, weight_decay=0.1),
             threads=launch.threads or 1,
-            device="cpu",
+            device=options.device,
         )
         told = folder / "spec.json"
         told.write_text(json.dumps({"kind": spec.kind, **replace(spec).to_json()}))

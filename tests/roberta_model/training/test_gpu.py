@@ -21,14 +21,17 @@ import torch
 from accelerate.state import AcceleratorState
 
 from roberta_model.config import ModelConfig
+from roberta_model.data.examples import SCHEMA
 from roberta_model.data.masking import MaskingTables
+from roberta_model.huggingface import save_model
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
-from roberta_model.recipe import OptimizerRecipe
+from roberta_model.recipe import HeadName, OptimizerRecipe
 from roberta_model.scoring import pseudo_log_likelihood
 from roberta_model.training.checkpoint import read_checkpoint
 from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.process import prepare
-from roberta_model.training.spec import TrainingSpec
+from roberta_model.training.spec import FineTuningSpec, TrainingSpec
+from roberta_model.training.start import draw_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -76,7 +79,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
     )
 
 
-def train(spec: TrainingSpec) -> tuple[Training, list[StepResult]]:
+def train(spec: TrainingSpec | FineTuningSpec) -> tuple[Training, list[StepResult]]:
     """Train in this process up to the spec's stop, or its end."""
     AcceleratorState._reset_state(reset_partial_state=True)  # the device of the last training
     training = Training(spec, prepare(spec))
@@ -179,3 +182,70 @@ def test_scores_are_those_of_a_cpu_and_of_stock(spec: TrainingSpec, tmp_path: Pa
     assert isinstance(ours, RobertaMaskedLM)
     with torch.inference_mode():
         torch.testing.assert_close(ours.eval()(ids_BT), stock(ids_BT).logits, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> FineTuningSpec:
+    """Rows of 5 to 60 tokens, whose class is that of their second token; an encoder to teach."""
+    folder = tmp_path_factory.mktemp("labelled")
+    chance = np.random.default_rng(7)
+    rows = [chance.integers(5, V, chance.integers(5, 61)).tolist() for _ in range(400)]
+    targets = [[float(row[1] % 3)] for row in rows]
+    with pa.ipc.new_file(str(folder / "examples.arrow"), SCHEMA) as out:
+        out.write_table(pa.table({"ids": rows, "targets": targets}, schema=SCHEMA))
+    model = RobertaMaskedLM(ModelConfig(V, 3, 128, 2, 256, max_row_tokens=64))
+    draw_weights(model, 0.02, 0)
+    save_model(model, folder / "model")
+    return FineTuningSpec(
+        examples=str(folder / "examples.arrow"),
+        folder=str(folder),
+        initial=str(folder / "model"),
+        head="sequence",
+        labels=("none", "one", "two"),
+        steps=STEPS,
+        batch_rows=32,
+        optimizer=OptimizerRecipe(learning_rate=1e-3, head_learning_rate=5e-3),
+        first_attention="uniform",
+        dropout=0.0,
+        precision="fp32",
+        threads=2,
+    )
+
+
+def test_fine_tuning_has_the_losses_of_a_cpu(labelled: FineTuningSpec) -> None:
+    _, on_cpu = train(replace(labelled, device="cpu"))
+    _, on_gpu = train(labelled)
+    np.testing.assert_allclose(
+        [each.loss for each in on_gpu], [each.loss for each in on_cpu], rtol=5e-4
+    )
+
+
+@pytest.mark.parametrize("head", ["sequence", "tokens", "span"])
+def test_a_resumed_fine_tuning_is_the_uninterrupted_one_to_the_bit(
+    labelled: FineTuningSpec, tmp_path: Path, head: HeadName
+) -> None:
+    """Steps of one pass and of several, padded and not; the gradients' sums are always the same."""
+    spec = replace(labelled, precision="bf16", dropout=0.1, folder=str(tmp_path))
+    if head != "sequence":
+        rows = pa.ipc.open_file(labelled.examples).read_all()["ids"].to_pylist()
+        answers = [
+            [float(t % 3) for t in row] if head == "tokens" else [1.0, len(row) - 1.0]
+            for row in rows
+        ]
+        with pa.ipc.new_file(str(tmp_path / "examples.arrow"), SCHEMA) as out:
+            out.write_table(pa.table({"ids": rows, "targets": answers}, schema=SCHEMA))
+        labels = () if head == "span" else labelled.labels
+        spec = replace(
+            spec,
+            examples=str(tmp_path / "examples.arrow"),
+            head=head,
+            labels=labels,
+            first_attention="pretrained",
+            batch_rows=200,
+        )
+    whole, results = train(spec)
+    first, before = train(replace(spec, stop_step=5))
+    saved = first.save("".join(each.line() for each in before))
+    rest, after = train(replace(spec, resume=str(saved)))
+    assert [each.line() for each in before + after] == [each.line() for each in results]
+    assert torch.equal(rest.flat.master, whole.flat.master)
