@@ -20,13 +20,13 @@ import numpy as np
 
 from tasks.errors import StageError, UserError
 from tasks.inference.model_folder import load_folder_as_named
+from tasks.publishing.agreement import TOLERANCE, Agreement
 
 if TYPE_CHECKING:
     from roberta_model.whole_rows import WholeRows
 
 ONNX_FILE = "model.onnx"
 MADE = (ONNX_FILE, f"{ONNX_FILE}.data")
-TOLERANCE = 1e-4
 _OPSET = 18  # of 2022: what is in use reads it
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
@@ -67,13 +67,13 @@ def write_onnx(folder: Path, texts: Sequence[str], tolerance: float = TOLERANCE)
     graph = WholeRows(model).eval()
     _trace(graph, folder / ONNX_FILE, limit)
     batches = [*([row] for row in rows), rows, [longest], [longest, rows[0]], [rows[0][:1]]]
-    worst = _difference(graph, folder / ONNX_FILE, batches)
-    if not worst <= tolerance:
+    both = _compared(graph, folder / ONNX_FILE, batches)
+    if not both.within(tolerance):
         raise StageError(
-            f"{folder}: {ONNX_FILE} computes other logits than torch, by up to {worst:.2e} where "
-            f"{tolerance:.0e} is allowed. Nothing was written; this is a defect in the export."
+            f"{folder}: {ONNX_FILE} computes other logits than torch, {both.told(tolerance)}. "
+            f"Nothing was written; this is a defect in the export."
         )
-    return worst
+    return both.difference
 
 
 def _repeated(rows: Sequence[Row], length: int) -> Row:
@@ -118,26 +118,26 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _difference(graph: "WholeRows", path: Path, batches: Sequence[Sequence[Row]]) -> float:
-    """The largest difference between the file's logits and torch's, of real tokens; may be NaN."""
+def _compared(graph: "WholeRows", path: Path, batches: Sequence[Sequence[Row]]) -> Agreement:
+    """How far the file's logits lie from torch's, those of real tokens."""
     import onnxruntime
     import torch
 
     from roberta_model.whole_rows import INPUTS
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    worst = np.float32(0)
+    both = Agreement()
     for rows in batches:
         ids_BT, mask_BT = _padded(rows, graph.model.config.pad_id)
         found = session.run(list(graph.outputs), dict(zip(INPUTS, (ids_BT, mask_BT), strict=True)))
         with torch.inference_mode():
             wanted = graph.model(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT)).numpy()
         logits = np.stack(found, axis=-1) if len(found) > 1 else found[0]
-        apart = np.abs(logits - wanted)
-        is_of_tokens = apart.ndim == 3
-        # NaN stays NaN.
-        worst = np.maximum(worst, (apart[mask_BT.astype(bool)] if is_of_tokens else apart).max())
-    return float(worst)
+        if wanted.ndim == 3:  # a logit of each token: padding's mean nothing
+            is_real_BT = mask_BT.astype(bool)
+            logits, wanted = logits[is_real_BT], wanted[is_real_BT]
+        both.add(logits, wanted)
+    return both
 
 
 def _padded(

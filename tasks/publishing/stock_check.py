@@ -18,8 +18,8 @@ import numpy as np
 
 from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError
+from tasks.publishing.agreement import TOLERANCE, Agreement
 
-TOLERANCE = 1e-4
 _TIMEOUT_SECONDS = 600
 
 
@@ -47,17 +47,16 @@ def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = T
                 f"{folder}: stock transformers reads other token ids: {text[:60]!r} is {theirs} "
                 f"there and {ours} here. Nothing was published; this is a defect in the export."
             )
-    worst = np.float32(0)
+    both = Agreement()
     with torch.inference_mode():
         for row, expected in zip(rows, stock_logits, strict=True):
-            logits = model(torch.tensor([row]))[0].float().numpy()
-            worst = np.maximum(worst, np.abs(logits - expected).max())  # NaN stays NaN
-    if not worst <= tolerance:
+            both.add(model(torch.tensor([row]))[0].float().numpy(), expected)
+    if not both.within(tolerance):
         raise StageError(
-            f"{folder}: stock transformers computes other logits, by up to {worst:.2e} where "
-            f"{tolerance:.0e} is allowed. Nothing was published; this is a defect in the export."
+            f"{folder}: stock transformers computes other logits, {both.told(tolerance)}. "
+            f"Nothing was published; this is a defect in the export."
         )
-    return float(worst)
+    return both.difference
 
 
 def _ask_stock(

@@ -5,7 +5,7 @@ from planting import Mutant
 MUTANTS = (
     Mutant(
         "any difference from stock is published",
-        "tasks/publishing/stock_check.py",
+        "tasks/publishing/agreement.py",
         "TOLERANCE = 1e-4",
         "TOLERANCE = 1e9",
         ("tests/tasks/publishing/test_stock_check.py",),
