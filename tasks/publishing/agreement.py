@@ -42,6 +42,6 @@ class Agreement:
     def told(self, tolerance: float) -> str:
         """What differs by how much, for a message."""
         return (
-            f"by up to {self.difference:.2e}, {self.share:.0e} of the largest logit where "
+            f"by up to {self.difference:.2e}, {self.share:.1e} of the largest logit where "
             f"{tolerance:.0e} is allowed"
         )
