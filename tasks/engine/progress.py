@@ -60,6 +60,11 @@ class Count:
             while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_SECONDS:
                 self._seen.popleft()
 
+    def warm(self, done: float) -> None:
+        """Set the count; the time so far says nothing of the rate."""
+        self.done = done
+        self._seen = deque([(time.monotonic(), done)])
+
     @property
     def title(self) -> str:
         """Stage and work in a few words."""
@@ -144,6 +149,14 @@ class Counter:
     def show(self, done: float, figures: Mapping[str, float] | None = None) -> None:
         """Set the count, and what else is worth a look."""
         self._count.reach(done, figures)
+        self._tell()
+
+    def warm(self, done: float) -> None:
+        """Set the count where what came before took longer than what will, such as compiling."""
+        self._count.warm(done)
+        self._tell()
+
+    def _tell(self) -> None:
         for sink in self._sinks:
             sink.update(self._count)
 

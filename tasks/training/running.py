@@ -136,6 +136,8 @@ def _follow(
                         stage, event["steps"], "steps", work=work, done=event["step"]
                     )
                 )
+            elif event["event"] == "warm" and counter is not None:
+                counter.warm(event["step"])
             elif event["event"] in ("step", "held_out") and counter is not None:
                 figures |= {_FIGURES[name]: event[name] for name in _FIGURES if name in event}
                 counter.show(event["step"], dict(figures))

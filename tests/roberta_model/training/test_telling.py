@@ -117,6 +117,7 @@ def test_a_training_saves_every_few_steps_and_at_its_end(spec: TrainingSpec, tol
         **{"event": "start", "step": 0, "steps": 5, "precision": "fp32"},
         **{"device": "cpu", "is_emulated": False},
     }
+    assert events[1] == {"event": "warm", "step": 1}, "what came before is no measure of the rest"
     assert saved(events) == [2, 4, 5]
     assert events[-1] == {"event": "done", "step": 5}
     assert [lines_in(spec, step) for step in (2, 4, 5)] == [[1, 2], [3, 4], [5]]
@@ -142,7 +143,7 @@ def test_a_training_ends_at_the_step_it_is_told_and_goes_on_from_there(
     assert first[-1] == {"event": "done", "step": 3}
     resumed = replace(spec, stop_step=9, resume=str(Path(spec.folder) / "00000003"))
     second = told(resumed)
-    assert (second[0]["step"], saved(second)) == (3, [4, 5])
+    assert (second[0]["step"], second[1]["step"], saved(second)) == (3, 4, [4, 5])
     assert second[-1] == {"event": "done", "step": 5}
     finished = told(replace(spec, resume=str(Path(spec.folder) / "00000005")))
     assert [event["event"] for event in finished] == ["start", "done"]

@@ -68,6 +68,19 @@ def test_a_rate_is_that_of_the_last_minute(clock: Callable[[float], None]) -> No
     assert count.rate == pytest.approx(10.0)
 
 
+def test_a_first_step_that_compiles_says_nothing_of_the_rate(
+    clock: Callable[[float], None],
+) -> None:
+    """On a GPU it took 7 s where others take 0.06, and hours seemed to be left."""
+    count = Count("pretrain", "", 2600, "steps")
+    clock(7.0)
+    count.warm(1)
+    assert (count.done, count.rate) == (1, None)
+    clock(9.0)
+    count.reach(35)
+    assert count.rate == 17.0
+
+
 def test_a_count_is_told_with_rate_and_rest(clock: Callable[[float], None]) -> None:
     count = Count("pretrain", "steps of it", 3000, "steps", 1000)
     assert count.title == "pretrain steps of it"
