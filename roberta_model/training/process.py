@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,8 @@ def train(spec: AnySpec) -> None:
             figures = {"loss": result.loss, "held_out_loss": result.held_out_loss}
             story.tell("held_out", step=result.step, **figures)
         if clock.is_due() or finished:
-            story.tell("step", step=result.step, loss=result.loss, **clock.lap())
+            figures = {"loss": result.loss, **clock.lap()}
+            story.tell("step", step=result.step, at=time.monotonic(), **figures)
         if finished or result.must_stop or result.step % spec.checkpoint_steps == 0:
             _save(training, accelerator, story, lines, clock, result)
     story.tell("done" if finished else "stopped", step=training.step)

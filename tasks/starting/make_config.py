@@ -49,6 +49,13 @@ class Request:
         return Survey(self, listing, found)
 
 
+def _read_how(key: str, value: object) -> str:
+    """A field of a source's reading, for people: an expression is told by what it does."""
+    if isinstance(value, dict):
+        return "wrapped: a document ends where a line ends a sentence"
+    return f"{key} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+
+
 @dataclass(frozen=True)
 class Survey:
     """What lies there, for a request."""
@@ -61,7 +68,7 @@ class Survey:
         """It in a line for each source, and one for what is left out."""
         lines = []
         for source in self.found:
-            how = ", ".join(f"{key} {value}" for key, value in source.how.items())
+            how = ", ".join(_read_how(key, value) for key, value in source.how.items())
             formats = " and ".join(f"{n:,} {form}" for form, n in source.formats.most_common())
             lines.append(
                 f"{formats}: about {source.size['documents']:,} documents, "

@@ -8,6 +8,7 @@ it, a whole checkpoint that the trainer has written is taken over.
 
 import json
 import logging
+import math
 import shutil
 import time
 import uuid
@@ -27,6 +28,7 @@ from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
 HELD_OUT_LOSS = "held-out loss"
+_LATE_SECONDS = 3.0
 _FIGURES = {"loss": "loss", "held_out_loss": HELD_OUT_LOSS, "tokens_per_second": "tokens/s"}
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
@@ -136,8 +138,9 @@ def _follow(
                         stage, event["steps"], "steps", work=work, done=event["step"]
                     )
                 )
-            elif event["event"] == "warm" and counter is not None:
-                counter.warm(event["step"])
+            elif event["event"] == "warm" or _is_late(event):
+                if counter is not None:
+                    counter.warm(event["step"])
             elif event["event"] in ("step", "held_out") and counter is not None:
                 figures |= {_FIGURES[name]: event[name] for name in _FIGURES if name in event}
                 counter.show(event["step"], dict(figures))
@@ -155,6 +158,11 @@ def _follow(
                     "checkpoint is kept; the same command goes on from it."
                 )
     return True
+
+
+def _is_late(event: Mapping[str, Any]) -> bool:
+    """Whether a step has waited here, while a checkpoint was taken down: no measure of the rate."""
+    return time.monotonic() - float(event.get("at", math.inf)) > _LATE_SECONDS
 
 
 _EMULATED = (

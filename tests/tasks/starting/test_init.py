@@ -327,6 +327,8 @@ def test_a_book_that_is_wrapped_by_hand_is_parted_where_lines_end_sentences(tmp_
     (tmp_path / "book.txt").write_text(page * 40, encoding="utf-8")
     told = json.loads(init("book.txt", "--out", "b.yaml", "--minutes", 1, "--json").stdout)
     assert told["sources"][0]["documents"] == 80
+    said = init("book.txt", "--out", "c.yaml", "--minutes", 1).output
+    assert "(wrapped: a document ends where a line ends a sentence)" in said
     assert (
         "}  # wrapped" in Path("b.yaml").read_text() or "} # wrapped" in Path("b.yaml").read_text()
     )
