@@ -4,6 +4,7 @@ DIR.unfinished/   what is done so far, as a store of the engine: the same comman
 DIR/              the finished folder; it appears when it is whole
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from tasks.config import Config
 from tasks.engine.files import give_usual_mode
 from tasks.engine.progress import Progress
 from tasks.engine.records import Artifact
-from tasks.engine.runner import run_stage
+from tasks.engine.runner import identify, run_stage
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.unit_records import UNITS
@@ -22,6 +23,8 @@ from tasks.inspection.in_work import live_owner
 from tasks.publishing.staging import put_in_place, staged_beside
 from tasks.stages import FINE_TUNING, stage_folder
 from tasks.stages.finetune_model import AloneConfig, alone, model_files
+
+log = logging.getLogger(__name__)
 
 _BESIDE = {"model.scores.json": "scores.json", "model.dev.jsonl": "predictions_dev.jsonl"} | {
     "model.test.jsonl": "predictions_test.jsonl"
@@ -50,9 +53,11 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     out.parent.mkdir(parents=True, exist_ok=True)
     store = open_store(str(unfinished(out).absolute()))
     store.check_writable()
+    # Only its engine is read, beside what the stage itself takes out of it.
+    stage, whole = alone(config), cast(Config, config)
     try:
-        # Only its engine is read, beside what the stage itself takes out of it.
-        made = run_stage(alone(config), cast(Config, config), store, progress=progress).artifact
+        _say_begun_anew(store, identify(stage, whole, {}).key, out)
+        made = run_stage(stage, whole, store, progress=progress).artifact
     except UserError:
         if not _is_begun(store):
             shutil.rmtree(unfinished(out), ignore_errors=True)
@@ -60,6 +65,17 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     _hand_over(made, out)
     shutil.rmtree(unfinished(out), ignore_errors=True)
     return {"path": str(out), **made.summary}
+
+
+def _say_begun_anew(store: Store, key: str, out: Path) -> None:
+    """A word where what is done is of another training: nothing of it can be gone on with."""
+    begun = store.names(stage_folder(FINE_TUNING))
+    if begun and key not in begun:
+        log.warning(
+            "%s: what is done there was begun with other data or settings, or by another version; "
+            "this training begins anew",
+            unfinished(out),
+        )
 
 
 def _is_begun(store: Store) -> bool:

@@ -13,8 +13,9 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
 from roberta_model.inference.reading import Columns
 from tasks.engine.progress import Progress
-from tasks.errors import UserError
-from tasks.finetuning import trying
+from tasks.engine.runner import identify
+from tasks.errors import StageError, UserError
+from tasks.finetuning import alone, trying
 from tasks.finetuning.alone import fine_tune_folder, unfinished
 from tasks.finetuning.choices import Adapted
 from tasks.finetuning.dev_scores import score_dev
@@ -279,6 +280,26 @@ def test_an_empty_dev_set_and_a_broken_line(
     with pytest.raises(UserError, match=told):
         tune(model_folder, tmp_path / "out", task="classify", **{**sentiment, "train": str(latin)})
     assert not unfinished(tmp_path / "out").exists()
+
+
+def test_what_was_begun_otherwise_is_not_gone_on_with_in_silence(
+    model_folder: Path,
+    sentiment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By other data or settings, or by a version that made it in another way."""
+
+    def cut_off(stage: Any, config: Any, store: Any, **_: Any) -> None:
+        store.write(f"{stage.folder}/{identify(stage, config, {}).key}/units/x.json", b"{}")
+        raise StageError("cut off")
+
+    monkeypatch.setattr(alone, "run_stage", cut_off)
+    for epochs, is_said in ((1, False), (1, False), (2, True)):
+        with pytest.raises(StageError, match="cut off"):
+            tune(model_folder, tmp_path / "out", task="classify", epochs=epochs, **sentiment)
+        assert ("this training begins anew" in caplog.text) == is_said
 
 
 def test_windows_hold_every_token_and_find_the_answer(model_folder: Path) -> None:
