@@ -72,6 +72,9 @@ def _chosen(
     metavar="N",
     help="Repeat it to try several; default: by the encoder's width.",
 )
+@click.option(
+    "--dropout", type=float, metavar="X", help="As the encoder's config.json says, unless given."
+)
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Of the best.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The first.")
 @click.option("--balance", is_flag=True, help="Have all classes count alike.")

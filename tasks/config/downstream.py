@@ -127,7 +127,13 @@ class FineTuningConfig(Section):
     stride: int = Field(
         128, ge=1, description="Tokens that neighbouring windows of a context share."
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="While fine-tuning.")
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="While fine-tuning. Default: what the encoder's `config.json` says (its "
+        "`hidden_dropout_prob`), which `publish` sets to what it was pretrained with.",
+    )
     weight_decay: float = Field(0.1, ge=0, description="As in the paper.")
     warmup_share: float = Field(0.06, ge=0, lt=1, description="As in the paper.")
     precision: Literal["auto", "bf16", "fp32"] = Field(

@@ -94,7 +94,7 @@ def spec_of(
             "checkpoint_steps": -(-rows // choice.batch_size),
             "batch_rows": choice.batch_size,
             "seed": choice.seed,
-            "dropout": settings.dropout,
+            "dropout": adapted.dropout,
             "precision": settings.precision,
             "schedule": {"warmup_share": settings.warmup_share},
             "optimizer": {

@@ -20,6 +20,7 @@ tells any of it, and the card neither date nor host.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tasks.artifacts import (
@@ -88,6 +89,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     payload = {
         "files": model_folder_files(context),
         "special_tokens": evidence["pack"]["config"]["special_tokens"],
+        "dropout": evidence["pretrain"]["config"]["pretrain"]["dropout"],
     }
     (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
     told = {"facts": context.config, "evidence": evidence}
@@ -173,12 +175,13 @@ def _figures(facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def publish_folder(
-    work: UnitWork, *, files: Mapping[str, StoredFile], special_tokens: str
+    work: UnitWork, *, files: Mapping[str, StoredFile], special_tokens: str, dropout: float
 ) -> UnitReport:
     """Write `model/`: weights, config and tokenizer; check it against stock."""
     folder = work.directory()
     for name, file in files.items():
         shutil.copyfile(file.local(), work.path(f"/{name}"))
+    _say_dropout(folder, dropout)
     _fit_tokenizer(folder)
     if special_tokens == "none":
         leave_out_specials(folder)
@@ -206,7 +209,18 @@ def publish_card(
     return UnitReport()
 
 
-def _fit_tokenizer(folder: Any) -> None:
+def _say_dropout(folder: Path, dropout: float) -> None:
+    """Whoever trains on, stock too, goes by `config.json`: let it say what the weights are used to.
+
+    Weights that have never met noise do poorly in it, and take long to learn what it hides.
+    """
+    path = folder / "config.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    known["hidden_dropout_prob"] = known["attention_probs_dropout_prob"] = dropout
+    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _fit_tokenizer(folder: Path) -> None:
     """Tell the tokenizer how long an input the model takes."""
     model = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     path = folder / "tokenizer_config.json"
@@ -242,7 +256,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=13,
+    version=14,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

@@ -272,6 +272,13 @@ def test_the_recipe_is_a_few_rows_in_the_card_and_whole_beside_it(
     assert record["resolved"] == {"pretrain.precision": "fp32", "pretrain.steps": 2}
 
 
+def test_its_config_says_what_dropout_the_weights_are_used_to(config: Config, model: Path) -> None:
+    """None in this pretraining; stock's own 0.1 is noise that they have never met."""
+    known = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    assert config.pretrain.dropout == 0.0
+    assert (known["hidden_dropout_prob"], known["attention_probs_dropout_prob"]) == (0.0, 0.0)
+
+
 def test_the_slow_tokenizers_files_give_the_same_ids(model: Path, tmp_path: Path) -> None:
     """vocab.json and merges.txt alone, as programs without the `tokenizers` library read them."""
     for name in ("vocab.json", "merges.txt"):
