@@ -38,7 +38,7 @@ class ModelConfig:
 
     Attributes:
         max_row_tokens: Longest input; positions padding_idx + 1 ... padding_idx + this.
-        dropout: On embeddings and sub-layer outputs; what fine-tuning will use.
+        dropout: On embeddings and sub-layer outputs; what a training that is told nothing uses.
         attention_dropout: On attention weights.
         norm_eps: LayerNorm's epsilon.
         initializer_range: Standard deviation of the initial weights.

@@ -160,6 +160,12 @@ class TrainedModel(HandOver):
         return self.artifact.files(f"{MODEL}/")
 
     @property
+    def dropout(self) -> float | None:
+        """What its weights have learnt under; None: it is of what they began with, as that says."""
+        known = self.artifact.manifest["config"]
+        return float(known["pretrain"]["dropout"]) if known["model"] else None
+
+    @property
     def losses(self) -> StoredFile:
         """The loss of every step, one JSON line each."""
         return self.artifact.file(f"{LOSSES}.jsonl")

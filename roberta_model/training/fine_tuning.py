@@ -131,7 +131,8 @@ class FineTuningObjective:
     def _num_passes(self, lengths: Int64s) -> int:
         """How many passes a step of rows so long is cut into: an even number, to be shared.
 
-        It depends on the step alone, not on how many processes there are, as dropout does.
+        It depends on the step alone, as dropout does, and not on how many processes there are: of
+        a step so small that a GPU does it in one pass, others have nothing.
         """
         if (tokens := int(lengths.sum())) < self._least_tokens:
             return 1

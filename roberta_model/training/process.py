@@ -123,13 +123,13 @@ def train(spec: AnySpec) -> None:
         clock.count()
         if result.step == first:
             clock.lap()  # it compiles and finds memory: no measure of those that follow
-            story.tell("warm", step=first)
+            story.tell("warm", step=first, at=time.monotonic(), loss=result.loss)
         finished = result.step >= last
         if result.held_out_loss is not None:
             figures = {"loss": result.loss, "held_out_loss": result.held_out_loss}
-            story.tell("held_out", step=result.step, **figures)
+            story.tell("held_out", step=result.step, at=time.monotonic(), **figures)
         if clock.is_due() or finished:
-            figures = {"loss": result.loss, **clock.lap()}
+            figures = {"loss": result.loss, **(clock.lap() if clock.lap_steps else {})}
             story.tell("step", step=result.step, at=time.monotonic(), **figures)
         if finished or result.must_stop or result.step % spec.checkpoint_steps == 0:
             _save(training, accelerator, story, lines, clock, result)

@@ -50,20 +50,36 @@ class Count:
 
     def __post_init__(self) -> None:
         self._seen = deque([(time.monotonic(), self.done)])
+        self._lag = 0.0
 
-    def reach(self, done: float, figures: Mapping[str, float] | None = None) -> None:
-        """Set the count and, where they are given, the figures."""
-        now = time.monotonic()
-        self.done, self.figures = done, self.figures if figures is None else figures
+    def reach(
+        self, done: float, figures: Mapping[str, float] | None = None, at: float | None = None
+    ) -> None:
+        """Set the count and, where they are given, the figures.
+
+        Args:
+            done: How many are done.
+            figures: What else is worth a look.
+            at: When that was, by `time.monotonic`; None is now. Who was busy hears of it later.
+        """
+        now = self._note(done, figures, at)
         if now - self._seen[-1][0] >= 1:
             self._seen.append((now, done))
             while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_SECONDS:
                 self._seen.popleft()
 
-    def warm(self, done: float) -> None:
-        """Set the count; the time so far says nothing of the rate."""
-        self.done = done
-        self._seen = deque([(time.monotonic(), done)])
+    def warm(
+        self, done: float, figures: Mapping[str, float] | None = None, at: float | None = None
+    ) -> None:
+        """The same, where the time so far says nothing of the rate."""
+        self._seen = deque([(self._note(done, figures, at), done)])
+
+    def _note(self, done: float, figures: Mapping[str, float] | None, at: float | None) -> float:
+        heard = time.monotonic()
+        at = heard if at is None else at
+        self._lag = heard - at
+        self.done, self.figures = done, self.figures if figures is None else figures
+        return at
 
     @property
     def title(self) -> str:
@@ -79,7 +95,7 @@ class Count:
     def rate(self) -> float | None:
         """Units a second over the last minute; None while there is nothing to tell."""
         began, done = self._seen[0]
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - self._lag - began
         return (self.done - done) / seconds if seconds >= 1 and self.done > done else None
 
     def describe(self) -> str:
@@ -146,14 +162,18 @@ class Counter:
         """Count `amount` more units as done."""
         self.show(self._count.done + amount)
 
-    def show(self, done: float, figures: Mapping[str, float] | None = None) -> None:
-        """Set the count, and what else is worth a look."""
-        self._count.reach(done, figures)
+    def show(
+        self, done: float, figures: Mapping[str, float] | None = None, at: float | None = None
+    ) -> None:
+        """Set the count, and what else is worth a look; see `Count.reach`."""
+        self._count.reach(done, figures, at)
         self._tell()
 
-    def warm(self, done: float) -> None:
-        """Set the count where what came before took longer than what will, such as compiling."""
-        self._count.warm(done)
+    def warm(
+        self, done: float, figures: Mapping[str, float] | None = None, at: float | None = None
+    ) -> None:
+        """The same where what came before took longer than what will, such as compiling."""
+        self._count.warm(done, figures, at)
         self._tell()
 
     def _tell(self) -> None:

@@ -56,7 +56,7 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     # Only its engine is read, beside what the stage itself takes out of it.
     stage, whole = alone(config), cast(Config, config)
     try:
-        _say_begun_anew(store, identify(stage, whole, {}).key, out)
+        _say_begun_otherwise(store, identify(stage, whole, {}).key, out)
         made = run_stage(stage, whole, store, progress=progress).artifact
     except UserError:
         if not _is_begun(store):
@@ -67,13 +67,13 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     return {"path": str(out), **made.summary}
 
 
-def _say_begun_anew(store: Store, key: str, out: Path) -> None:
-    """A word where what is done is of another training: nothing of it can be gone on with."""
+def _say_begun_otherwise(store: Store, key: str, out: Path) -> None:
+    """A word where what is done is of another training; it goes when this one is done."""
     begun = store.names(stage_folder(FINE_TUNING))
     if begun and key not in begun:
         log.warning(
-            "%s: what is done there was begun with other data or settings, or by another version; "
-            "this training begins anew",
+            "%s: what is done there was begun with other data or settings, or by another version. "
+            "What of it fits is used; the rest goes when this training is done",
             unfinished(out),
         )
 

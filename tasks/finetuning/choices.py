@@ -13,6 +13,7 @@ from roberta_model.config import fraction
 from roberta_model.heads import SequenceClassificationHead
 from roberta_model.recipe import FirstAttention
 from tasks.config.downstream import SEQUENCE_TASKS, FineTuningConfig
+from tasks.errors import UserError
 from tasks.finetuning.plan import Choice
 
 PAPER_WIDTH = 768
@@ -82,8 +83,17 @@ def _dropout_of(encoder: Mapping[str, Any]) -> float:
     """What an encoder is used to: one that has never met noise knows little of what it knew in it.
 
     An encoder of perplexity 9 that was pretrained without dropout has 36 under a tenth of it.
+
+    Raises:
+        UserError: It would drop everything.
     """
-    return fraction(encoder, "hidden_dropout_prob", 0.1)
+    share = fraction(encoder, "hidden_dropout_prob", 0.1)
+    if share >= 1:
+        raise UserError(
+            "The encoder's config.json says hidden_dropout_prob: 1, under which nothing is learnt. "
+            "Give another with --dropout, or `dropout` in the config."
+        )
+    return share
 
 
 def _times(rate: float, factor: float) -> float:

@@ -47,13 +47,13 @@ def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = T
                 f"{folder}: stock transformers reads other token ids: {text[:60]!r} is {theirs} "
                 f"there and {ours} here. Nothing was published; this is a defect in the export."
             )
-    both = Agreement()
+    both = Agreement(tolerance)
     with torch.inference_mode():
         for row, expected in zip(rows, stock_logits, strict=True):
             both.add(model(torch.tensor([row]))[0].float().numpy(), expected)
-    if not both.within(tolerance):
+    if not both.is_rounding:
         raise StageError(
-            f"{folder}: stock transformers computes other logits, {both.told(tolerance)}. "
+            f"{folder}: stock transformers computes other logits, {both.told()}. "
             f"Nothing was published; this is a defect in the export."
         )
     return both.difference

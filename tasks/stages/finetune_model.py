@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts import CleanText, model_folder_files
+from tasks.artifacts import CleanText, TrainedModel, model_folder_files
 from tasks.config import Config, EngineConfig, Section
 from tasks.config.downstream import FineTuningConfig
 from tasks.config.evaluate import ContaminationConfig
@@ -68,7 +68,8 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
         UserError: data are not what a task needs.
         StageError: a training failed; its last checkpoint is kept.
     """
-    asked, how = context.config.downstream, context.config.contamination
+    how, used_to = context.config.contamination, TrainedModel.of(context).dropout
+    asked = [with_dropout(settings, used_to) for settings in context.config.downstream]
     documents = CleanText.of(context).files("train")
     tasks = teach(context, asked, model_folder_files(context), documents, how)
     summary: dict[str, Any] = {
@@ -82,6 +83,13 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
     told = [f"{name} {each['metric']} {told_score(each)}" for name, each in tasks.items()]
     figures = {f"{name}, {each['metric']}": told_score(each) for name, each in tasks.items()}
     return StageReport(summary=summary, headline=", ".join(told), figures=figures)
+
+
+def with_dropout(settings: FineTuningConfig, used_to: float | None) -> FineTuningConfig:
+    """A task as it would be for the published folder, whose `config.json` says the same."""
+    if settings.dropout is not None or used_to is None:
+        return settings
+    return settings.model_copy(update={"dropout": used_to})
 
 
 def write_report(
@@ -168,7 +176,7 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
 FINETUNE = Stage(
     name="finetune",
     number=8,
-    version=7,
+    version=8,
     needs=("pretrain", "tokenizer", "clean"),
     config=lambda config: DownstreamSlice(
         downstream=config.downstream, contamination=config.evaluate.contamination

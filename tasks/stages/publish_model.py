@@ -89,7 +89,7 @@ def publish(context: StageContext[PublishSlice]) -> StageReport:
     payload = {
         "files": model_folder_files(context),
         "special_tokens": evidence["pack"]["config"]["special_tokens"],
-        "dropout": evidence["pretrain"]["config"]["pretrain"]["dropout"],
+        "dropout": TrainedModel.of(context).dropout,
     }
     (model,) = context.map(publish_folder, [Unit("model", payload)], workers=1)
     told = {"facts": context.config, "evidence": evidence}
@@ -175,13 +175,14 @@ def _figures(facts: PublishSlice, evidence: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def publish_folder(
-    work: UnitWork, *, files: Mapping[str, StoredFile], special_tokens: str, dropout: float
+    work: UnitWork, *, files: Mapping[str, StoredFile], special_tokens: str, dropout: float | None
 ) -> UnitReport:
     """Write `model/`: weights, config and tokenizer; check it against stock."""
     folder = work.directory()
     for name, file in files.items():
         shutil.copyfile(file.local(), work.path(f"/{name}"))
-    _say_dropout(folder, dropout)
+    if dropout is not None:
+        say_dropout(folder, dropout)
     _fit_tokenizer(folder)
     if special_tokens == "none":
         leave_out_specials(folder)
@@ -209,7 +210,7 @@ def publish_card(
     return UnitReport()
 
 
-def _say_dropout(folder: Path, dropout: float) -> None:
+def say_dropout(folder: Path, dropout: float) -> None:
     """Whoever trains on, stock too, goes by `config.json`: let it say what the weights are used to.
 
     Weights that have never met noise do poorly in it, and take long to learn what it hides.

@@ -13,7 +13,7 @@ from tasks.starting.config_text import config_text
 from tasks.starting.listing import Listing, list_files
 from tasks.starting.scripts import is_unspaced, scripts_of
 from tasks.starting.sizes import Sizes, suitable_sizes
-from tasks.starting.survey import ChooseColumn, Found, survey, total_of
+from tasks.starting.survey import AT_SENTENCE_ENDS, ChooseColumn, Found, survey, total_of
 
 _LITTLE_BYTES = 1_000_000
 
@@ -51,7 +51,7 @@ class Request:
 
 def _read_how(key: str, value: object) -> str:
     """A field of a source's reading, for people: an expression is told by what it does."""
-    if isinstance(value, dict):
+    if value == AT_SENTENCE_ENDS:
         return "wrapped: a document ends where a line ends a sentence"
     return f"{key} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 

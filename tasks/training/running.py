@@ -8,7 +8,6 @@ it, a whole checkpoint that the trainer has written is taken over.
 
 import json
 import logging
-import math
 import shutil
 import time
 import uuid
@@ -28,7 +27,6 @@ from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
 HELD_OUT_LOSS = "held-out loss"
-_LATE_SECONDS = 3.0
 _FIGURES = {"loss": "loss", "held_out_loss": HELD_OUT_LOSS, "tokens_per_second": "tokens/s"}
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
@@ -138,12 +136,10 @@ def _follow(
                         stage, event["steps"], "steps", work=work, done=event["step"]
                     )
                 )
-            elif event["event"] == "warm" or _is_late(event):
-                if counter is not None:
-                    counter.warm(event["step"])
-            elif event["event"] in ("step", "held_out") and counter is not None:
+            elif event["event"] in ("warm", "step", "held_out") and counter is not None:
                 figures |= {_FIGURES[name]: event[name] for name in _FIGURES if name in event}
-                counter.show(event["step"], dict(figures))
+                show = counter.warm if event["event"] == "warm" else counter.show
+                show(event["step"], dict(figures), event.get("at"))
             elif event["event"] == "checkpoint":
                 newest = take(event, newest)
                 known = checkpoints.resolved
@@ -158,11 +154,6 @@ def _follow(
                     "checkpoint is kept; the same command goes on from it."
                 )
     return True
-
-
-def _is_late(event: Mapping[str, Any]) -> bool:
-    """Whether a step has waited here, while a checkpoint was taken down: no measure of the rate."""
-    return time.monotonic() - float(event.get("at", math.inf)) > _LATE_SECONDS
 
 
 _EMULATED = (

@@ -125,7 +125,7 @@ def test_the_trainings_dropout_holds_everywhere_whatever_the_models_is(
         found |= {cast(Layer, layer).attention.attention_dropout for layer in model.layers}
         assert found == {share}
         assert model.training
-        assert model.config.dropout == 0.1, "what fine-tuning will use"
+        assert model.config.dropout == 0.1, "what is published says it, not this"
     set_dropout(model, 0.5)
     assert cast(Layer, model.layers[1]).attention.attention_dropout == 0.5
 

@@ -112,12 +112,15 @@ def lines_in(spec: TrainingSpec, step: int) -> list[int]:
 
 def test_a_training_saves_every_few_steps_and_at_its_end(spec: TrainingSpec, told: Any) -> None:
     """Each checkpoint holds the losses since the one before, and what the training is."""
+    before = time.monotonic()
     events = told(spec)
     assert events[0] == {
         **{"event": "start", "step": 0, "steps": 5, "precision": "fp32"},
         **{"device": "cpu", "is_emulated": False},
     }
-    assert events[1] == {"event": "warm", "step": 1}, "what came before is no measure of the rest"
+    told_at = {event["at"] for event in events if event["event"] in ("warm", "step", "held_out")}
+    assert before < min(told_at) <= max(told_at) < time.monotonic()
+    assert (events[1]["event"], events[1]["step"]) == ("warm", 1), "it is no measure of the rest"
     assert saved(events) == [2, 4, 5]
     assert events[-1] == {"event": "done", "step": 5}
     assert [lines_in(spec, step) for step in (2, 4, 5)] == [[1, 2], [3, 4], [5]]
@@ -147,6 +150,13 @@ def test_a_training_ends_at_the_step_it_is_told_and_goes_on_from_there(
     assert second[-1] == {"event": "done", "step": 5}
     finished = told(replace(spec, resume=str(Path(spec.folder) / "00000005")))
     assert [event["event"] for event in finished] == ["start", "done"]
+
+
+def test_a_single_step_is_no_measure_of_speed(spec: TrainingSpec, told: Any) -> None:
+    """It was told as 0 tokens a second."""
+    events = told(replace(spec, stop_step=1))
+    assert [event["event"] for event in events] == ["start", "warm", "step", "checkpoint", "done"]
+    assert "tokens_per_second" not in events[2]
 
 
 def test_a_training_that_is_to_stop_saves_first(spec: TrainingSpec, told: Any) -> None:

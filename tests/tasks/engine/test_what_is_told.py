@@ -81,6 +81,20 @@ def test_a_first_step_that_compiles_says_nothing_of_the_rate(
     assert count.rate == 17.0
 
 
+def test_what_is_heard_late_counts_when_it_was(clock: Callable[[float], None]) -> None:
+    """Steps go on while a checkpoint is scored; a dev set took 70 s, and 12 hours seemed left."""
+    count = Count("finetune", "", 938, "steps")
+    clock(80.0)
+    for second in range(1, 11):
+        count.reach(16 * second, {"loss": 1.0}, at=1000.0 + second)
+        assert count.rate in (None, 16.0)
+    assert count.describe() == "160 of 938 steps, 16.0 steps/s, 49 s left, loss 1.000"
+    count.reach(16 * 80, at=1080.0)
+    assert count.rate == 16.0
+    clock(120.0)
+    assert count.rate == pytest.approx(16 * 80 / 120, rel=0.3), "nothing came since"
+
+
 def test_a_count_is_told_with_rate_and_rest(clock: Callable[[float], None]) -> None:
     count = Count("pretrain", "steps of it", 3000, "steps", 1000)
     assert count.title == "pretrain steps of it"

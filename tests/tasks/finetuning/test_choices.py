@@ -208,6 +208,13 @@ def test_dropout_is_what_the_encoder_is_used_to(
     assert spec.dropout == dropout
 
 
+def test_an_encoder_that_drops_everything_is_refused(tmp_path: Path) -> None:
+    found, encoder = found_in(tmp_path, TWO), NARROW | {"hidden_dropout_prob": 1}
+    with pytest.raises(UserError, match=r"hidden_dropout_prob: 1, .* Give another with --dropout"):
+        spec_of(settings_of(), found, Choice(1e-4, 4, 0), encoder)
+    assert spec_of(settings_of(dropout=0.2), found, Choice(1e-4, 4, 0), encoder).dropout == 0.2
+
+
 @pytest.mark.parametrize(
     ("examples", "rate"),
     [(1, 2e-3), (10_000, 2e-3), (20_000, 1e-3), (67_349, 2.97e-4), (100_000, 2e-4), (10**6, 2e-4)],

@@ -12,12 +12,14 @@ from tiny_pipeline import digests, run_all, write_config
 from flows.commands.inspect import report
 from flows.summary import print_summary
 from tasks.config import Config
+from tasks.config.downstream import FineTuningConfig
 from tasks.config.load import load_config
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
 from tasks.inspection.plan import make_plan
 from tasks.inspection.verify import find_damage
 from tasks.stages import check_outside, stage_names
+from tasks.stages.finetune_model import with_dropout
 
 
 def write_task(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -54,6 +56,19 @@ def record_of(config: Config, made: Any) -> dict[str, Any]:
     return {"stages": stages, "model": "a/model", "report": "a/report.html"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "used_to", "taken"),
+    [(None, 0.25, 0.25), (None, 0.0, 0.0), (None, None, None), (0.3, 0.0, 0.3), (0.0, 0.3, 0.0)],
+)
+def test_a_task_is_taught_as_it_would_be_to_the_published_folder(
+    asked: float | None, used_to: float | None, taken: float | None, tmp_path: Path
+) -> None:
+    """The weights are those before it, whose config.json does not know what they are used to."""
+    task = write_task(tmp_path, **({} if asked is None else {"dropout": asked}))
+    settings = FineTuningConfig.model_validate(task)
+    assert with_dropout(settings, used_to) == settings.model_copy(update={"dropout": taken})
+
+
 @pytest.mark.slow
 def test_a_run_teaches_its_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Run after publish, verified, cached; changed data have it alone made again."""
@@ -63,6 +78,7 @@ def test_a_run_teaches_its_encoder(tmp_path: Path, capsys: pytest.CaptureFixture
     artifact = made["finetune"].artifact
     found = artifact.summary["tasks"]["mood"]
     assert found["rows"] == {"train": 48, "dev": 48}
+    assert found["tried"][0]["dropout"] == config.pretrain.dropout == 0.0
     answers = [
         json.loads(line)
         for line in artifact.file("mood/predict/0.jsonl").local().read_text().splitlines()

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from small_corpus import small_config, write_texts
 from tiny_pipeline import TINY, digests, run_all, run_record
 
+from tasks.artifacts import TrainedModel
 from tasks.config import Config, PublishConfig
 from tasks.engine.identity import flatten
 from tasks.engine.runner import Outcome, run_stage
@@ -28,6 +30,7 @@ from tasks.publishing.figures import collect_figures
 from tasks.publishing.portrait import portrait_of
 from tasks.publishing.render import render_report
 from tasks.stages import get_stage
+from tasks.stages.publish_model import say_dropout
 
 WORDS = ("ship", "harbour", "storm", "sailor", "rope", "island", "morning", "letter", "captain")
 TEXTS = [
@@ -272,11 +275,34 @@ def test_the_recipe_is_a_few_rows_in_the_card_and_whole_beside_it(
     assert record["resolved"] == {"pretrain.precision": "fp32", "pretrain.steps": 2}
 
 
-def test_its_config_says_what_dropout_the_weights_are_used_to(config: Config, model: Path) -> None:
+def test_its_config_says_what_dropout_the_weights_are_used_to(
+    config: Config, model: Path, tmp_path: Path
+) -> None:
     """None in this pretraining; stock's own 0.1 is noise that they have never met."""
     known = json.loads((model / "config.json").read_text(encoding="utf-8"))
     assert config.pretrain.dropout == 0.0
     assert (known["hidden_dropout_prob"], known["attention_probs_dropout_prob"]) == (0.0, 0.0)
+    noisy = pretrained(dropout=0.25)
+    assert noisy.dropout == 0.25
+    shutil.copy(model / "config.json", tmp_path)
+    say_dropout(tmp_path, 0.25)
+    changed = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert changed == known | dict.fromkeys(
+        ("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.25
+    )
+
+
+def pretrained(dropout: float, **model: Any) -> TrainedModel:
+    """A pretraining's hand-over that knows its config alone."""
+    config = {"pretrain": {"dropout": dropout}, "model": model or {"width": 16}}
+    artifact: Any = SimpleNamespace(manifest={"config": config})
+    return TrainedModel(artifact)
+
+
+def test_what_went_on_from_another_model_leaves_its_word() -> None:
+    """A few steps without dropout do not make noise new to what another has long learnt in it."""
+    gone_on: Any = SimpleNamespace(manifest={"config": {"pretrain": {"dropout": 0.0}, "model": {}}})
+    assert TrainedModel(gone_on).dropout is None
 
 
 def test_the_slow_tokenizers_files_give_the_same_ids(model: Path, tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ def test_steps_that_waited_while_a_checkpoint_was_scored_say_nothing_of_the_rate
     start = {"event": "start", "step": 313, "steps": 938, "precision": "bf16", "device": "cpu"}
     events = [
         start | {"is_emulated": False},
-        {"event": "warm", "step": 314},
-        {"event": "step", "step": 316, "loss": 1.0, "at": now - 70},
-        {"event": "step", "step": 375, "loss": 1.0, "at": now},
+        {"event": "warm", "step": 314, "loss": 2.0, "at": now - 70},
+        {"event": "step", "step": 324, "loss": 1.0, "tokens_per_second": 9.0, "at": now - 60},
+        {"event": "held_out", "step": 344, "loss": 1.0, "held_out_loss": 3.0, "at": now - 40},
+        {"event": "step", "step": 383, "loss": 0.5, "at": now - 1},
     ]
     shown = Shown()
     context: Any = SimpleNamespace(
@@ -44,8 +45,10 @@ def test_steps_that_waited_while_a_checkpoint_was_scored_say_nothing_of_the_rate
         context, trainer, checkpoints, tmp_path, None, take, "finetune", "", bool
     )
     assert is_whole
+    rate = "1.0 steps/s"
     assert shown.lines == [
-        "314 of 938 steps",
-        "316 of 938 steps",
-        "375 of 938 steps, loss 1.000",
+        "314 of 938 steps, loss 2.000",
+        f"324 of 938 steps, {rate}, 10 min left, loss 1.000, 9 tokens/s",
+        f"344 of 938 steps, {rate}, 10 min left, loss 1.000, 9 tokens/s, held-out loss 3.000",
+        f"383 of 938 steps, {rate}, 9 min left, loss 0.500, 9 tokens/s, held-out loss 3.000",
     ]
