@@ -138,7 +138,8 @@ def _tell(found: dict[str, Any], out: Path) -> None:
     say(
         f"best of {len(found['tried'])}: learning rate {best['learning_rate']:g} (embeddings "
         f"{best['embedding_learning_rate']:g}, head {best['head_learning_rate']:g}), dropout "
-        f"{best['dropout']:g}, batch {best['batch_size']}, seed {best['seed']}, epoch {best['epoch']}"
+        f"{best['dropout']:g}, batch {best['batch_size']}, seed {best['seed']}, "
+        f"epoch {best['epoch']}"
     )
     for part, scored in found["scores"].items():
         for name, score in scored["metrics"].items():

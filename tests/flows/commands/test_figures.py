@@ -81,6 +81,7 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
     tried = [
         {"learning_rate": rate, "batch_size": 16, "seed": 3, "epoch": 2}
         | {"embedding_learning_rate": 10 * rate, "head_learning_rate": 5 * rate}
+        | {"dropout": 0.0}
         for rate in (1e-5, 3e-5)
     ]
     metric = {"value": 0.75, "low": 0.5, "high": 0.9}
@@ -102,7 +103,10 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
     told = capsys.readouterr().out
     assert "5,000 examples" in told
     assert "7 texts were longer" in told
-    assert "best of 2: learning rate 3e-05 (embeddings 0.0003, head 0.00015), batch 16" in told
+    assert (
+        "best of 2: learning rate 3e-05 (embeddings 0.0003, head 0.00015), dropout 0, batch 16"
+        in told
+    )
     assert "batch 16, seed 3, epoch 2" in told
     assert "* dev   f1             0.7500   0.5000 to 0.9000 (95 % of 1,234)" in told
     assert "  dev   accuracy " in told

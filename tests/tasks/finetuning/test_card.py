@@ -19,7 +19,8 @@ def card(**changes: Any) -> str:
         {"learning_rate": rate, "batch_size": 8, "seed": seed, "epoch": seed, "epochs": 4}
         | {"dev": {"accuracy": 0.5 + seed / 10}}
         | {"embedding_learning_rate": 10 * rate, "head_learning_rate": 5 * rate}
-        | {"first_attention": "uniform" if seed == 2 else "pretrained", "dropout": 0.1}
+        | {"first_attention": "uniform" if seed == 2 else "pretrained"}
+        | {"dropout": 0.1}
         for seed, rate in ((1, 1e-4), (2, 2e-4), (3, 3e-4))
     ]
     summary = {

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_the_gate_lets_rounding_through_and_nothing_else(monkeypatch: pytest.Mon
         logits = model(torch.tensor([ids]))[0].numpy()
     assert np.abs(logits).max() < 3
     monkeypatch.setattr(model_folder, "load_folder_as_named", lambda _: (model, tokenizer))
-    found = {"ids": ids, "logits": logits}
+    found: dict[str, Any] = {"ids": ids, "logits": logits}
     monkeypatch.setattr(stock_check, "_ask_stock", lambda *_: ([found["ids"]], [found["logits"]]))
     assert check_against_stock(Path("m"), ["x"]) < 1e-6
     found["logits"] = logits + 9e-5
@@ -81,7 +82,7 @@ def test_the_gate_lets_rounding_through_and_nothing_else(monkeypatch: pytest.Mon
     found["logits"][2, 11] += 2e-4
     with pytest.raises(StageError, match="other logits"):
         check_against_stock(Path("m"), ["x"])
-    found["logits"] = logits * float("nan")
+    found["logits"] = np.full_like(logits, np.nan)
     with pytest.raises(StageError, match="other logits"):
         check_against_stock(Path("m"), ["x"])
     with torch.no_grad():  # of logits so large rounding leaves more: seen on a GPU machine
