@@ -192,20 +192,14 @@ def test_small_encoders_learn_words_and_head_faster(
 
 @pytest.mark.parametrize(
     ("says", "asked", "dropout"),
-    [
-        ({"hidden_dropout_prob": 0.0}, {}, 0.0),
-        ({}, {}, 0.1),
-        ({"hidden_dropout_prob": 0.3}, {}, 0.3),
-    ]
-    + [({"hidden_dropout_prob": 0.3}, {"dropout": 0.0}, 0.0)],
+    [(None, {}, 0.1), (0.0, {}, 0.0), (0.3, {}, 0.3), (0.3, {"dropout": 0.0}, 0.0)],
 )
 def test_dropout_is_what_the_encoder_is_used_to(
-    says: dict[str, Any], asked: dict[str, Any], dropout: float, tmp_path: Path
+    says: float | None, asked: dict[str, Any], dropout: float, tmp_path: Path
 ) -> None:
     """As its config.json says, which is 0.1 for the paper's; what is asked for is done."""
-    found = found_in(tmp_path, TWO)
-    spec = spec_of(settings_of(**asked), found, Choice(1e-4, 4, 0), NARROW | says)
-    assert spec.dropout == dropout
+    found, encoder = found_in(tmp_path, TWO), NARROW | {"hidden_dropout_prob": says}
+    assert spec_of(settings_of(**asked), found, Choice(1e-4, 4, 0), encoder).dropout == dropout
 
 
 def test_an_encoder_that_drops_everything_is_refused(tmp_path: Path) -> None:
