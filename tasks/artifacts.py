@@ -161,7 +161,7 @@ class TrainedModel(HandOver):
 
     @property
     def dropout(self) -> float | None:
-        """What its weights have learnt under; None: it is of what they began with, as that says."""
+        """Its weights have learnt under it; None where they went on from another model's."""
         known = self.artifact.manifest["config"]
         return float(known["pretrain"]["dropout"]) if known["model"] else None
 

@@ -87,6 +87,16 @@ def train(spec: TrainingSpec | FineTuningSpec) -> tuple[Training, list[StepResul
     return training, list(training.run(spec.stop_step or STEPS, lambda: False))
 
 
+def check_resuming(spec: TrainingSpec | FineTuningSpec) -> None:
+    """Cut off after five steps and gone on with, it has the losses and weights of one go."""
+    whole, results = train(spec)
+    first, before = train(replace(spec, stop_step=5))
+    saved = first.save("".join(each.line() for each in before))
+    rest, after = train(replace(spec, resume=str(saved)))
+    assert [each.line() for each in before + after] == [each.line() for each in results]
+    assert torch.equal(rest.flat.master, whole.flat.master)
+
+
 def test_the_same_training_twice_is_the_same_to_the_bit(spec: TrainingSpec) -> None:
     once, twice = (train(replace(spec, precision="bf16"))[0] for _ in range(2))
     assert torch.equal(once.flat.master, twice.flat.master)
@@ -123,12 +133,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
         optimizer=recipe,
         folder=str(tmp_path),
     )
-    whole, results = train(spec)
-    first, before = train(replace(spec, stop_step=5))
-    saved = first.save("".join(each.line() for each in before))
-    rest, after = train(replace(spec, resume=str(saved)))
-    assert [each.line() for each in before + after] == [each.line() for each in results]
-    assert torch.equal(rest.flat.master, whole.flat.master)
+    check_resuming(spec)
 
 
 def test_a_killed_training_process_goes_on_to_the_same_bytes(
@@ -243,9 +248,4 @@ def test_a_resumed_fine_tuning_is_the_uninterrupted_one_to_the_bit(
             first_attention="pretrained",
             batch_rows=200,
         )
-    whole, results = train(spec)
-    first, before = train(replace(spec, stop_step=5))
-    saved = first.save("".join(each.line() for each in before))
-    rest, after = train(replace(spec, resume=str(saved)))
-    assert [each.line() for each in before + after] == [each.line() for each in results]
-    assert torch.equal(rest.flat.master, whole.flat.master)
+    check_resuming(spec)
