@@ -1,7 +1,7 @@
 """Fine-tuning beside stock's Trainer, on the same sentences, from the same weights.
 
-Each in a process of its own, on all cores, batches of 32, dropout 0.1, the same learning rate and
-schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the checkout (made
+Each in a process of its own, on all cores, batches of 32, the same dropout (`--dropout`), learning
+rate and schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the checkout (made
 sentences elsewhere):
 
     stock   transformers' Trainer in fp32 (on a GPU in bf16), padded to the longest of a batch
@@ -60,6 +60,7 @@ def main() -> None:
     made.add_argument("--size", default="tiny", choices=list(PRESETS))
     made.add_argument("--task", default="sst2", choices=list(_FILES), help="one of GLUE's sets")
     made.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
+    made.add_argument("--dropout", type=float, default=0.1)
     made.add_argument("--steps", type=int, default=_STEPS, help="of a training; the half is timed")
     options = made.parse_args()
     if options.worker:
@@ -68,13 +69,14 @@ def main() -> None:
         return
     more = [*passed_on(options), "--size", options.size, "--task", options.task]
     more += ["--steps", str(options.steps), "--device", options.device]
+    more += ["--dropout", str(options.dropout)]
 
     def measure(who: str) -> Figures:
         arguments = ("--worker", who, *more)
         return run_worker(__file__, *arguments, threads=options.threads, has_memory=False)
 
     comparison = Comparison(
-        f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}",
+        f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}, dropout {options.dropout:g}",
         {"examples": "examples/s", "accuracy": "accuracy on dev"},
         ("start and first steps are not counted; the accuracy is that of so few steps",),
     )
@@ -144,7 +146,10 @@ def _stock(options: argparse.Namespace) -> dict[str, float]:
         folder = Path(place)
         encoder, train, dev = _prepared(options, folder)
         model = transformers.RobertaForSequenceClassification.from_pretrained(
-            folder, num_labels=len(_LABELS[options.task])
+            folder,
+            num_labels=len(_LABELS[options.task]),
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
         )
         rows = [
             {"input_ids": ids, "labels": _class_of(item)}
@@ -220,7 +225,7 @@ def _ours(options: argparse.Namespace) -> dict[str, float]:
             steps=_steps(options),
             checkpoint_steps=_warm(options),
             batch_rows=_BATCH,
-            dropout=0.1,
+            dropout=options.dropout,
             precision="auto",
             optimizer=OptimizerRecipe(learning_rate=_RATE, weight_decay=0.1),
             threads=launch.threads or 1,
