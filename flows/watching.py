@@ -173,7 +173,10 @@ class LiveLoss(Sink):
         """See `Sink`."""
         if count.stage != _PRETRAINING:
             return
-        self._points, self._held_out = [], []
+        self._points = [(done, told["loss"]) for done, told in count.before]
+        self._held_out = [
+            (done, told[HELD_OUT_LOSS]) for done, told in count.before if HELD_OUT_LOSS in told
+        ]
         self._due = time.monotonic() + PROGRESS_SECONDS
 
     def update(self, count: Count) -> None:

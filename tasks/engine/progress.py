@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ class Count:
         unit: What they are called.
         done: How many are done.
         figures: What else is worth a look, by name; a name that ends in `/s` is a speed.
+        before: How many were done and the figures then, now and again until it was broken off.
     """
 
     stage: str
@@ -47,6 +48,7 @@ class Count:
     unit: str
     done: float = 0
     figures: Mapping[str, float] = field(default_factory=dict)
+    before: Sequence[tuple[float, Mapping[str, float]]] = ()
 
     def __post_init__(self) -> None:
         self._seen = deque([(time.monotonic(), self.done)])
@@ -189,10 +191,17 @@ class Progress:
 
     @contextmanager
     def counting(
-        self, stage: str, total: float, unit: str, *, work: str = "", done: float = 0
+        self,
+        stage: str,
+        total: float,
+        unit: str,
+        *,
+        work: str = "",
+        done: float = 0,
+        before: Sequence[tuple[float, Mapping[str, float]]] = (),
     ) -> Iterator[Counter]:
         """A count of `total` units while the `with` block runs, starting at `done`."""
-        count = Count(stage, work, total, unit, done)
+        count = Count(stage, work, total, unit, done, before=before)
         for sink in self.sinks:
             sink.begin(count)
         try:

@@ -90,7 +90,7 @@ def suitable_sizes(
         train_minutes = max(0.5, train_minutes * _MOST_PASSES * tokens / seen)
         seen = _MOST_PASSES * tokens
     row_tokens = 512 if name == "base" else 256 if name == "small" else 128
-    train_minutes = round(train_minutes, 2 if train_minutes < 10 else None)
+    train_minutes = max(0.1, round(train_minutes, 1 if train_minutes < 10 else None))
     sections: dict[str, Any] = {
         "tokenizer": {"vocab_size": vocab_size},
         "pack": {"row_tokens": row_tokens},

@@ -21,13 +21,14 @@ from tasks.engine.outside import check_unchanged
 from tasks.engine.stage import StageContext
 from tasks.engine.units import UnitResult
 from tasks.errors import StageError
-from tasks.training.checkpoint_units import MEASURED, Checkpoints, step_number
+from tasks.training.checkpoint_units import LOSSES_FILE, MEASURED, Checkpoints, step_number
 from tasks.training.launch import Trainer, launch_arguments, threads_per_process
 from tasks.training.resolved import Resolved
 
 TRAINING_MODULE = "roberta_model.training.process"
 HELD_OUT_LOSS = "held-out loss"
 _FIGURES = {"loss": "loss", "held_out_loss": HELD_OUT_LOSS, "tokens_per_second": "tokens/s"}
+_MOST_BEFORE = 1000  # steps that are told again of a training that goes on
 
 MakeSpec = Callable[[Path, Path | None], Mapping[str, Any]]
 """From the trainer's folder and the checkpoint to resume from to what it is told."""
@@ -133,7 +134,12 @@ def _follow(
                 log.info("%-10s %-8s %11s  %s", stage, "training", "", told)
                 counter = shown.enter_context(
                     context.progress.counting(
-                        stage, event["steps"], "steps", work=work, done=event["step"]
+                        stage,
+                        event["steps"],
+                        "steps",
+                        work=work,
+                        done=event["step"],
+                        before=_told_before(newest),
                     )
                 )
             elif event["event"] in ("warm", "step", "held_out") and counter is not None:
@@ -173,6 +179,19 @@ def _told_start(context: StageContext[Any], event: Mapping[str, Any]) -> str:
     else:
         what = f"{event['steps']:,} steps"
     return f"{what}, {place}"
+
+
+def _told_before(newest: UnitResult | None) -> list[tuple[float, dict[str, float]]]:
+    """Some steps up to a checkpoint with their figures: those that were held out, and few more."""
+    if newest is None:
+        return []
+    told, stride = [], -(-step_number(newest) // _MOST_BEFORE)
+    with newest.files[f"/{LOSSES_FILE}"].local().open(encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            figures = {_FIGURES[n]: line[n] for n in _FIGURES if line.get(n) is not None}
+            if HELD_OUT_LOSS in figures or line["step"] % stride == 0:
+                told.append((line["step"], figures))
+    return told
 
 
 def _resume_folder(context: StageContext[Any], newest: UnitResult | None) -> Path | None:

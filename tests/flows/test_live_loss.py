@@ -49,6 +49,23 @@ def test_held_out_losses_are_drawn_where_they_were_measured(
     assert "The training goes on." in pages.drawn[-1]()
 
 
+def test_what_goes_on_is_drawn_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PROGRESS_SECONDS", 0.0)
+    pages = Pages()
+    live = LiveLoss(cast(Watch, pages))
+    before: list[tuple[float, dict[str, float]]] = [
+        (1, {"loss": 4.0}),
+        (2, {"loss": 3.8, "held-out loss": 3.9}),
+    ]
+    count = Count("pretrain", "", 40, "steps", 2, before=before)
+    live.begin(count)
+    count.reach(3, {"loss": 3.5})
+    live.update(count)
+    points, held_out_points, *_ = pages.drawn[-1].args
+    assert points == [(1, 4.0), (2, 3.8), (3, 3.5)]
+    assert held_out_points == [(2, 3.9)]
+
+
 def test_a_fine_tuning_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes after the pretraining, whose finished page it would take the place of."""
     monkeypatch.setattr(watching, "PICTURE_SECONDS", 0.0)

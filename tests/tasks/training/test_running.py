@@ -1,13 +1,19 @@
 """What is shown of a training that tells of its steps."""
 
+import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tasks.config import EngineConfig
 from tasks.engine.progress import Count, Progress, Sink
 from tasks.training import running
+
+
+_SIX = range(1, 7)
 
 
 class Shown(Sink):
@@ -19,6 +25,26 @@ class Shown(Sink):
     def update(self, count: Count) -> None:
         """See `Sink`."""
         self.lines.append(count.describe())
+
+
+def test_what_goes_on_tells_some_of_the_steps_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second of six where three may be told, and the one that was held out."""
+    monkeypatch.setattr(running, "_MOST_BEFORE", 3)
+    lines = [{"step": n, "loss": n / 2, "held_out_loss": 1.0 if n == 3 else None} for n in _SIX]
+    path = tmp_path / "losses.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    file = SimpleNamespace(local=lambda: path)
+    newest: Any = SimpleNamespace(files={"/losses.jsonl": file}, summary={"step": 6})
+    held_out = (3, {"loss": 1.5, "held-out loss": 1.0})
+    assert running._told_before(newest) == [
+        (2, {"loss": 1.0}),
+        held_out,
+        (4, {"loss": 2.0}),
+        (6, {"loss": 3.0}),
+    ]
+    assert running._told_before(None) == []
 
 
 def test_steps_that_waited_while_a_checkpoint_was_scored_say_nothing_of_the_rate(
