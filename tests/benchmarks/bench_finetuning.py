@@ -1,8 +1,8 @@
 """Fine-tuning beside stock's Trainer, on the same sentences, from the same weights.
 
 Each in a process of its own, on all cores, batches of 32, the same dropout (`--dropout`), learning
-rate and schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the checkout (made
-sentences elsewhere):
+rate and schedule; SST-2, or what `--task` names of GLUE, where the real sets lie beside the
+checkout (made sentences elsewhere):
 
     stock   transformers' Trainer in fp32 (on a GPU in bf16), padded to the longest of a batch
     ours    the training that `roberta finetune` starts: a process a core, or the GPU
@@ -76,7 +76,8 @@ def main() -> None:
         return run_worker(__file__, *arguments, threads=options.threads, has_memory=False)
 
     comparison = Comparison(
-        f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}, dropout {options.dropout:g}",
+        f"Fine-tuning {options.size} on {options.task}, {_steps(options)} steps of {_BATCH}, "
+        f"dropout {options.dropout:g}",
         {"examples": "examples/s", "accuracy": "accuracy on dev"},
         ("start and first steps are not counted; the accuracy is that of so few steps",),
     )

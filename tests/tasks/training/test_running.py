@@ -12,7 +12,6 @@ from tasks.config import EngineConfig
 from tasks.engine.progress import Count, Progress, Sink
 from tasks.training import running
 
-
 _SIX = range(1, 7)
 
 
