@@ -65,7 +65,7 @@ def _stages(store: Store, run: str) -> list[Any]:
 
 
 def reports(most: int) -> list[dict[str, Any]]:
-    """The newest runs of all stores that made or found a report, at most so many.
+    """The newest runs of all stores whose report is still there, at most so many.
 
     Each has `run`, `name`, `started`, `state`, `store`, and whether it has `taught` an encoder.
     """
@@ -73,11 +73,17 @@ def reports(most: int) -> list[dict[str, Any]]:
     for store in shown_stores():
         try:
             records = read_runs(store)
+            there = {stage: store.names(stage_folder(stage)) for stage in ("publish", FINE_TUNING)}
         except (RobertaError, OSError) as problem:
             log.warning("%s cannot be read: %s", store.url(""), problem)
             continue
         for record in records:
-            ended = {e["name"] for e in record["stages"] if e.get("state") in ("done", "cached")}
+            ended = {
+                entry["name"]
+                for entry in record["stages"]
+                if entry.get("state") in ("done", "cached")
+                and entry.get("key") in there.get(entry["name"], ())
+            }
             if "publish" in ended and _is_name(record["run"]):
                 told = {key: str(record[key]) for key in ("run", "name", "started")}
                 taught, store_url = FINE_TUNING in ended, redacted(store.url(""))
