@@ -10,6 +10,8 @@ from flows.cli import print_json
 from flows.commands.options import DEFAULT_STORE, json_option, store_option
 from flows.commands.tables import new_table, show_all, typed
 
+_LOSSES = {"a": "a", "b": "b", "a_held_out": "a, held out", "b_held_out": "b, held out"}
+
 
 def _number(value: float | None, is_share: bool) -> str:
     if value is None:
@@ -51,8 +53,8 @@ def diff(run_a: str, run_b: str, store: str | None, as_json: bool) -> None:
     show_all("", f"the same artifacts: {same or 'none'}")
     for title, rows in (("config", _config(found)), ("ledger", _ledger(found))):
         _show(title, ("field" if title == "config" else "stage, measure", "a", "b"), rows)
-    losses = [(f"{n['step']:,}", f"{n['a']:.3f}", f"{n['b']:.3f}") for n in found["losses"]]
-    _show("loss, mean of the steps before", ("step", "a", "b"), losses)
+    losses = [(f"{n['step']:,}", *(_number(n[f], False) for f in _LOSSES)) for n in found["losses"]]
+    _show("loss, mean of the steps before", ("step", *_LOSSES.values()), losses)
     _show("scores (95 % interval)", ("score", "a", "b", "change"), _scores(found))
 
 

@@ -13,7 +13,7 @@ from tasks.engine.store import Store
 from tasks.errors import UserError
 from tasks.inspection.drift import changed_settings
 from tasks.inspection.runs import read_runs, state_of
-from tasks.publishing.figures import read_losses
+from tasks.publishing.figures import held_out_curve, read_steps
 from tasks.publishing.scores import Score, scores_of
 from tasks.stages import FINE_TUNING, KNOWN_STAGES, STAGE_NAMES, stage_folder
 
@@ -110,15 +110,24 @@ def _ledgers(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> Iterator[d
 
 
 def _losses(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> list[dict[str, Any]]:
-    """Mean losses up to equal steps, over the same number of steps in both."""
+    """Mean losses up to equal steps, over the same number of steps in both; and held-out ones."""
     if "pretrain" not in a or "pretrain" not in b:
         return []
-    curves = [read_losses(made["pretrain"].file("losses.jsonl").local())[1] for made in (a, b)]
-    last = min(map(len, curves))
+    told = {
+        side: read_steps(made["pretrain"].file("losses.jsonl").local())
+        for side, made in (("a", a), ("b", b))
+    }
+    curves = {side: [line["loss"] for line in lines] for side, lines in told.items()}
+    held_out = {f"{side}_held_out": held_out_curve(lines) for side, lines in told.items()}
+    last = min(map(len, curves.values()))
     size = max(1, last // (2 * _STEPS_SHOWN))
     steps = sorted({max(1, last * part // _STEPS_SHOWN) for part in range(1, _STEPS_SHOWN + 1)})
     return [
-        {"step": step, "a": _mean(curves[0], step, size), "b": _mean(curves[1], step, size)}
+        {
+            "step": step,
+            **{side: _mean(losses, step, size) for side, losses in curves.items()},
+            **{name: _newest(measured, step) for name, measured in held_out.items()},
+        }
         for step in steps
         if last
     ]
@@ -128,6 +137,11 @@ def _mean(losses: Sequence[float], step: int, size: int) -> float:
     """The mean of the losses of the `size` steps that end with a step."""
     part = losses[max(0, step - size) : step]
     return round(sum(part) / len(part), 6)
+
+
+def _newest(measured: Sequence[tuple[float, float]], step: int) -> float | None:
+    """The loss last measured up to a step; None where it had not been yet."""
+    return next((loss for at, loss in reversed(measured) if at <= step), None)
 
 
 def _scores(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> Iterator[dict[str, Any]]:

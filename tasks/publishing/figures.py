@@ -145,12 +145,6 @@ def read_steps(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def read_losses(path: Path) -> tuple[list[int], list[float]]:
-    """Steps and losses of a training's `losses.jsonl`."""
-    lines = read_steps(path)
-    return [line["step"] for line in lines], [line["loss"] for line in lines]
-
-
 def held_out_curve(losses: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """The held-out loss at the steps at which it was measured."""
     measured = ((float(n["step"]), n.get("held_out_loss")) for n in losses)

@@ -19,7 +19,7 @@ from tasks.inspection.leaderboard import leaderboard as read_leaderboard
 from tasks.inspection.run_diff import diff_runs, find_run
 from tasks.inspection.runs import write_run
 from tasks.publishing.anchors import anchors_of, read_anchors
-from tasks.publishing.figures import read_losses
+from tasks.publishing.figures import read_steps
 
 TEXTS = [f"The captain of ship {n} wrote a letter from harbour {n * n % 17}." for n in range(80)]
 RUNS = ("aaa-first", "aab-second")
@@ -97,8 +97,9 @@ def test_a_diff_holds_what_differs_and_only_that(store: Store) -> None:
     assert [each["step"] for each in found["losses"]] == [1, 2, 3, 4]
     for side, run in zip("ab", RUNS, strict=True):
         key = next(stage[side] for stage in found["stages"] if stage["name"] == "pretrain")
-        _, losses = read_losses(Path(store.url(f"5-pretrain/{key}/losses.jsonl")))
-        assert [each[side] for each in found["losses"]] == pytest.approx(losses[:4], abs=1e-5), run
+        lines = read_steps(Path(store.url(f"5-pretrain/{key}/losses.jsonl")))[:4]
+        losses = [line["loss"] for line in lines]
+        assert [each[side] for each in found["losses"]] == pytest.approx(losses, abs=1e-5), run
 
 
 def test_scores_are_compared_with_their_intervals(store: Store) -> None:

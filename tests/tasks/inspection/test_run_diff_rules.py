@@ -1,6 +1,7 @@
 """Two runs side by side, rule by rule: windows of losses, intervals, fields and ledgers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path))
 
 
-def trained(store: Store, key: str, losses: list[float]) -> dict[str, Artifact]:
-    lines = [json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(losses, start=1)]
+def trained(
+    store: Store, key: str, losses: list[float], held_out: Mapping[int, float] | None = None
+) -> dict[str, Artifact]:
+    lines = [
+        json.dumps({"step": step, "loss": loss, "held_out_loss": (held_out or {}).get(step)})
+        for step, loss in enumerate(losses, start=1)
+    ]
     text = "".join(f"{line}\n" for line in lines)
     store.write(f"5-pretrain/{key}/losses.jsonl", text.encode())
     entry = output("losses.jsonl", len(text))
@@ -39,6 +45,14 @@ def test_losses_are_means_over_the_same_last_steps_of_both(store: Store) -> None
     assert [each["step"] for each in found] == [4, 8, 12, 16, 20, 24, 28, 32]
     assert [each["a"] for each in found] == [3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert {each["b"] for each in found} == {2.0}
+
+
+def test_beside_them_stand_the_held_out_losses_last_measured(store: Store) -> None:
+    """Up to each of those steps; none where nothing was measured before it."""
+    a = trained(store, "a", [2.0] * 8, {4: 3.5, 8: 3.0})
+    found = _losses(a, trained(store, "b", [2.0] * 8))
+    assert [each["a_held_out"] for each in found] == [None] * 3 + [3.5] * 4 + [3.0]
+    assert {each["b_held_out"] for each in found} == {None}
 
 
 def test_of_few_steps_each_is_shown_once(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.publishing import figures
 from tasks.publishing.charts import curve_chart, lengths_chart, loss_chart, thinned
-from tasks.publishing.figures import held_out_curve, read_losses, read_steps
+from tasks.publishing.figures import held_out_curve, read_steps
 from tasks.publishing.render import _row, _shown_portrait
 from tasks.publishing.scores import Score
 from tasks.publishing.svg import Plot
@@ -72,7 +72,7 @@ def test_each_source_has_its_own_licence() -> None:
 def test_a_trainings_losses_are_read_step_by_step(tmp_path: Path) -> None:
     path = tmp_path / "losses.jsonl"
     path.write_text('{"step": 1, "loss": 3.5}\n{"step": 2, "loss": 2.5, "held_out_loss": 0.0}\n')
-    assert read_losses(path) == ([1, 2], [3.5, 2.5])
+    assert [(line["step"], line["loss"]) for line in read_steps(path)] == [(1, 3.5), (2, 2.5)]
     assert held_out_curve(read_steps(path)) == [(2.0, 0.0)], "nought is a loss too"
 
 
