@@ -142,7 +142,7 @@ def pseudo_log_likelihood(
     sequences: Sequence[Sequence[int]],
     *,
     mask_id: int,
-    special_ids: Sequence[int] = (0, 1, 2, 3),
+    special_ids: Sequence[int],
     batch_tokens: int = 8192,
 ) -> list[float]:
     """Return each sequence's pseudo-log-likelihood (Salazar et al. 2020), in nats.
@@ -161,7 +161,7 @@ def token_log_probabilities(
     sequences: Sequence[Sequence[int]],
     *,
     mask_id: int,
-    special_ids: Sequence[int] = (0, 1, 2, 3),
+    special_ids: Sequence[int],
     batch_tokens: int = 8192,
 ) -> list[list[float]]:
     """Return log p(token | the others) of each ordinary token of each sequence.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from roberta_model.inference.batches import encode
-from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
+from roberta_model.inference.special_tokens import MASK, special_ids
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.scoring import token_log_probabilities
@@ -55,10 +55,7 @@ def score_texts(
             )
     known = tokenizer.get_vocab()
     per_token = token_log_probabilities(
-        model,
-        sequences,
-        mask_id=known[MASK],
-        special_ids=[known[token] for token in SPECIAL_TOKENS if token in known],
+        model, sequences, mask_id=known[MASK], special_ids=special_ids(known)
     )
     return [
         LineScore(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from roberta_model.inference.special_tokens import special_ids
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.engine.outside import outside_file
@@ -84,8 +85,11 @@ def score_pairs(
     lengths = [(len(good), len(bad)) for good, bad in zip(rows[::2], rows[1::2], strict=True)]
     fits = fitting_pairs(lengths, network.config.max_row_tokens, told)
     rows = [ids for number, ids in enumerate(rows) if fits[number // 2]]
+    known = tokenizer.get_vocab()
     with one_thread():
-        scores = pseudo_log_likelihood(network, rows, mask_id=tokenizer.get_vocab()[MASK])
+        scores = pseudo_log_likelihood(
+            network, rows, mask_id=known[MASK], special_ids=special_ids(known)
+        )
     scored = iter(zip(scores[::2], scores[1::2], strict=True))
     every = [next(scored) if fit else None for fit in fits]
     summary = {"name": name, "paradigms": count_paradigms(pairs, every, name)}

@@ -33,7 +33,7 @@ from tasks.evaluation.told import headline
 from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
 from tasks.inspection.lineage import corpus_of
 
-NAME, NUMBER, VERSION = "suite", 6, 8
+NAME, NUMBER, VERSION = "suite", 6, 9
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 _MODEL = "<model>/"  # no task is called so
 

@@ -98,7 +98,7 @@ def scorers(shape: EncoderShape, tokenizer: Tokenizer) -> tuple[Scorer, Scorer]:
     mask_id = tokenizer.get_vocab()["<mask>"]
 
     def ours(sentences: Sentences) -> list[float]:
-        found = token_log_probabilities(model, sentences, mask_id=mask_id)
+        found = token_log_probabilities(model, sentences, mask_id=mask_id, special_ids=range(4))
         return [float(sum(each)) for each in found]
 
     @torch.inference_mode()

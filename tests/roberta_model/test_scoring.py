@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from roberta_model.recipe import MaskingRecipe
 from roberta_model.scoring import masked_loss, pseudo_log_likelihood
 
 TABLES = byte_tables()
+ASKED: Any = {"mask_id": TABLES.mask_id, "special_ids": SPECIAL_IDS}
 CONFIG = small_config(TABLES.vocab_size)
 COUNTS = np.random.default_rng(3).integers(0, 40, TABLES.vocab_size)
 COUNTS[[1, 200]] = 900, 60  # padding leads, but is no guess
@@ -242,7 +244,7 @@ def test_pseudo_log_likelihood_is_the_naive_loops(
     for window_tokens in (1 << 22, 1):
         monkeypatch.setattr(scoring, "_WINDOW_TOKENS", window_tokens)
         found = pseudo_log_likelihood(
-            our_model(CONFIG), SEQUENCES, mask_id=TABLES.mask_id, batch_tokens=batch_tokens
+            our_model(CONFIG), SEQUENCES, batch_tokens=batch_tokens, **ASKED
         )
         assert found == pytest.approx(expected, abs=1e-4)
         assert found[3] == found[4] == 0
@@ -250,13 +252,11 @@ def test_pseudo_log_likelihood_is_the_naive_loops(
 
 def test_equal_sequences_score_equally_to_the_bit() -> None:
     """What stands beside a sentence must not decide a minimal pair."""
-    scores = pseudo_log_likelihood(
-        our_model(CONFIG), [*SEQUENCES, *SEQUENCES[::-1]], mask_id=TABLES.mask_id
-    )
+    scores = pseudo_log_likelihood(our_model(CONFIG), [*SEQUENCES, *SEQUENCES[::-1]], **ASKED)
     assert scores[:7] == scores[7:][::-1]
 
 
 def test_a_model_that_knows_nothing_ties_on_equal_lengths() -> None:
     """Two sentences of one length score the same under it: a tie, to the bit."""
-    good, bad = pseudo_log_likelihood(constant_model(), SEQUENCES[:2], mask_id=TABLES.mask_id)
+    good, bad = pseudo_log_likelihood(constant_model(), SEQUENCES[:2], **ASKED)
     assert good == bad == pytest.approx(-4 * math.log(TABLES.vocab_size), rel=1e-5)

@@ -178,8 +178,9 @@ def test_scores_are_those_of_a_cpu_and_of_stock(spec: TrainingSpec, tmp_path: Pa
     folder = training.save("".join(each.line() for each in results))
     ours = load_masked_lm(folder)
     rows = [[0, *range(9 + n, 30 + 2 * n), 2] for n in range(6)]
-    on_cpu = pseudo_log_likelihood(ours, rows, mask_id=4)
-    on_gpu = pseudo_log_likelihood(ours.to("cuda"), rows, mask_id=4)
+    asked: Any = {"mask_id": 4, "special_ids": range(4)}
+    on_cpu = pseudo_log_likelihood(ours, rows, **asked)
+    on_gpu = pseudo_log_likelihood(ours.to("cuda"), rows, **asked)
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4)
     ids_BT = torch.tensor([rows[0]], device="cuda")
     transformers = pytest.importorskip("transformers")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_models import our_model, small_config
 from tiny_pipeline import run_all, write_config
 
+from roberta_model.huggingface import save_model
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.config.load import load_config
 from tasks.engine.identity import file_digest
@@ -23,6 +25,7 @@ from tasks.inference.fill_mask import fill_mask
 from tasks.inference.model_folder import load_folder, load_for_use
 from tasks.inference.over_files import Account, score_windows
 from tasks.inference.texts import open_texts
+from tasks.tokenizing.bpe import build_tokenizer, save_tokenizer
 
 TEXTS = [
     "Return the <mask> of the list.",
@@ -182,6 +185,17 @@ def test_minimal_pairs_are_decided_by_line_scores(published: Path, tmp_path: Pat
     assert (right, ties) == (len(PAIRS), 0)
     assert summary["accuracy"] == right / len(both)
     assert count_right([(-1.0, -1.0), (-math.inf, -math.inf)]) == (0, 2)
+
+
+def test_minimal_pairs_leave_out_special_tokens_whatever_their_ids(tmp_path: Path) -> None:
+    """In a stranger's folder `<mask>` may be the first token, and `</s>` the fifth."""
+    words = ("<mask>", "<pad>", "<unk>", "<s>", "</s>", "A", "Ġ", ".", "a", "b", "c")
+    folder = tmp_path / "model"
+    save_model(our_model(small_config(vocab_size=len(words))), folder)
+    save_tokenizer(build_tokenizer({word: n for n, word in enumerate(words)}, []), folder)
+    blimp(folder, tmp_path, [("A a b.", "A b a c.")])
+    (found,) = json.loads((tmp_path / "unit/blimp/agreement.json").read_text())["scores"]
+    assert found == [line["score"] for line in score_lines(folder, "A a b.", "A b a c.")]
 
 
 def with_tokens(folder: Path, num_tokens: int) -> str:
