@@ -180,7 +180,7 @@ def _nothing() -> dict[str, Any]:
     return {"not_asked": 0, **rankings, "guessing": {name: 0.0 for name in zeros}}
 
 
-def summarise_facts(_name: str, results: Sequence[UnitResult]) -> dict[str, Any]:
+def summarise_facts(results: Sequence[UnitResult]) -> dict[str, Any]:
     """Precision at 1, 5 and 10, the unweighted mean over relations, and by relation."""
     counted: dict[str, dict[str, Any]] = {}
     for result in results:
@@ -245,9 +245,7 @@ def fact_texts(settings: ClozeConfig, files: Mapping[str, StoredFile]) -> Iterat
             yield fact.spoken
 
 
-def fact_rights(
-    _settings: ClozeConfig, results: Sequence[UnitResult]
-) -> list[tuple[str, bool | None]]:
+def fact_rights(results: Sequence[UnitResult]) -> list[tuple[str, bool | None]]:
     """The relation of each fact and whether its answer is the first of the candidates."""
     return [
         (fact["relation"], None if fact["candidates"] is None else fact["candidates"] == 1)

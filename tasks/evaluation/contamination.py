@@ -117,7 +117,7 @@ def _judge(
 ) -> dict[str, Any]:
     """One set: how much of it is contained, and its score with and without that."""
     assert asked.task.rights is not None
-    rights = asked.task.rights(asked.settings, results)
+    rights = asked.task.rights(results)
     contained, short = [], 0
     for text in _texts(asked.task.kind, asked.settings, files):
         length, hashes = grams_of(text, how.words)

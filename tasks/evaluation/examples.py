@@ -48,7 +48,7 @@ def fill_examples(
     return UnitReport(summary={"examples": examples})
 
 
-def summarise_examples(_name: str, results: Sequence[UnitResult]) -> dict[str, Any] | None:
+def summarise_examples(results: Sequence[UnitResult]) -> dict[str, Any] | None:
     """The texts and guesses as they are."""
     return {"examples": results[0].summary["examples"]} if results else None
 

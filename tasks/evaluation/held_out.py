@@ -110,7 +110,7 @@ def score_held_out(
     )
 
 
-def summarise_held_out(_name: str, results: Sequence[UnitResult]) -> dict[str, Any] | None:
+def summarise_held_out(results: Sequence[UnitResult]) -> dict[str, Any] | None:
     """The figures over all chosen tokens, then by what stood in their place, then unigram's."""
     if not results:
         return None

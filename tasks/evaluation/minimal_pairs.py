@@ -152,7 +152,7 @@ def paradigms_of(pairs: Sequence[MinimalPair], name: str) -> list[str]:
     return [pair.paradigm or name if several else name for pair in pairs]
 
 
-def summarise_pairs(_name: str, results: Sequence[UnitResult]) -> dict[str, Any]:
+def summarise_pairs(results: Sequence[UnitResult]) -> dict[str, Any]:
     """The mean over the paradigms, and by paradigm and by what the files group them by."""
     counted: dict[str, dict[str, Any]] = {}
     for each in (part for result in results for part in result.summary["paradigms"]):
@@ -218,9 +218,7 @@ def pair_texts(settings: MinimalPairsConfig, files: Mapping[str, StoredFile]) ->
             yield pair.good
 
 
-def pair_rights(
-    _settings: MinimalPairsConfig, results: Sequence[UnitResult]
-) -> list[tuple[str, bool | None]]:
+def pair_rights(results: Sequence[UnitResult]) -> list[tuple[str, bool | None]]:
     """The paradigm of each pair and whether it is right."""
     found: list[tuple[str, bool | None]] = []
     for result in results:

@@ -92,7 +92,7 @@ def _unit(vectors: "Tensor") -> "Tensor":
     return vectors / norms
 
 
-def summarise_neighbours(_name: str, results: Sequence[UnitResult]) -> dict[str, Any]:
+def summarise_neighbours(results: Sequence[UnitResult]) -> dict[str, Any]:
     """The words as they are."""
     return {"words": results[0].summary["words"]}
 

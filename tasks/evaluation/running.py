@@ -71,7 +71,7 @@ def run_tasks(
             if label.startswith(start)
         }
         results = run(each.task.score, each.task.units(each.settings, each.name, own, subject))
-        done.append(Done(each, own, results, each.task.summarise(each.name, results)))
+        done.append(Done(each, own, results, each.task.summarise(results)))
     return done
 
 

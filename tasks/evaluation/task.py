@@ -85,27 +85,27 @@ class Task(Generic[S]):
         settings: The type of its settings.
         score: The function of its units.
         units: Settings, name, outside files by label, subject -> its units.
-        summarise: Name, results of the units -> its summary, plain JSON without times; None
-            where there was nothing to score.
+        summarise: Results of the units -> its summary, plain JSON without times; None where
+            there was nothing to score.
         scores: Name, summary -> its rows of the common table, the most telling one first.
         files: Settings, where they stand -> the outside files it reads, by label.
         check: Settings, where they stand: refuses what could not be scored.
         texts: Settings, outside files -> for each item what a text that gives the answer away
             would hold; None where the task has no such items.
-        rights: Settings, results -> for each item, in the order of the texts, whose share it counts
-            for and whether the model was right (None: not asked).
+        rights: Results -> for each item, in the order of the texts, whose share it counts for and
+            whether the model was right (None: not asked).
     """
 
     kind: str
     settings: type[S]
     score: Callable[..., UnitReport]
     units: Callable[[S, str, Mapping[str, StoredFile], Subject], Sequence[Unit]]
-    summarise: Callable[[str, Sequence[UnitResult]], Mapping[str, Any] | None]
+    summarise: Callable[[Sequence[UnitResult]], Mapping[str, Any] | None]
     scores: Callable[[str, Any], Sequence[Score]] = lambda *_: ()
     files: Callable[[S, str], Mapping[str, StoredFile]] = lambda *_: {}
     check: Callable[[S, str], None] = lambda *_: None
     texts: Callable[[S, Mapping[str, StoredFile]], Iterator[str]] | None = None
-    rights: Callable[[S, Sequence[UnitResult]], list[tuple[str, bool | None]]] | None = None
+    rights: Callable[[Sequence[UnitResult]], list[tuple[str, bool | None]]] | None = None
 
 
 def gather_folder(work: UnitWork, files: ModelFiles, special_tokens: SpecialTokens) -> Path:

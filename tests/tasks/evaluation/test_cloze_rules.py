@@ -137,7 +137,7 @@ def test_relations_count_alike_and_one_in_two_files_is_one(tmp_path: Path) -> No
     """Precision, chance and interval of both rankings, by hand."""
     other = [{**rank(1, pool=4), "relation": "s"}]
     results = [unit(0, 2, RANKS, tmp_path), unit(1, 3, [rank(1, pool=2), *other], tmp_path)]
-    found = summarise_facts("facts", results)
+    found = summarise_facts(results)
     assert (found["facts"], found["not_asked"], found["unusable"]) == (6, 1, 5)
     first = found["candidates"]["at_1"]
     assert first["precision"] == pytest.approx((2 / 5 + 1) / 2)
@@ -162,14 +162,14 @@ def test_relations_count_alike_and_one_in_two_files_is_one(tmp_path: Path) -> No
 
 
 def test_without_a_ranked_answer_there_is_no_score_of_the_vocabulary(tmp_path: Path) -> None:
-    found = summarise_facts("facts", [unit(0, 0, [rank(2)], tmp_path)])
+    found = summarise_facts([unit(0, 0, [rank(2)], tmp_path)])
     assert len(fact_scores("facts", found)) == 3
 
 
 def test_a_fact_is_right_where_its_answer_comes_first(tmp_path: Path) -> None:
     """Fact by fact in order; what was not asked is neither right nor wrong."""
     results = [unit(0, 0, [rank(1), rank(None)], tmp_path), unit(1, 0, [rank(2)], tmp_path)]
-    assert fact_rights(settings(), results) == [("r", True), ("r", None), ("r", False)]
+    assert fact_rights(results) == [("r", True), ("r", None), ("r", False)]
 
 
 def written(path: Path, *records: dict[str, Any]) -> Path:

@@ -65,7 +65,7 @@ def test_figures_at_masks_are_ratios_of_the_sums(tmp_path: Path) -> None:
         result(tmp_path, 0, 0, [(10, 20.0, 4, 50), (10, 30.0, 1, 30)]),
         result(tmp_path, 1, 0, [(20, 10.0, 15, 120)]),
     ]
-    found: Any = summarise_held_out("held_out", parts)
+    found: Any = summarise_held_out(parts)
     assert found["rows"] == 3
     hidden = found["at_mask"]
     assert hidden["tokens"] == 40
@@ -97,8 +97,8 @@ def test_further_draws_stand_beside_the_frozen_one_and_never_in_it(tmp_path: Pat
     """The score is that of the frozen masks; the others say how much hangs on the draw."""
     frozen = result(tmp_path, 0, 0, [(10, 20.0, 4, 50), (10, 20.0, 4, 50)])
     other = result(tmp_path, 0, 1, [(10, 50.0, 0, 50), (10, 50.0, 0, 50)])
-    found: Any = summarise_held_out("held_out", [frozen, other])
-    alone: Any = summarise_held_out("held_out", [frozen])
+    found: Any = summarise_held_out([frozen, other])
+    alone: Any = summarise_held_out([frozen])
     assert {**found, "draws": []} == alone
     assert [(each["draw"], each["accuracy"]) for each in found["draws"]] == [(0, 0.4), (1, 0.0)]
 
@@ -106,16 +106,16 @@ def test_further_draws_stand_beside_the_frozen_one_and_never_in_it(tmp_path: Pat
 def test_the_scores_are_those_at_masks_with_the_unigram_as_guessing(tmp_path: Path) -> None:
     """Higher accuracy is better, lower perplexity and bits; nothing hidden gives no score."""
     rows = [(10, 20.0, 4, 50), (10, 20.0, 4, 50)]
-    summary = summarise_held_out("held_out", [result(tmp_path, 0, 0, rows)])
+    summary = summarise_held_out([result(tmp_path, 0, 0, rows)])
     assert summary is not None
     told = {score["measure"]: score for score in held_out_scores("held_out", summary)}
     assert list(told) == ["accuracy at <mask>", "perplexity at <mask>", "bits per byte at <mask>"]
     assert [score["better"] for score in told.values()] == ["higher", "lower", "lower"]
     assert told["accuracy at <mask>"]["chance"] == summary["unigram"]["mask"]["accuracy"]
-    empty = summarise_held_out("held_out", [result(tmp_path, 0, 0, [(0, 0.0, 0, 0)])])
+    empty = summarise_held_out([result(tmp_path, 0, 0, [(0, 0.0, 0, 0)])])
     assert empty is not None
     assert held_out_scores("held_out", empty) == []
-    assert summarise_held_out("held_out", []) is None
+    assert summarise_held_out([]) is None
 
 
 def shard(rows: int | None) -> StoredFile:
@@ -168,7 +168,7 @@ def test_each_interval_is_of_its_own_sums(tmp_path: Path) -> None:
     """Over the rows of all units, in nats but for bits per byte."""
     rows: list[tuple[float, ...]] = [(10, 20.0, 4, 50), (10, 30.0, 1, 30), (20, 10.0, 15, 120)]
     parts = [result(tmp_path, 0, 0, rows[:2]), result(tmp_path, 1, 0, rows[2:])]
-    found: Any = summarise_held_out("held_out", parts)
+    found: Any = summarise_held_out(parts)
     tokens, loss, right, size = (np.array(column, float) for column in zip(*rows, strict=True))
     ln2, named = math.log(2), "held-out rows"
     assert found["at_mask"]["intervals"] == {
@@ -189,9 +189,7 @@ def test_kinds_and_the_baseline_keep_apart_in_the_summary(tmp_path: Path) -> Non
         whose: {kind: dict(zip(names, figures, strict=True)) for kind, figures in kinds.items()}
         for whose, kinds in (("model", model), ("unigram", unigram))
     }
-    summary: Any = summarise_held_out(
-        "held_out", [replace(one, summary={"rows": 2, "draw": 0, "sums": sums})]
-    )
+    summary: Any = summarise_held_out([replace(one, summary={"rows": 2, "draw": 0, "sums": sums})])
     assert (summary["masked_tokens"], summary["rows"]) == (40, 2)
     assert summary["loss"] == pytest.approx(71 / 40)
     assert summary["accuracy"] == pytest.approx(18 / 40)
@@ -212,7 +210,7 @@ def test_kinds_and_the_baseline_keep_apart_in_the_summary(tmp_path: Path) -> Non
 
 def test_bands_and_bins_stand_in_their_order(tmp_path: Path) -> None:
     """Each figure under the name of its own band; a bin's edges are tenths."""
-    found: Any = summarise_held_out("held_out", [result(tmp_path, 0, 0, [(8, 4.0, 2, 16)])])
+    found: Any = summarise_held_out([result(tmp_path, 0, 0, [(8, 4.0, 2, 16)])])
     hidden = found["at_mask"]
     assert [band for band, part in hidden["by_frequency"].items() if part["tokens"]] == ["0"]
     assert [band for band, part in hidden["by_position"].items() if part["tokens"]] == [

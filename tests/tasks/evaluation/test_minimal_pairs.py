@@ -39,7 +39,6 @@ def unit(name: str, paradigms: dict[str, tuple[int, int, str]]) -> UnitResult:
 def test_every_paradigm_counts_alike_however_many_pairs_it_has() -> None:
     """The unweighted mean, as BabyLM counts it; groups likewise; one in two files counts once."""
     found = summarise_pairs(
-        "blimp",
         [
             unit("a", {"a": (1, 2, "syntax"), "shared": (1, 1, "semantics")}),
             unit("b", {"b": (10, 10, "syntax"), "shared": (0, 9, "semantics")}),
@@ -88,7 +87,7 @@ def test_a_pair_fits_with_its_longer_sentence_up_to_the_models_rows() -> None:
 def test_a_paradigm_of_which_no_pair_was_read_is_in_no_mean() -> None:
     """Its pairs are counted as too long; it is no file with a score."""
     read, unread = unit("a", {"a": (1, 4, "x")}), unit("b", {"b": (0, 0, "y")})
-    found = summarise_pairs("blimp", [read, unread])
+    found = summarise_pairs([read, unread])
     assert (found["accuracy"], found["files"], found["too_long"]) == (0.25, {"a": 0.25}, 2)
     assert found["interval"] == wilson(0.25, 4)
     assert found["paradigms"]["b"]["accuracy"] is None
@@ -97,9 +96,7 @@ def test_a_paradigm_of_which_no_pair_was_read_is_in_no_mean() -> None:
 
 def test_the_score_is_the_mean_with_its_interval_beside_guessing() -> None:
     """Over all pairs that were scored."""
-    found = summarise_pairs(
-        "blimp", [unit("a", {"a": (3, 4, "x")}), unit("b", {"b": (5, 10, "y")})]
-    )
+    found = summarise_pairs([unit("a", {"a": (3, 4, "x")}), unit("b", {"b": (5, 10, "y")})])
     (score,) = pair_scores("mine", found)
     assert score == {
         **{"task": "mine", "measure": "accuracy", "value": 0.625, "n": 14},
@@ -110,7 +107,7 @@ def test_the_score_is_the_mean_with_its_interval_beside_guessing() -> None:
 def test_groups_stand_in_the_order_of_their_values() -> None:
     """Each with the interval of its own paradigms."""
     parts = {"b": (3, 4, "z"), "c": (5, 10, "y"), "d": (1, 2, "z")}
-    groups = summarise_pairs("blimp", [unit("a", parts)])["groups"]["field"]
+    groups = summarise_pairs([unit("a", parts)])["groups"]["field"]
     assert list(groups) == ["y", "z"]
     assert (groups["y"]["interval"], groups["y"]["paradigms"]) == (wilson(0.5, 10), 1)
     assert groups["z"]["interval"] == wilson_of_mean([(3, 4), (1, 2)])
@@ -136,4 +133,4 @@ def test_a_pair_is_right_where_the_good_sentence_is_strictly_likelier(tmp_path: 
         "a/r", "k", {".json": outside_file(tmp_path / "r.json")}, Ledger(), {}, reused=False
     )
     rights = [("x", True), ("y", False), ("x", False), ("x", None)]
-    assert pair_rights(settings(), [result]) == rights
+    assert pair_rights([result]) == rights

@@ -153,7 +153,7 @@ def blimp(folder: Path, tmp_path: Path, pairs: list[tuple[str, str]]) -> dict[st
         read=read,
     )
     result = UnitResult(work.label, "key", {}, report.ledger, report.summary, reused=False)
-    return summarise_pairs("blimp", [result])
+    return summarise_pairs([result])
 
 
 def test_a_model_that_knows_nothing_gets_no_minimal_pair_right(
