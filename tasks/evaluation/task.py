@@ -18,6 +18,7 @@ from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWor
 from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import Interval
 from tasks.evaluation.origins import Origins
+from tasks.inference.model_folder import linked_folder
 from tasks.tokenizing.specials import leave_out_specials
 
 S = TypeVar("S", bound=Section)
@@ -109,16 +110,8 @@ class Task(Generic[S]):
 
 
 def gather_folder(work: UnitWork, files: ModelFiles, special_tokens: SpecialTokens) -> Path:
-    """A model folder made of links to stored files, for code that wants one folder.
-
-    Its tokenizer reads texts as the published folder's will.
-    """
-    folder = work.folder.with_name(f"{work.folder.name}-model")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, file in files.items():
-        link = folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(file.local().resolve())
+    """A model folder of links, whose tokenizer reads texts as the published folder's will."""
+    folder = linked_folder(work, files)
     if special_tokens == "none":
         leave_out_specials(folder)
     return folder

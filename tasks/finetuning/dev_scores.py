@@ -9,12 +9,12 @@ from roberta_model.inference.reading import Reading
 from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import UnitReport, UnitWork, shown_as
-from tasks.finetuning.folders import linked_folder
 from tasks.finetuning.items import read_items
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import DataFile, Files
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import quick_score
+from tasks.inference.model_folder import linked_folder
 
 
 @shown_as("scoring dev")

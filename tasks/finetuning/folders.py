@@ -1,11 +1,11 @@
-"""Model folders made of links to stored files, for code that wants one folder."""
+"""The files of a model folder by what they hold, and a fine-tuned folder written from them."""
 
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.engine.units import StoredFile, UnitWork
+from tasks.engine.units import StoredFile
 from tasks.finetuning.encoding import ItemEncoder
 from tasks.inference.model_folder import load_tokenizer
 
@@ -14,17 +14,6 @@ _OF_TEXT = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt"),
 )
-
-
-def linked_folder(work: UnitWork, files: Mapping[str, StoredFile], part: str = "model") -> Path:
-    """A folder of links beside a unit's own."""
-    folder = work.folder.with_name(f"{work.folder.name}-{part}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, file in files.items():
-        link = folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(file.local().resolve())
-    return folder
 
 
 def is_of_encoder(name: str) -> bool:

@@ -17,7 +17,6 @@ from tasks.engine.units import UnitReport, UnitWork
 from tasks.errors import UserError
 from tasks.finetuning.baselines import baselines
 from tasks.finetuning.encoding import ItemEncoder
-from tasks.finetuning.folders import linked_folder
 from tasks.finetuning.items import (
     Item,
     answers_of,
@@ -29,7 +28,7 @@ from tasks.finetuning.items import (
 from tasks.finetuning.labels import Labels, find_labels, number_of
 from tasks.finetuning.plan import DataFile, DataFiles, Files
 from tasks.finetuning.repeated import count_repeated
-from tasks.inference.model_folder import load_tokenizer
+from tasks.inference.model_folder import linked_folder, load_tokenizer
 
 
 def prepare(

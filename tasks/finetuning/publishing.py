@@ -14,12 +14,13 @@ from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 from tasks.finetuning.card import card_of, confusion_picture
 from tasks.finetuning.contained import scores_without
-from tasks.finetuning.folders import is_of_tokenizer, linked_folder, write_folder
+from tasks.finetuning.folders import is_of_tokenizer, write_folder
 from tasks.finetuning.items import Item, read_items
 from tasks.finetuning.plan import Contained, DataFile, DataFiles, Files, Found
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import score_answers
 from tasks.finetuning.writing import predictions, write_jsonl
+from tasks.inference.model_folder import linked_folder
 from tasks.publishing.stock_check import check_against_stock
 
 _MOST_CHECKED = 8

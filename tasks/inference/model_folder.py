@@ -3,12 +3,13 @@
 What a library says as a ValueError is here a UserError, which ends a command with exit code 2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
+from tasks.engine.units import StoredFile, UnitWork
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MASK",
     "SPECIAL_TOKENS",
+    "linked_folder",
     "load_folder",
     "load_folder_as_named",
     "load_for_use",
@@ -79,6 +81,17 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
 
     with refusals():
         return load(Path(folder))
+
+
+def linked_folder(work: UnitWork, files: Mapping[str, StoredFile], part: str = "model") -> Path:
+    """A folder of links to stored files, beside a unit's own: for code that wants one folder."""
+    folder = work.folder.with_name(f"{work.folder.name}-{part}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in files.items():
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file.local().resolve())
+    return folder
 
 
 @contextmanager
