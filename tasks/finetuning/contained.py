@@ -16,7 +16,7 @@ from tasks.config.evaluate import ContaminationConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork, shown_as
 from tasks.evaluation.contamination import FLAGGED_SHARE, Map, find_runs
 from tasks.evaluation.grams import Hashes, Sought, grams_of
-from tasks.finetuning.items import Item, read_items
+from tasks.finetuning.items import Item
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import Contained, DataFiles, Job
 from tasks.finetuning.preparing import columns_of
@@ -71,8 +71,7 @@ def gather_items(work: UnitWork, *, sets: Sequence[Mapping[str, Any]], words: in
 
 
 def _items(settings: FineTuningConfig, files: DataFiles, part: str) -> Iterator[Item]:
-    columns, data = columns_of(settings, files["train"]), files[part]
-    return read_items(data.file.local(), settings.task, columns, settings.format, data.name)
+    return files[part].items(settings, columns_of(settings, files["train"]))
 
 
 def texts_of(task: TaskName, item: Item) -> list[str]:

@@ -9,7 +9,6 @@ from roberta_model.inference.reading import Reading
 from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import UnitReport, UnitWork, shown_as
-from tasks.finetuning.items import read_items
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import DataFile, Files
 from tasks.finetuning.predictor import Predictor
@@ -32,9 +31,7 @@ def score_dev(
     folder = linked_folder(work, {**tuned, **tokenizer})
     read = Reading(**reading)
     read.write(folder)
-    items = list(
-        read_items(dev.file.local(), settings.task, read.columns, settings.format, dev.name)
-    )
+    items = list(dev.items(settings, read.columns))
     with one_thread():
         answers = Predictor(folder)(items)
     metrics = quick_score(settings, Labels(**labels), items, answers)

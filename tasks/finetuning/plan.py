@@ -1,7 +1,7 @@
 """What a fine-tuning is made of: the job, what was found in its data, and what was tried."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from roberta_model.inference.reading import Columns, Reading
 from tasks.config.downstream import FineTuningConfig, Metric
 from tasks.engine.units import StoredFile, UnitResult
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
+from tasks.finetuning.items import Item, read_items
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.scoring import main_metric
 
@@ -25,6 +26,14 @@ class DataFile:
     def identity(self) -> str:
         """Content only."""
         return self.file.identity()
+
+    def items(self, settings: FineTuningConfig, columns: Columns) -> Iterator[Item]:
+        """Its rows as items of a task.
+
+        Raises:
+            UserError: a row cannot be read, or lacks what it must have.
+        """
+        return read_items(self.file.local(), settings.task, columns, settings.format, self.name)
 
 
 DataFiles = Mapping[str, DataFile]

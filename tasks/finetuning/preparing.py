@@ -23,7 +23,6 @@ from tasks.finetuning.items import (
     chunks,
     find_columns,
     first_row,
-    read_items,
 )
 from tasks.finetuning.labels import Labels, find_labels, number_of
 from tasks.finetuning.plan import DataFile, DataFiles, Files
@@ -58,7 +57,10 @@ def prepare(
     encoder = ItemEncoder(load_tokenizer(folder), most, min(settings.stride, most // 2))
     learnt = files["train"]
     columns = columns_of(settings, learnt)
-    items_of = _Reader(settings, columns, files)
+
+    def items_of(part: str) -> Iterator[Item]:
+        return files[part].items(settings, columns)
+
     labels = find_labels(settings.task, items_of("train"), settings.separator, learnt.name)
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in items_of("train"))
     counts = {"train": _write(work.path(".arrow"), items_of("train"), settings, labels, encoder)}
@@ -126,19 +128,6 @@ def _write(
             }
             out.write_batch(pa.record_batch(columns, schema=SCHEMA))
     return count
-
-
-class _Reader:
-    """Reads the items of one of the files, as often as it is asked."""
-
-    def __init__(self, settings: FineTuningConfig, columns: Columns, files: DataFiles) -> None:
-        self._settings, self._columns, self._files = settings, columns, files
-
-    def __call__(self, part: str) -> Iterator[Item]:
-        settings, data = self._settings, self._files[part]
-        return read_items(
-            data.file.local(), settings.task, self._columns, settings.format, data.name
-        )
 
 
 def _num_rows(path: Path) -> int:

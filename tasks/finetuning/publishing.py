@@ -15,7 +15,7 @@ from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
 from tasks.finetuning.card import card_of, confusion_picture
 from tasks.finetuning.contained import scores_without
 from tasks.finetuning.folders import is_of_tokenizer, write_folder
-from tasks.finetuning.items import Item, read_items
+from tasks.finetuning.items import Item
 from tasks.finetuning.plan import Contained, DataFile, DataFiles, Files, Found
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import score_answers
@@ -59,7 +59,7 @@ def publish(
     with one_thread():
         predictor = Predictor(folder)
         for part, data in files.items():
-            items = _items(data, settings, known)
+            items = list(data.items(settings, known.reading.columns))
             answers = predictor(items)
             answered = settings, known.labels, items, answers
             scores[part] = score_answers(*answered)
@@ -93,12 +93,6 @@ def _write_card(folder: Path, card: str, summary: Mapping[str, Any]) -> None:
         picture = confusion_picture(summary["labels"], confusion)
         (folder / "confusion.svg").write_text(picture, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def _items(data: DataFile, settings: FineTuningConfig, found: Found) -> list[Item]:
-    columns = found.reading.columns
-    rows = read_items(data.file.local(), settings.task, columns, settings.format, data.name)
-    return list(rows)
 
 
 def _text_of(item: Item) -> str:
