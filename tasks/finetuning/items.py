@@ -80,12 +80,12 @@ def find_columns(
     elif task == "pair":
         if text is None or second is None:
             known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
-            if known is None and not (text and second):
+            if known is None:
                 raise UserError(
                     f"{where}: which columns hold the two texts? It has {_shown(row)}. Name them "
                     "with columns.text and columns.second (--text and --second)."
                 )
-            text, second = _completed(text, second, known or ("", ""))
+            text, second = _completed(text, second, known)
     elif task == "regress":
         known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
         if text is None and known is not None:

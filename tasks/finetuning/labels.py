@@ -93,7 +93,7 @@ def find_labels(task: TaskName, items: Iterable[Item], separator: str | None, wh
     if task == "qa":
         return Labels(())
     if task == "regress":
-        count = sum(1 for item in items if number_of(item) is not None)
+        count = sum(1 for _ in map(number_of, items))
         return Labels(("value",), "regression", (count,))
     counts: Counter[str] = Counter()
     is_multiple = False

@@ -66,11 +66,14 @@ def prepare(
     counts = {"train": _write(work.path(".arrow"), items_of("train"), settings, labels, encoder)}
     cut = encoder.num_cut
     parts = [part for part in ("dev", "test") if part in files]
-    for part in parts:
-        counts[part] = sum(1 for item in items_of(part) if _is_known(item, settings, labels))
-        if not counts[part]:
+    scored: dict[str, list[Item]] = {part: [] for part in parts}
+    for part, items in scored.items():
+        for item in items_of(part):
+            _check(item, settings, labels)
+            items.append(item)
+        if not items:
             raise UserError(f"{files[part].name} holds no rows. Give a file that does.")
-    scored = {part: list(items_of(part)) for part in parts}
+        counts[part] = len(items)
     found = baselines(settings, labels, encoder, items_of("train"), scored)
     _check_metric(settings, next(iter(found["dev"].values())), learnt.name)
     summary = {
@@ -135,15 +138,14 @@ def _num_rows(path: Path) -> int:
         return sum(reader.get_batch(n).num_rows for n in range(reader.num_record_batches))
 
 
-def _is_known(item: Item, settings: FineTuningConfig, labels: Labels) -> bool:
-    """Whether a row can be scored; whatever is wrong with it raises."""
+def _check(item: Item, settings: FineTuningConfig, labels: Labels) -> None:
+    """Refuse a row that cannot be scored."""
     if settings.task == "qa":
         answers_of(item)
     elif settings.task == "regress":
         number_of(item)
     else:
         labels.numbers(item, tags=settings.task == "tag")
-    return True
 
 
 def _examples(

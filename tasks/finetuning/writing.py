@@ -67,8 +67,6 @@ def columns_for(
     text = given.text or (known.text if known.text in row else None)
     second = given.second or (known.second if known.second in row else None)
     asked = ColumnsConfig(text=text, second=second)
-    if predictor.reading.task == "classify" and known.second is None and second is None and text:
-        return Columns(text, None, None)
     found = find_columns(predictor.reading.task, row, asked, where, labelled=False)
     if known.second is not None and found.second is None:
         raise UserError(
