@@ -50,7 +50,6 @@ def masked_loss(
     model: nn.Module,
     rows: PackedRows,
     tables: MaskingTables,
-    recipe: MaskingRecipe | None = None,
     *,
     token_counts: NDArray[np.int64] | None = None,
     max_rows: int | None = None,
@@ -61,12 +60,13 @@ def masked_loss(
 ) -> HeldOutScore:
     """Score a model on held-out rows with frozen masks, and a unigram baseline beside it.
 
+    Models are comparable only under the same masks, so they are RoBERTa's (15 % of single tokens),
+    whatever a model was trained with.
+
     Args:
         model: Has encode_at and head, see MaskedLM.
         rows: The held-out rows.
         tables: What masking knows of the vocabulary.
-        recipe: How the rows are masked. Models are comparable only under the same one, so it
-            is RoBERTa's (15 % of single tokens) unless given, whatever a model was trained with.
         token_counts: How often each id stands in the training rows; None for no baseline.
         max_rows: At most this many rows, spread evenly over the data.
         part: (i, n) scores the i-th of n parts of those rows; the parts' sums add up.
@@ -77,7 +77,7 @@ def masked_loss(
     Returns:
         Sums in float64 by kind of position; the same on every call with the same number of threads.
     """
-    masking = Masking(tables, recipe or MaskingRecipe(), seed=0, purpose=_HELD_OUT)
+    masking = Masking(tables, MaskingRecipe(), seed=0, purpose=_HELD_OUT)
     numbers = chosen_rows(rows.num_rows, max_rows, part)
     batch_rows = max(1, batch_tokens // max(rows.row_tokens, 1))
     unigram = None if token_counts is None else Unigram(token_counts, tables)

@@ -13,11 +13,10 @@ from roberta_model.inference.batches import batches, encode
 from roberta_model.inference.special_tokens import BERT_MASK, MASK
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.masked_lm import RobertaMaskedLM
+from roberta_model.scoring import HEAD_ROWS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-_HEAD_ROWS = 512  # masks whose logits exist at once: 100 MB at 50,000 tokens
 
 
 class Guess(TypedDict):
@@ -81,8 +80,8 @@ def _guesses(
 ) -> list[list[Guess]]:
     """The guesses of each mask from its hidden state."""
     found = []
-    for start in range(0, len(hidden_MD), _HEAD_ROWS):
-        hidden_ND = hidden_MD[start : start + _HEAD_ROWS]
+    for start in range(0, len(hidden_MD), HEAD_ROWS):
+        hidden_ND = hidden_MD[start : start + HEAD_ROWS]
         probabilities_NV = model.head(hidden_ND).float().softmax(dim=-1)
         scores_NK, ids_NK = probabilities_NV.topk(min(top, probabilities_NV.shape[1]))
         found += [

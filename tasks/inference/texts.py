@@ -90,7 +90,7 @@ class TextFile:
             UserError: a record cannot be read; names it and what to do.
         """
         number = consumed = 0
-        with tempfile.TemporaryDirectory() as scratch, _as_options(self.path):
+        with tempfile.TemporaryDirectory() as scratch, _as_options():
             reader = MemberReader(self.source, Path(scratch), Counter())
             texts: list[str | None] = []
             size = 0
@@ -105,8 +105,6 @@ class TextFile:
                             read = _position(consumed, int(reader.read_share * self.bytes))
                             yield Window(number - len(texts) + 1, texts, read)
                             texts, size = [], 0
-            except GeneratorExit:
-                raise
             except Exception as problem:
                 raise explained(problem, self.source.name, number) from problem
             if texts:
@@ -134,7 +132,7 @@ def open_texts(
         (error, *_) = problem.errors()
         message = str(error["msg"]).removeprefix("Value error, ")
         raise UserError(f"--{error['loc'][0]} {error['input']}: {message}.") from None
-    with _as_options(path):
+    with _as_options():
         try:
             source = unkept(path, options)
             seen = glimpse(source)
@@ -179,7 +177,7 @@ def _check_encodable(text: str | None, number: int) -> None:
 
 
 @contextmanager
-def _as_options(path: Path) -> Iterator[None]:
+def _as_options() -> Iterator[None]:
     """What readers advise for a config, as advice on the command's options."""
     try:
         yield

@@ -6,7 +6,7 @@ by manifests alone. It lies at `<store>/runs/<run id>.json`.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -123,11 +123,9 @@ def _ended(artifact: Artifact) -> str:
     return str(artifact.manifest["provenance"].get("ended", ""))
 
 
-def newest_artifact(
-    store: Store, stage: str, name: str, runs: Sequence[Mapping[str, Any]] | None = None
-) -> Artifact | None:
+def newest_artifact(store: Store, stage: str, name: str) -> Artifact | None:
     """The artifact of a stage that the newest run of this name used, or None."""
-    for record in read_runs(store, name) if runs is None else runs:
+    for record in read_runs(store, name):
         for entry in record["stages"]:
             if entry["name"] == stage and entry.get("key"):
                 artifact = read_manifest(store, f"{stage_folder(stage)}/{entry['key']}")

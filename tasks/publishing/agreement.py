@@ -12,15 +12,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE = 1e-4
-_SHARE = 2e-5  # of the largest logit beside
+TOLERANCE = 1e-4  # of small logits; those above 5 may differ by a share of the largest
+_SHARE = 2e-5
 
 
 class Agreement:
     """Logits of two computations, compared piece by piece.
-
-    Args:
-        tolerance: What small logits may differ by; those above 5 by a share of the largest.
 
     Attributes:
         difference: The largest between two logits so far; NaN once one of them was.
@@ -35,10 +32,9 @@ class Agreement:
     False
     """
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
-        self._tolerance = tolerance
+    def __init__(self) -> None:
         self.difference = self.excess = 0.0
-        self._allowed = tolerance
+        self._allowed = TOLERANCE
 
     @property
     def is_rounding(self) -> bool:
@@ -48,7 +44,7 @@ class Agreement:
     def add(self, ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> None:
         """Compare some logits, of one text, say."""
         difference = float(np.abs(ours - theirs).max())
-        allowed = max(self._tolerance, _SHARE * float(np.abs(theirs).max()))
+        allowed = max(TOLERANCE, _SHARE * float(np.abs(theirs).max()))
         self.difference = float(np.maximum(self.difference, difference))  # NaN stays NaN
         if not (math.isnan(self.excess) or difference / allowed <= self.excess):
             self.excess, self._allowed = difference / allowed, allowed

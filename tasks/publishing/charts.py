@@ -51,11 +51,11 @@ def _running_mean(points: Sequence[Point], window: int) -> list[Point]:
     return means
 
 
-def curve_chart(points: Sequence[Point], label: str, last: float, height: int = 140) -> str:
+def curve_chart(points: Sequence[Point], label: str, last: float) -> str:
     """One figure over the steps, from zero; `last` is the last step."""
     kept = thinned(points)
     top = max(y for _, y in kept) or 1.0
-    plot = Plot((0, last), (0.0, top * 1.12), height).grid("step", label)
+    plot = Plot((0, last), (0.0, top * 1.12), 140).grid("step", label)
     return plot.line([(x, float(f"{y:.4g}")) for x, y in kept], "main").svg(f"{label} by step")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from tasks.errors import StageError, UserError
 from tasks.inference.model_folder import load_folder_as_named
-from tasks.publishing.agreement import TOLERANCE, Agreement
+from tasks.publishing.agreement import Agreement
 
 if TYPE_CHECKING:
     from roberta_model.whole_rows import WholeRows
@@ -47,7 +47,7 @@ def require_onnx() -> None:
         )
 
 
-def write_onnx(folder: Path, texts: Sequence[str], tolerance: float = TOLERANCE) -> float:
+def write_onnx(folder: Path, texts: Sequence[str]) -> float:
     """Write `model.onnx` into a model folder; the largest difference of a logit from torch's.
 
     It is run on each text alone, on all of them padded to one length, on rows as long as the
@@ -67,7 +67,7 @@ def write_onnx(folder: Path, texts: Sequence[str], tolerance: float = TOLERANCE)
     graph = WholeRows(model).eval()
     _trace(graph, folder / ONNX_FILE, limit)
     batches = [*([row] for row in rows), rows, [longest], [longest, rows[0]], [rows[0][:1]]]
-    both = _compared(graph, folder / ONNX_FILE, batches, tolerance)
+    both = _compared(graph, folder / ONNX_FILE, batches)
     if not both.is_rounding:
         raise StageError(
             f"{folder}: {ONNX_FILE} computes other logits than torch, {both.told()}. "
@@ -118,9 +118,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _compared(
-    graph: "WholeRows", path: Path, batches: Sequence[Sequence[Row]], tolerance: float
-) -> Agreement:
+def _compared(graph: "WholeRows", path: Path, batches: Sequence[Sequence[Row]]) -> Agreement:
     """How far the file's logits lie from torch's, those of real tokens."""
     import onnxruntime
     import torch
@@ -128,7 +126,7 @@ def _compared(
     from roberta_model.whole_rows import INPUTS
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    both = Agreement(tolerance)
+    both = Agreement()
     for rows in batches:
         ids_BT, mask_BT = _padded(rows, graph.model.config.pad_id)
         found = session.run(list(graph.outputs), dict(zip(INPUTS, (ids_BT, mask_BT), strict=True)))

@@ -18,12 +18,12 @@ import numpy as np
 
 from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError
-from tasks.publishing.agreement import TOLERANCE, Agreement
+from tasks.publishing.agreement import Agreement
 
 _TIMEOUT_SECONDS = 600
 
 
-def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = TOLERANCE) -> float:
+def check_against_stock(folder: Path, texts: Sequence[str]) -> float:
     """The largest difference between our logits and stock's on some texts.
 
     Texts are cut to the longest input the model takes. Special tokens are added as stock
@@ -47,7 +47,7 @@ def check_against_stock(folder: Path, texts: Sequence[str], tolerance: float = T
                 f"{folder}: stock transformers reads other token ids: {text[:60]!r} is {theirs} "
                 f"there and {ours} here. Nothing was published; this is a defect in the export."
             )
-    both = Agreement(tolerance)
+    both = Agreement()
     with torch.inference_mode():
         for row, expected in zip(rows, stock_logits, strict=True):
             both.add(model(torch.tensor([row]))[0].float().numpy(), expected)

@@ -114,7 +114,7 @@ def _add_kind(
         if _is_markup(look.texts(columns[fields])):
             listing.left_out[path] = "its text is markup, as of web pages"
             continue
-        how = _how(path, look, columns[fields], encodings, files)
+        how = _how(look, columns[fields], encodings, files)
         if look.member is not None and (unread := _unread(path, listing)):
             how["exclude"] = unread
         how_of[path] = how, look
@@ -178,7 +178,6 @@ def _column(path: Path, look: Glimpse, choose: ChooseColumn, column: str | None)
 
 
 def _how(
-    path: Path,
     look: Glimpse,
     column: str | None,
     encodings: Iterable[str | None],

@@ -74,7 +74,7 @@ def test_masks_beyond_those_whose_logits_are_held_at_once_are_filled(
     """Two at a time or all together, the same guesses in the same order."""
     texts = ["<mask>a<mask>b<mask>", "none", "c<mask><mask>"]
     expected = fill_masks(MODEL, tokenizer_of(USUAL), texts, top=3)
-    monkeypatch.setattr(masks, "_HEAD_ROWS", 2)
+    monkeypatch.setattr(masks, "HEAD_ROWS", 2)
     found = fill_masks(MODEL, tokenizer_of(USUAL), texts, top=3)
     assert [len(each) for each in found] == [3, 0, 2]
     for mine, theirs in zip(found, expected, strict=True):

@@ -161,7 +161,7 @@ def test_plain_text_is_parted_by_blank_lines_by_lines_or_by_files(tmp_path: Path
 def test_a_source_says_only_what_is_not_the_default() -> None:
     def how(column: str | None = None, encodings: Any = ("utf-8",), **look: Any) -> Any:
         seen = {"format": "jsonl", "text": "a\n\nb", "member": None, **look}
-        return _how(Path("a"), SimpleNamespace(**seen), column, encodings, [])  # type: ignore
+        return _how(SimpleNamespace(**seen), column, encodings, [])  # type: ignore
 
     assert how() == how("text") == how(encodings=("ascii", None)) == {}
     assert how("body") == {"text_field": "body"}
