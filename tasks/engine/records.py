@@ -49,6 +49,11 @@ class Artifact:
         return dict(self.manifest["config"])
 
     @property
+    def ended(self) -> str:
+        """When it was finished, UTC, ISO 8601; empty where nobody noted it."""
+        return str(self.manifest["provenance"].get("ended", ""))
+
+    @property
     def summary(self) -> Mapping[str, Any]:
         """The stage's figures."""
         return dict(self.manifest["summary"])

@@ -150,7 +150,8 @@ class _Trial:
         epochs = [self.epochs[step] for step in self.ends if step in self.epochs]
         best = self._best()
         assert best is not None
-        return Tried(self.choice, self.epochs[best][self.found.metric], epochs, _rank(self, best))
+        place = [step for step in self.ends if step in self.epochs].index(best)
+        return Tried(self.choice, self.epochs[best][self.found.metric], epochs, place)
 
     def _best(self) -> int | None:
         """The step of the best epoch so far."""
@@ -215,7 +216,7 @@ class _Trial:
         step = step_number(checkpoint)
         payload = {
             "settings": self.job.settings,
-            "reading": {**vars(self.found.reading)},
+            "reading": vars(self.found.reading),
             "labels": vars(self.found.labels),
             "tuned": {name: checkpoint.files[f"/{name}"] for name in _WEIGHTS},
             "tokenizer": self.job.tokenizer,
@@ -273,10 +274,6 @@ class _Trial:
         if known is not None:
             values["precision"] = known.precision
         return {"kind": spec.kind, **values}
-
-
-def _rank(trial: _Trial, best: int) -> int:
-    return [step for step in trial.ends if step in trial.epochs].index(best)
 
 
 def take_scores(work: UnitWork, **_: Any) -> UnitReport:

@@ -8,7 +8,6 @@ megabytes of the corpus are read to learn how it inflates and how long its docum
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -122,14 +121,10 @@ def _corpus_size(config: Config, store: Store) -> CorpusSize:
     from tasks.sources.table import estimate_corpus
 
     earlier = newest_artifact(store, "download", config.name)
-    if earlier is not None and earlier.config == _download_identity(config):
+    if earlier is not None and earlier.config == canonical(get_stage("download").config(config)):
         balances = earlier.ledger.balances
         return {"documents": balances["documents"].kept, "bytes": balances["bytes"].kept}
     return estimate_corpus(config.corpus)
-
-
-def _download_identity(config: Config) -> Any:
-    return canonical(get_stage("download").config(config))
 
 
 def _scaled(earlier: Artifact, size: CorpusSize, config: Config) -> Estimate:

@@ -10,8 +10,8 @@ from typing import Any
 
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
-from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import read_runs, state_of
+from tasks.inspection.verify import find_in_work
 from tasks.stages import STORED, stage_folder
 
 _DAYS = 14
@@ -28,7 +28,7 @@ def read_health(store: Store) -> dict[str, Any]:
     return {
         "store": store.url(""),
         "pipelines": _pipelines(store),
-        "leases": _leases(store),
+        "leases": find_in_work(store),
         "disk": _disk(store),
     }
 
@@ -55,17 +55,6 @@ def _pipelines(store: Store) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _leases(store: Store) -> list[dict[str, Any]]:
-    found = []
-    for stage in STORED:
-        for key in store.names(stage_folder(stage)):
-            owner = live_owner(store, f"{stage_folder(stage)}/{key}")
-            if owner is not None:
-                told = {"pid": owner.get("pid"), "machine": owner.get("machine")}
-                found.append({"stage": stage, "key": key, **told})
-    return found
-
-
 def _disk(store: Store) -> Mapping[str, Any]:
     if not store.is_local or not store.exists(""):
         return {"free_bytes": None, "bytes_per_day": None, "days_left": None}
@@ -76,7 +65,7 @@ def _disk(store: Store) -> Mapping[str, Any]:
             artifact = read_manifest(store, f"{stage_folder(stage)}/{key}")
             if artifact is None:
                 continue
-            ended = _time(artifact.manifest["provenance"].get("ended"))
+            ended = _time(artifact.ended)
             if ended >= since:
                 made += sum(file.bytes for _, file in artifact.outputs)
                 oldest = min(ended, oldest or ended)

@@ -4,7 +4,7 @@ sources' files ──▶ download ──▶ clean ──▶ ... ──▶ publis
 a file ──▶ every published model that has read it                a file's
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,20 +97,20 @@ def lineage_of(published: Artifact) -> dict[str, Any]:
     store = published.store
     made = made_from(store, published)
     stages = [
-        {"name": name, "key": artifact.key, "ended": _ended(artifact)}
+        {"name": name, "key": artifact.key, "ended": artifact.ended}
         for name, artifact in {**made, PUBLISH: published}.items()
     ]
     begun = made["pretrain"].manifest["externals"]
     weights = begun.get("model.safetensors") or begun.get("model.safetensors.index.json")
     return {
         "model": store.url(f"{published.folder}/model"),
-        "published": _ended(published),
+        "published": published.ended,
         "stages": stages,
         "sources": [
             {name: source[name] for name in ("name", "type", "documents", "bytes")}
             for source in made["download"].summary["sources"]
         ],
-        "files": list(_files(made["download"])),
+        "files": made["download"].summary["files"],
         "continued_from": weights,
         "runs": [
             str(run["run"])
@@ -130,21 +130,14 @@ def models_with(store: Store, file: Path) -> list[dict[str, Any]]:
     for published in artifacts_of(store, PUBLISH):
         key = published.manifest["inputs"]["download"]["key"]
         download = read_manifest(store, f"{stage_folder('download')}/{key}")
-        if download is not None and digest in {file["sha256"] for file in _files(download)}:
+        if download is not None and digest in {
+            file["sha256"] for file in download.summary["files"]
+        }:
             found.append(
                 {
                     "model": store.url(f"{published.folder}/model"),
-                    "published": _ended(published),
+                    "published": published.ended,
                     "names": named.get(published.folder, []),
                 }
             )
     return found
-
-
-def _files(download: Artifact) -> Iterator[dict[str, Any]]:
-    for file in download.summary["files"]:
-        yield dict(file)
-
-
-def _ended(artifact: Artifact) -> str:
-    return str(artifact.manifest["provenance"].get("ended", ""))

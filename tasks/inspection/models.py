@@ -36,8 +36,7 @@ class PublishedModel:
     @property
     def finished(self) -> str:
         """When it was published, to the minute, UTC."""
-        ended = str(self.published.manifest["provenance"].get("ended", ""))
-        return ended[:16].replace("T", " ")
+        return self.published.ended[:16].replace("T", " ")
 
     @property
     def scores(self) -> list[Score]:

@@ -121,7 +121,7 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
             name: artifact
             for name in stage.needs
             if (key := plans[name].key) and plans[name].action == "cached"
-            if (artifact := read_manifest(store, f"{_folder(name)}/{key}")) is not None
+            if (artifact := read_manifest(store, f"{get_stage(name).folder}/{key}")) is not None
         }
         section = stage.config(config)
         if stage.stands(section):
@@ -135,7 +135,3 @@ def explain(config: Config, store: Store, stage_name: str) -> dict[str, Any]:
         "differences": differences,
         "why": plan.why,
     }
-
-
-def _folder(name: str) -> str:
-    return get_stage(name).folder

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.records import MANIFEST, Artifact, read_manifest
+from tasks.engine.records import MANIFEST, read_manifest
 from tasks.engine.store import Store
 from tasks.errors import StageError, UserError
 from tasks.inspection.freed_space import Links, weigh
@@ -148,7 +148,7 @@ def _plan(
             item.why = references[stage, key]
         elif stage in busy:
             item.why = f"a run works on {stage} and may take units over from it"
-        elif begun and artifact is not None and _ended(artifact) >= min(begun):
+        elif begun and artifact is not None and artifact.ended >= min(begun):
             item.why = "it was made since a run began that is under way"
         elif artifact is None:
             days = _idle_days(store, item.folder)
@@ -163,10 +163,6 @@ def _plan(
         if artifact is not None:
             models.note(stage, artifact, removed=removed)
         yield item, removed
-
-
-def _ended(artifact: Artifact) -> str:
-    return str(artifact.manifest["provenance"].get("ended", ""))
 
 
 def _idle_days(store: Store, folder: str) -> float:

@@ -161,7 +161,6 @@ def _compared(a: Score | None, b: Score | None) -> dict[str, Any]:
     """Both figures with their intervals, the change, and whether the intervals lie apart."""
     one = a or b
     assert one is not None
-    both = a is not None and b is not None
     return {
         "a": a and a.value,
         "b": b and b.value,
@@ -170,7 +169,7 @@ def _compared(a: Score | None, b: Score | None) -> dict[str, Any]:
         "change": b.value - a.value if a is not None and b is not None else None,
         "higher_is_better": one.higher_is_better,
         "is_share": one.is_share,
-        "intervals_apart": _lie_apart(a, b) if both else None,
+        "intervals_apart": _lie_apart(a, b),
     }
 
 

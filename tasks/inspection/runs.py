@@ -116,11 +116,7 @@ def artifacts_of(store: Store, stage: str) -> list[Artifact]:
     folder = stage_folder(stage)
     found = [read_manifest(store, f"{folder}/{key}") for key in store.names(folder)]
     artifacts = [artifact for artifact in found if artifact is not None]
-    return sorted(artifacts, key=_ended, reverse=True)
-
-
-def _ended(artifact: Artifact) -> str:
-    return str(artifact.manifest["provenance"].get("ended", ""))
+    return sorted(artifacts, key=lambda artifact: artifact.ended, reverse=True)
 
 
 def newest_artifact(store: Store, stage: str, name: str) -> Artifact | None:
