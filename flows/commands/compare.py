@@ -133,11 +133,7 @@ def _place(row: Mapping[str, Any], is_share: bool) -> tuple[str, str, str, str]:
 
 
 def _write_page(path: Path, found: Mapping[str, Any]) -> None:
-    from tasks.errors import UserError
+    from tasks.engine.files import write_asked_for
     from tasks.publishing.templates import template
 
-    text = template("leaderboard.html.j2").render(found)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise UserError(f"{path}: the page cannot be written: {problem.strerror}.") from problem
+    write_asked_for(path, template("leaderboard.html.j2").render(found).encode())

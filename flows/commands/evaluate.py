@@ -11,7 +11,7 @@ from flows.cli import print_json
 from flows.commands.options import DEFAULT_STORE, json_option, set_option, store_option
 from flows.commands.tables import new_table, show_all
 from tasks.config import EngineConfig
-from tasks.engine.files import write_whole
+from tasks.engine.files import write_asked_for
 from tasks.engine.stores import open_store
 
 
@@ -63,7 +63,7 @@ def evaluate(
         "path": opened.url(artifact.folder),
     }
     if out is not None:
-        write_whole(out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+        write_asked_for(out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
         print_json(found)
     else:

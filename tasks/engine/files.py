@@ -13,7 +13,19 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from tasks.errors import StageError
+from tasks.errors import RobertaError, StageError, UserError
+
+# Refusals of a place, which another place helps; all others are the disk's.
+_NO_SUCH_PLACE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 
 # numpy checks what C's fwrite wrote and forgets why it was less.
 _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
@@ -44,6 +56,25 @@ def write_whole(path: Path, content: bytes, *, flush: bool = True) -> None:
         temporary.unlink(missing_ok=True)
     if flush:
         sync_folder(path.parent)
+
+
+def write_asked_for(path: Path, content: bytes) -> None:
+    """Write a small file where somebody wants it: whole, or the old one stays.
+
+    A device or a pipe takes the bytes and stays what it is; so does a link, and what it leads to
+    is written.
+
+    Raises:
+        UserError: there is no such place, or it may not be written.
+        StageError: the disk is full, or fails.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_whole(Path(os.path.realpath(path)), content)
+    except OSError as problem:
+        raise cannot_write_file(path, problem) from problem
 
 
 def create_whole(path: Path, content: bytes) -> bool:
@@ -143,6 +174,22 @@ def explained(path: str) -> Iterator[None]:
         if reason is None:
             raise
         raise StageError(f"{path}: {reason}") from problem
+
+
+def cannot_write_file(path: Path, problem: OSError) -> RobertaError:
+    """What is said where a file that somebody asked for cannot be written.
+
+    The user's mistake where the place is wrong, the disk's failure otherwise.
+    """
+    reason = problem.strerror or str(problem)
+    if problem.errno:  # pyarrow tells more of itself than of the disk
+        reason = os.strerror(problem.errno)
+    if problem.errno in _NO_SUCH_PLACE:
+        return UserError(f"{path}: this cannot be written: {reason}. Name another place.")
+    return StageError(
+        f"{path}: this cannot be written: {reason}. What stood there is as it was; make room or "
+        "name another place, and run the same command again."
+    )
 
 
 def disk_problem(problem: BaseException) -> str | None:

@@ -1,6 +1,8 @@
 """Files on a disk that several people share: who may read them, and what no link may do."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from tasks.engine import files
-from tasks.engine.files import without_links
+from tasks.engine.files import cannot_write_file, without_links, write_asked_for
 from tasks.engine.unit_files import describe_files
 from tasks.engine.units import UnitWork
+from tasks.errors import RobertaError, StageError, UserError
 
 
 @pytest.fixture
@@ -41,3 +44,52 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         open(tmp_path / "lock", "ab", opener=without_links)  # noqa: SIM115
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_pipe_stays_a_pipe_and_a_link_a_link(tmp_path: Path) -> None:
+    """/dev/null, named by root as the place of a result, once became a plain file."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_asked_for(pipe, b"new")
+        assert os.read(reading, 9) == b"new"
+    finally:
+        os.close(reading)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    (old := tmp_path / "old").write_bytes(b"old")
+    (link := tmp_path / "link").symlink_to(old)
+    write_asked_for(link, b"new")
+    assert link.is_symlink()
+    assert old.read_bytes() == b"new"
+
+
+def test_what_stood_there_stays_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what could not be written is named, with what to do."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (old := tmp_path / "old").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StageError, match=r"old: this .*: No space left .* make room"):
+        write_asked_for(old, b"new")
+    assert old.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "told"),
+    [
+        (OSError(errno.EISDIR, "Is a directory"), UserError, "Is a directory. Name another"),
+        (OSError(errno.ENOSPC, "Error writing bytes. Detail: x"), StageError, "No space left"),
+        (OSError("a library's own"), StageError, "a library's own"),
+    ],
+)
+def test_a_wrong_place_is_the_users_and_a_full_disk_is_not(
+    problem: OSError, kind: type[RobertaError], told: str
+) -> None:
+    found = cannot_write_file(Path("f"), problem)
+    assert type(found) is kind
+    assert told in str(found)
