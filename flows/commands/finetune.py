@@ -179,9 +179,10 @@ def predict(
     A row keeps its columns; those that the answer brings begin with `predicted_`.
     """
     from tasks.config.downstream import ColumnsConfig
+    from tasks.engine.files import cannot_write_file
     from tasks.finetuning.predictor import Predictor
     from tasks.finetuning.writing import ENDINGS, predictions, write_predictions
-    from tasks.inference.results import check_target
+    from tasks.inference.results import check_target, give_name
 
     if out is not None:
         check_target(out, ENDINGS, file)
@@ -196,10 +197,13 @@ def predict(
                 click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
         return
     # Beside its place, so that it appears when it is whole.
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        part = Path(folder, out.name)
-        count = write_predictions(predictor, file, columns, form, part)
-        part.replace(out)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            part = Path(folder, out.name)
+            count = write_predictions(predictor, file, columns, form, part)
+            give_name(part, out)
+    except OSError as problem:  # what is read has its own words
+        raise cannot_write_file(out, problem) from problem
     if as_json:
         print_json({"path": str(out), "rows": count})
     else:

@@ -16,7 +16,12 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.engine.files import flush_file, give_usual_mode, temporary_beside
+from tasks.engine.files import (
+    cannot_write_file,
+    flush_file,
+    give_usual_mode,
+    temporary_beside,
+)
 from tasks.errors import UserError
 
 
@@ -30,6 +35,32 @@ class Results(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish the file."""
+
+
+class _Explained(Results):
+    """Results whose disk's refusals are told; those of what is read meanwhile are not ours."""
+
+    def __init__(self, path: Path, temporary: Path, schema: pa.Schema) -> None:
+        self._path = path
+        with _told(path):
+            self._inner = _open(temporary, path.suffix.lower(), schema)
+
+    def write(self, rows: pa.Table) -> None:
+        with _told(self._path):
+            self._inner.write(rows)
+
+    def close(self) -> None:
+        with _told(self._path):
+            self._inner.close()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say what could not be written, and what to do."""
+    try:
+        yield
+    except OSError as problem:
+        raise cannot_write_file(path, problem) from problem
 
 
 class _Parquet(Results):
@@ -118,6 +149,8 @@ def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:
         raise UserError(f"--out {path}: the name must end in {' or '.join(endings)}.")
     if path.is_dir():
         raise UserError(f"--out {path}: this is a folder; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"--out {path}: this is no regular file. Give another name.")
     if not path.parent.is_dir():
         raise UserError(f"--out {path}: there is no folder {path.parent}. Make it first.")
     if not os.access(path.parent, os.W_OK):
@@ -128,16 +161,19 @@ def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:
 
 @contextmanager
 def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
-    """Results that stand under a name when the block ends well, and leave nothing otherwise."""
+    """Results that stand under a name when the block ends well, and leave nothing otherwise.
+
+    Raises:
+        StageError: the disk is full, or fails; what stood there stays.
+        UserError: the place may not be written.
+    """
     temporary = temporary_beside(path)
     results: Results | None = None
     try:
-        results = _open(temporary, path.suffix.lower(), schema)
+        results = _Explained(path, temporary, schema)
         yield results
         results.close()
-        flush_file(temporary)
-        give_usual_mode(temporary)
-        os.replace(temporary, path)
+        give_name(temporary, path)
     except BaseException:
         if results is not None:
             with suppress(Exception):
@@ -145,6 +181,18 @@ def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def give_name(made: Path, path: Path) -> None:
+    """Give a written file the name of its place, flushed, so that a power cut leaves a whole one.
+
+    Raises:
+        StageError: the disk is full, or fails; what stood there stays.
+    """
+    with _told(path):
+        flush_file(made)
+        give_usual_mode(made)
+        os.replace(made, path)
 
 
 def rows_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from tasks.engine.files import flush_file
-from tasks.errors import UserError
+from tasks.errors import StageError, UserError
 from tasks.formats.encodings import BLOCK_BYTES
 from tasks.inference import results, texts
 from tasks.inference.over_files import FILLED, SCORED
@@ -184,3 +184,26 @@ def test_how_far_a_file_is_read_never_goes_back_nor_past_what_was_read() -> None
     assert texts._position(100, 40) == 40
     assert texts._position(100, 100 + block) == 100
     assert texts._position(100, 500 + block) == 500
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.csv", "s.parquet"])
+def test_a_full_disk_is_told_with_the_place_and_what_to_do(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It once was `[Errno 28] No space left on device` and no more."""
+    (path := tmp_path / name).write_text("an earlier result")
+    # Every byte that is written there is refused as on a full disk.
+    monkeypatch.setattr(results, "temporary_beside", lambda _: Path("/dev/full"))
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    with pytest.raises(StageError, match=f"{name}: .* No space left on device.* make room"):
+        written(path, ROWS * 2000)
+    assert path.read_text() == "an earlier result"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_no_place_for_results(tmp_path: Path) -> None:
+    """They get its name when they are whole: it would be gone, and its reader wait for ever."""
+    (source := tmp_path / "texts.txt").write_text("a\n")
+    os.mkfifo(pipe := tmp_path / "s.csv")
+    with pytest.raises(UserError, match="no regular file"):
+        check_target(pipe, (".csv",), source)
