@@ -12,6 +12,7 @@ orphaned. Modules are found as this process finds them, and never in the folder 
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from typing import IO, Self
 
 _LAST_LINES = 200  # of several processes, the launcher's own last words alone are 40
 _READ_SECONDS = 5.0
+# What gloo and NCCL say in a process whose neighbour has fallen.
+_OF_A_PEER = re.compile("gloo/transport/|remote process (has )?exited")
 
 
 class ChildSilentError(Exception):
@@ -148,16 +151,27 @@ def describe_code(code: int) -> str:
 def last_words(lines: Sequence[str]) -> str:
     """The line in a process's last output that says what went wrong.
 
+    Of several processes the first that falls takes the others along: what they say of it comes
+    later and tells nothing, so it counts only where nothing else is told.
+
     >>> last_words(["Traceback", "  File ...", "OSError: no space left", "gone"])
     'OSError: no space left'
+    >>> last_words(["OSError: no space left", "RuntimeError: gloo/transport/tcp: closed"])
+    'OSError: no space left'
     """
+    echo: str | None = None
     for line in reversed(lines):
         text = line.strip()
         kind, separator, message = text.partition(": ")
         if separator and kind.rsplit(".", 1)[-1].endswith(("Error", "Exception")):
             if "CalledProcessError" in kind or "ChildFailedError" in kind:
                 continue
-            return message if kind.endswith("ValueError") else text
+            told = message if kind.endswith("ValueError") else text
+            if not _OF_A_PEER.search(message):
+                return told
+            echo = echo or told
+    if echo is not None:
+        return echo
     meaningful = [line.strip() for line in lines if line.strip()]
     return meaningful[-1] if meaningful else "it said nothing."
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from tasks.config import LaunchConfig
 from tasks.engine.executors import default_workers
+from tasks.engine.files import disk_problem
 from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError, describe_code
 
@@ -158,8 +159,10 @@ class Trainer(Child):
         killed = next(filter(None, map(_KILLED.search, self.last_lines)), None)
         if killed is not None:  # what the launcher tells of it ends in a table
             how = f"one of the training processes ended with {describe_code(int(killed[1]))}."
+        elif full := disk_problem(OSError(words := self.last_words())):
+            raise StageError(f"a training process could not write ({words}): {full}")
         else:
-            how = f"the training process ended with {describe_code(code)}: {self.last_words()}"
+            how = f"the training process ended with {describe_code(code)}: {words}"
         raise StageError(f"{how} The last checkpoint is kept.")
 
 

@@ -65,6 +65,11 @@ def test_a_code_is_told_in_words(code: int, told: str) -> None:
         (["x.ValueError: why"], "why"),
         (["ValueError: why", "subprocess.CalledProcessError: returned 1"], "why"),
         (["Error here: no", "note: yes", "  "], "note: yes"),
+        (["OSError: full", "RuntimeError: [gloo/transport/tcp/pair.cc:553] gone"], "OSError: full"),
+        (
+            ["DistBackendError: remote process exited", "x"],
+            "DistBackendError: remote process exited",
+        ),
         (["ValueError", " last "], "last"),
         (["", "  "], "it said nothing."),
     ],
@@ -72,4 +77,5 @@ def test_a_code_is_told_in_words(code: int, told: str) -> None:
 def test_the_last_error_tells_what_went_wrong_not_a_launchers_echo(
     lines: list[str], told: str
 ) -> None:
+    """Of several processes it is the first that fell: what the others say of it comes later."""
     assert last_words(lines) == told

@@ -92,6 +92,19 @@ def test_lines_that_are_json_objects_are_events_and_others_last_words() -> None:
             trainer.check_end()
 
 
+def test_a_full_disk_in_one_of_several_processes_is_what_is_told() -> None:
+    """It was `Connection closed by peer`: the last words of the process beside it."""
+    told = [
+        "a.SafetensorError: I/O error: No space left on device (os error 28)",
+        "RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer",
+    ]
+    what = f"import sys; sys.stderr.write('\\n'.join({told})); sys.exit(1)"
+    with Trainer(["-c", what], threads=1) as trainer:
+        assert list(trainer.events()) == []
+        with pytest.raises(StageError, match=r"could not write .*SafetensorError.*free some space"):
+            trainer.check_end()
+
+
 def test_where_processes_met_is_removed_when_the_training_ends(tmp_path: Path) -> None:
     meeting = tmp_path / "meeting"
     meeting.touch()
