@@ -12,6 +12,7 @@ import click
 from flows.cli import print_json
 from flows.commands import completing
 from flows.commands.options import json_option
+from flows.commands.use import begins_again
 from flows.terminal import printable, printable_json, say
 from tasks.errors import UserError
 
@@ -165,6 +166,7 @@ def _tell(found: dict[str, Any], out: Path) -> None:
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
 @_chosen("--format", _FORMATS, "FORMAT", "Of FILE.", default="auto")
 @json_option
+@begins_again
 def predict(
     model: str,
     file: Path,
@@ -198,7 +200,7 @@ def predict(
         return
     # Beside its place, so that it appears when it is whole.
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.parent) as folder:
             part = Path(folder, out.name)
             count = write_predictions(predictor, file, columns, form, part)
             give_name(part, out)

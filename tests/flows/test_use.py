@@ -15,6 +15,7 @@ from flows.commands.evaluate import _told_contained
 from roberta_model import load
 from roberta_model.inference.loaded import LoadedModel
 from tasks.errors import UserError
+from tasks.finetuning.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -101,23 +102,25 @@ def test_what_was_too_short_to_look_for_is_said() -> None:
     assert "not known" in _told_contained({"contamination": None, "tasks": {}})
 
 
+@pytest.mark.parametrize("name", ["embed", "predict"])
 def test_ctrl_c_says_that_nothing_is_kept(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What other commands say, that the same one goes on, is not true of these."""
-    (tmp_path / "lines.txt").write_text("A list.\n")
+    (tmp_path / "texts.csv").write_text("text\nA list.\n")
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(LoadedModel, "embed_with_lengths", stopped)
-    command = roberta.get_command(click.Context(roberta), "embed")
+    monkeypatch.setattr(Predictor, "__init__", stopped)
+    command = roberta.get_command(click.Context(roberta), name)
     assert command is not None
-    words = [str(model), str(tmp_path / "lines.txt"), "--out", str(tmp_path / "v.npy")]
+    words = [str(model), str(tmp_path / "texts.csv"), "--out", str(tmp_path / "v.parquet")]
     with pytest.raises(click.Abort) as ended:
         command.main(words, standalone_mode=False)
     assert "begins anew" in str(ended.value.__cause__)
-    assert [path.name for path in tmp_path.iterdir()] == ["lines.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.csv"]
 
 
 @pytest.mark.parametrize(
