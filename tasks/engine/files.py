@@ -18,6 +18,7 @@ from tasks.errors import RobertaError, StageError, UserError
 # Refusals of a place, which another place helps; all others are the disk's.
 _NO_SUCH_PLACE = (
     errno.ENOENT,
+    errno.EEXIST,  # a file where a folder is to be
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EACCES,

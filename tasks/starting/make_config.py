@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.files import create_whole
+from tasks.engine.files import cannot_write_file, create_whole
 from tasks.engine.progress import describe_bytes
 from tasks.errors import UserError
 from tasks.starting.config_text import config_text
@@ -132,14 +132,13 @@ def write_new(path: Path, text: str) -> None:
     """Write a config where nothing is yet.
 
     Raises:
-        UserError: something is there, or the place cannot be written.
+        UserError: something is there, or the place may not be written.
+        StageError: the disk is full, or fails.
     """
     try:
         is_new = create_whole(path, text.encode())
     except OSError as problem:
-        raise UserError(
-            f"{path}: cannot be written ({problem.strerror or problem}). Name another by --out."
-        ) from problem
+        raise cannot_write_file(path, problem) from problem
     if not is_new:
         raise UserError(f"{path}: there is one already. Name another by --out, or move it away.")
 

@@ -1,5 +1,6 @@
 """The config that `init` writes, line by line: paths, shares, comments that end nothing."""
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.errors import UserError
+from tasks.errors import StageError, UserError
 from tasks.starting.config_text import (
     _comment,
     _left_out_lines,
@@ -145,8 +146,20 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is one already"):
         write_new(path, "two")
     assert path.read_text() == "one"
-    with pytest.raises(UserError, match=r"cannot be written \("):
+    with pytest.raises(UserError, match="cannot be written: .*Name another place"):
         write_new(path / "c.yaml", "x")
+
+
+def test_a_full_disk_is_no_mistake_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StageError, match="c.yaml: .*No space left on device.*make room"):
+        write_new(tmp_path / "c.yaml", "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
