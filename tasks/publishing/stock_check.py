@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.engine.files import disk_problem
 from tasks.errors import StageError
 from tasks.processes import Child, ChildSilentError
 from tasks.publishing.agreement import Agreement
@@ -76,6 +77,12 @@ def _ask_stock(
                 ) from problem
             if code != 0:
                 last = child.last_words()
+                if disk_problem(OSError(last)):
+                    raise StageError(
+                        f"{folder}: stock transformers could not be asked, as there is no space "
+                        f"for temporary files in {tempfile.gettempdir()} ({last}). Make room, or "
+                        "set TMPDIR to another folder, and run the same command again."
+                    )
                 raise StageError(f"{folder}: stock transformers cannot load this folder: {last}")
         with np.load(answer, allow_pickle=False) as arrays:
             lengths = arrays["lengths"]

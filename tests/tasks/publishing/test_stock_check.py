@@ -18,6 +18,7 @@ from roberta_model.masked_lm import RobertaMaskedLM
 from tasks.config.load import load_config
 from tasks.errors import StageError
 from tasks.inference import model_folder
+from tasks.processes import Child
 from tasks.publishing import stock_check
 from tasks.publishing.export import export_folder
 from tasks.publishing.stock_check import check_against_stock
@@ -96,3 +97,13 @@ def test_the_gate_lets_rounding_through_and_nothing_else(monkeypatch: pytest.Mon
     found |= {"logits": logits, "ids": [0, 7, 8, 2]}
     with pytest.raises(StageError, match="other token ids"):
         check_against_stock(Path("m"), ["x"])
+
+
+def test_no_room_for_temporary_files_is_no_fault_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was told as `stock transformers cannot load this folder`."""
+    failing = ["-c", "raise OSError(28, 'No space left on device')"]
+    monkeypatch.setattr(stock_check, "Child", lambda _: Child(failing))
+    with pytest.raises(StageError, match=r"no space for temporary files in /.*set TMPDIR"):
+        stock_check._ask_stock(Path("m"), TEXTS, 8)
