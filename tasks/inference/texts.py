@@ -97,7 +97,7 @@ class TextFile:
             try:
                 for _, _, records in reader.members():
                     for text in records:
-                        _check_encodable(text, number + 1)
+                        _check_encodable(text, number + 1, self.path)
                         texts.append(text)
                         number, size = number + 1, size + len(text or "") + 1
                         if len(texts) >= most_texts or size >= _MOST_CHARACTERS:
@@ -164,15 +164,16 @@ def _position(consumed: int, read_bytes: int) -> int:
     return min(max(consumed, read_bytes - BLOCK_BYTES), read_bytes)
 
 
-def _check_encodable(text: str | None, number: int) -> None:
+def _check_encodable(text: str | None, number: int, path: Path) -> None:
     if text is None or text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as problem:
         raise UserError(
-            f"Text {number:,} holds half of a surrogate pair (\\u{ord(text[problem.start]):04x} at "
-            f"character {problem.start:,}), which no encoding can carry. Mend it."
+            f"{path}: text {number:,} holds half of a surrogate pair "
+            f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which no "
+            "encoding can carry. Mend it."
         ) from None
 
 

@@ -156,7 +156,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         '{"text": "a"}\n{"text": 7}\n',
         "holds the number 7.*Set --column to",
     ),
-    "half a pair": ("rows.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "Text 2 holds half"),
+    "half a pair": ("rows.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "text 2 holds half"),
     "a ragged row": ("t.csv", "id,text\n1,a\n2,b,c\n", "line 3: this row has 3 cells"),
     "a web page": (
         "p.html",

@@ -207,3 +207,9 @@ def test_a_pipe_is_no_place_for_results(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "s.csv")
     with pytest.raises(UserError, match="no regular file"):
         check_target(pipe, (".csv",), source)
+
+
+def test_half_of_a_surrogate_pair_is_named_with_its_file(tmp_path: Path) -> None:
+    (source := tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "x\\ud800"}\n')
+    with pytest.raises(UserError, match=r"a\.jsonl: text 2 holds half .*\\ud800 at character 1"):
+        list(open_texts(source).windows(9))
