@@ -5,7 +5,9 @@ safetensors holds them against the files' own sizes; so what a `config.json` ask
 with them before anything of that size is made.
 """
 
+import errno
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -87,6 +89,9 @@ class WeightFiles:
                     file = opening.enter_context(safe_open(str(path), framework="pt"))
                     self._by_name.update(dict.fromkeys(file.keys(), file))
                 except Exception as problem:
+                    if os.strerror(errno.ENOMEM) in str(problem):  # a sound file, for all we know
+                        told = "there is too little memory to read this file"
+                        raise OSError(errno.ENOMEM, told, str(path)) from problem
                     # SafetensorError is no ValueError, and is importable by no public name.
                     raise ValueError(f"{path}: this file is damaged: {problem}") from problem
             self._opened = opening.pop_all()

@@ -7,6 +7,7 @@ Only data formats are read (JSON, text, safetensors): opening a stranger's folde
 code from it, so pickled weights (pytorch_model.bin) are refused with the way to convert them.
 """
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +46,8 @@ def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, To
     except UnusableError:
         raise
     except (ValueError, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOMEM:
+            raise  # of the machine, not of the folder
         raise UnusableError(f"{folder}: the model cannot be loaded: {problem}") from problem
     # What it puts around a text need not be in its vocabulary.
     ids = {*tokenizer.get_vocab().values(), *tokenizer.encode(TRIAL).ids}
