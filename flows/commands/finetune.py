@@ -200,7 +200,7 @@ def predict(
         return
     # Beside its place, so that it appears when it is whole.
     try:
-        with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.parent) as folder:
+        with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.resolve().parent) as folder:
             part = Path(folder, out.name)
             count = write_predictions(predictor, file, columns, form, part)
             give_name(part, out)

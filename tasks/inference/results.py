@@ -163,11 +163,13 @@ def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:
 def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
     """Results that stand under a name when the block ends well, and leave nothing otherwise.
 
+    A link stays one, and what it leads to is written.
+
     Raises:
         StageError: the disk is full, or fails; what stood there stays.
         UserError: the place may not be written.
     """
-    temporary = temporary_beside(path)
+    temporary = temporary_beside(path.resolve())
     results: Results | None = None
     try:
         results = _Explained(path, temporary, schema)
@@ -192,7 +194,7 @@ def give_name(made: Path, path: Path) -> None:
     with _told(path):
         flush_file(made)
         give_usual_mode(made)
-        os.replace(made, path)
+        os.replace(made, path.resolve())
 
 
 def rows_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

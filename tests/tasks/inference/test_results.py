@@ -31,6 +31,16 @@ def written(path: Path, rows: list[dict[str, Any]] = ROWS, schema: pa.Schema = S
     return path
 
 
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    far, link = tmp_path / "far" / "other.csv", tmp_path / "s.jsonl"
+    link.symlink_to(far)
+    written(link)
+    assert link.is_symlink()
+    assert far.read_bytes() == written(tmp_path / "t.jsonl").read_bytes()
+    assert len(list(tmp_path.rglob("*"))) == 4, "nothing is left beside them"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
