@@ -65,8 +65,7 @@ def prepare(
     has_unanswered = settings.task == "qa" and any(not answers_of(i) for i in items_of("train"))
     counts = {"train": _write(work.path(".arrow"), items_of("train"), settings, labels, encoder)}
     cut = encoder.num_cut
-    parts = [part for part in ("dev", "test") if part in files]
-    scored: dict[str, list[Item]] = {part: [] for part in parts}
+    scored: dict[str, list[Item]] = {part: [] for part in ("dev", "test") if part in files}
     for part, items in scored.items():
         for item in items_of(part):
             _check(item, settings, labels)
@@ -87,7 +86,7 @@ def prepare(
         "labels": vars(labels),
         "rows": counts,
         "cut": cut,
-        "repeated": count_repeated(items_of, parts),
+        "repeated": count_repeated(items_of, scored),
         "baselines": found,
     }
     return UnitReport(rows={".arrow": _num_rows(work.path(".arrow"))}, summary=summary)
