@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from flows.cli import print_json
-from flows.commands.options import DEFAULT_STORE, json_option, store_option
-from flows.commands.tables import new_table, show_all, typed
+from flows.commands.options import json_option, open_default, store_option
+from flows.commands.tables import minute, new_table, show_all, typed
 
 _LOSSES = {"a": "a", "b": "b", "a_held_out": "a, held out", "b_held_out": "b, held out"}
 
@@ -38,16 +38,15 @@ def diff(run_a: str, run_b: str, store: str | None, as_json: bool) -> None:
     RUN is a run's id or its beginning, a pipeline's name (its newest finished run), latest, or
     either of these with ~1 for the one before.
     """
-    from tasks.engine.stores import open_store
     from tasks.inspection.run_diff import diff_runs
 
-    found = diff_runs(open_store(store or DEFAULT_STORE), run_a, run_b)
+    found = diff_runs(open_default(store), run_a, run_b)
     if as_json:
         print_json(found)
         return
     for side in ("a", "b"):
         run = found[side]
-        started = run["started"][:16].replace("T", " ")
+        started = minute(run["started"])
         show_all(f"{side}  {run['run']}  {run['name']}, {run['state']}, {started} UTC")
     same = ", ".join(stage["name"] for stage in found["stages"] if stage["same"])
     show_all("", f"the same artifacts: {same or 'none'}")
@@ -104,10 +103,9 @@ def _scores(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 @click.option("--html", "page", metavar="FILE", help="Write a page of it as well.")
 def leaderboard(store: str | None, as_json: bool, page: str | None) -> None:
     """List the published models of a store by score, known models' published scores beside."""
-    from tasks.engine.stores import open_store
     from tasks.inspection.leaderboard import leaderboard as read_leaderboard
 
-    found = read_leaderboard(open_store(store or DEFAULT_STORE))
+    found = read_leaderboard(open_default(store))
     if page is not None:
         _write_page(Path(page), found)
     if as_json:

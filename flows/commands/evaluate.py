@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from flows.cli import print_json
-from flows.commands.options import DEFAULT_STORE, json_option, set_option, store_option
+from flows.commands.options import json_option, open_default, set_option, store_option
 from flows.commands.tables import new_table, show_all
 from tasks.config import EngineConfig
 from tasks.engine.files import write_asked_for
-from tasks.engine.stores import open_store
 
 
 @click.command()
@@ -49,7 +48,7 @@ def evaluate(
     from tasks.stages.evaluate_suite import evaluate_folder
 
     asked = load_suite(suite, overrides)
-    opened = open_store(store or DEFAULT_STORE)
+    opened = open_default(store)
     opened.check_writable()
     engine = EngineConfig(workers=workers)
     outcome = evaluate_folder(

@@ -8,25 +8,21 @@ import click
 from flows.cli import print_json
 from flows.commands import completing
 from flows.commands.options import (
-    DEFAULT_STORE,
     any_config_argument,
     check_stages,
     config_options,
     json_option,
     open_config,
+    open_default,
+    open_known,
     set_option,
     stage_option,
     store_option,
 )
-from flows.commands.tables import new_table, show_all, typed
+from flows.commands.tables import minute, new_table, show_all, typed
 from flows.terminal import say
 
 _LONGEST = 140
-
-
-def _minute(time: str) -> str:
-    """A UTC time as people read it."""
-    return time[:16].replace("T", " ")
 
 
 @click.command()
@@ -83,22 +79,21 @@ def explain(
 def status(store: str | None, as_json: bool) -> None:
     """List the runs and artifacts in the store, with sizes, and what is partial."""
     from tasks.engine.progress import describe_bytes
-    from tasks.engine.stores import open_store
     from tasks.inspection.status import read_status
 
-    found = read_status(open_store(store or DEFAULT_STORE))
+    found = read_status(open_default(store))
     if as_json:
         print_json(found)
         return
     runs = new_table("run", "name", "state", "started (UTC)", "seconds", "what is known")
     for run in found["runs"]:
-        started, seconds = _minute(run["started"]), str(run["seconds"])
+        started, seconds = minute(run["started"]), str(run["seconds"])
         runs.add_row(run["run"], run["name"], run["state"], started, seconds, _remarks(run))
     artifacts = new_table("stage", "key", "state", "units", "MB", "ended (UTC)")
     for item in found["artifacts"]:
         state = item["state"] + (", in use" if item["in_use"] else "")
         size = f"{item['bytes'] / 1e6:,.1f}"
-        ended = _minute(item["ended"] or "")
+        ended = minute(item["ended"] or "")
         artifacts.add_row(item["stage"], item["key"], state, str(item["units"]), size, ended)
     if not found["runs"] and not found["artifacts"]:
         show_all(f"store {found['store']}: nothing has run here yet")
@@ -138,19 +133,9 @@ def verify(
     from has changed. What a run works on just now is told apart and left alone.
     """
     from tasks.engine.progress import default_progress
-    from tasks.engine.stores import open_store
-    from tasks.errors import UserError
-    from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.verify import find_damage, find_in_work, repair
 
-    settings, keys = None, None
-    if config is None:
-        opened = open_store(store or DEFAULT_STORE)
-        if not opened.exists(""):
-            raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
-    else:
-        settings, opened = open_config(config, overrides, store)
-        keys = known_keys(settings, opened)
+    settings, opened, keys = open_known(config, overrides, store)
     damage = find_damage(opened, keys)
     in_work = find_in_work(opened, keys)
     repaired = repair(opened, damage, settings, default_progress()) if mend and damage else []

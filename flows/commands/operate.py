@@ -8,8 +8,8 @@ import click
 
 from flows.cli import print_json
 from flows.commands import completing
-from flows.commands.options import DEFAULT_STORE, json_option, store_option
-from flows.commands.tables import new_table, show_all
+from flows.commands.options import json_option, open_default, store_option
+from flows.commands.tables import minute, new_table, show_all
 
 
 def _client(stack: ExitStack) -> Any:
@@ -21,12 +21,6 @@ def _client(stack: ExitStack) -> Any:
     return None if api is None else stack.enter_context(server_client(api))
 
 
-def _store(store: str | None) -> Any:
-    from tasks.engine.stores import open_store
-
-    return open_store(store or DEFAULT_STORE)
-
-
 @click.command()
 @store_option
 @json_option
@@ -35,7 +29,7 @@ def runs(store: str | None, as_json: bool) -> None:
     from flows.serving.operator import known_runs
 
     with ExitStack() as stack:
-        found = known_runs(_client(stack), _store(store))
+        found = known_runs(_client(stack), open_default(store))
     if as_json:
         print_json({"runs": [run.to_json() for run in found]})
         return
@@ -44,7 +38,7 @@ def runs(store: str | None, as_json: bool) -> None:
         return
     rows = new_table("run", "name", "state", "started (UTC)", "seconds", "what is known")
     for run in found:
-        started = (run.started or "")[:16].replace("T", " ")
+        started = minute(run.started or "")
         took = "" if run.seconds is None else f"{run.seconds:,.0f}"
         rows.add_row(run.run, run.name, run.state, started, took, _shortened(run.message))
     show_all(rows)
@@ -67,7 +61,7 @@ def retry(run: str | None, store: str | None, as_json: bool) -> None:
     """
     from flows.serving.operator import can_be_retried, choose, known_runs, retry_at_server
 
-    opened = _store(store)
+    opened = open_default(store)
     with ExitStack() as stack:
         client = _client(stack)
         chosen = choose(known_runs(client, opened), run, can_be_retried, "try again")
@@ -105,7 +99,7 @@ def cancel(run: str | None, store: str | None, as_json: bool) -> None:
 
     with ExitStack() as stack:
         client = _client(stack)
-        chosen = choose(known_runs(client, _store(store)), run, is_under_way, "end")
+        chosen = choose(known_runs(client, open_default(store)), run, is_under_way, "end")
         how = end(client, chosen)
     if as_json:
         print_json({"run": chosen.run, "how": how})
@@ -124,7 +118,7 @@ def lineage(model: str, store: str | None, as_json: bool) -> None:
     """
     from tasks.inspection.lineage import find_model, lineage_of, models_with
 
-    opened = _store(store)
+    opened = open_default(store)
     if Path(model).is_file():
         found = models_with(opened, Path(model))
         if as_json:
@@ -142,7 +136,7 @@ def lineage(model: str, store: str | None, as_json: bool) -> None:
         return
     stages = new_table("stage", "key", "ended (UTC)")
     for stage in told["stages"]:
-        stages.add_row(stage["name"], stage["key"], stage["ended"][:16].replace("T", " "))
+        stages.add_row(stage["name"], stage["key"], minute(stage["ended"]))
     sources = new_table("source", "type", "documents", "bytes")
     for each in told["sources"]:
         row = (each["name"], each["type"], f"{each['documents']:,}", f"{each['bytes']:,}")
@@ -171,7 +165,7 @@ def doctor(store: str | None, as_json: bool) -> None:
             client = _client(stack)
         except Exception as found:
             problem = str(found)
-        told = diagnose(client, _store(store), problem)
+        told = diagnose(client, open_default(store), problem)
     if as_json:
         print_json(told)
     else:

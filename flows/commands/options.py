@@ -64,3 +64,27 @@ def open_config(source: str, overrides: tuple[str, ...], store: str | None) -> t
     if store is not None:
         config = config.model_copy(update={"store": store})
     return config, open_store(config.store)
+
+
+def open_default(store: str | None) -> Store:
+    """The store that is named, else that of the folder the command is run in."""
+    return open_store(store or DEFAULT_STORE)
+
+
+def open_known(
+    config: str | None, overrides: tuple[str, ...], store: str | None
+) -> tuple[Config | None, Store, dict[str, str] | None]:
+    """A store; of a config, where one is given, its own, with the keys that it leads to.
+
+    Raises:
+        UserError: there is no such store.
+    """
+    from tasks.inspection.ledger_path import known_keys
+
+    if config is not None:
+        settings, opened = open_config(config, overrides, store)
+        return settings, opened, known_keys(settings, opened)
+    opened = open_default(store)
+    if not opened.exists(""):
+        raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
+    return None, opened, None

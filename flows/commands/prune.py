@@ -4,10 +4,9 @@ import click
 
 from flows.cli import print_json
 from flows.commands.options import (
-    DEFAULT_STORE,
     any_config_argument,
     json_option,
-    open_config,
+    open_known,
     set_option,
     store_option,
 )
@@ -51,19 +50,9 @@ def prune(
     runs that published a model (that finished, where none did) and the newest run however it
     ended; and what CONFIG leads to, when it is given.
     """
-    from tasks.engine.stores import open_store
-    from tasks.errors import UserError
-    from tasks.inspection.ledger_path import known_keys
     from tasks.inspection.prune import prune as prune_store
 
-    leads_to = None
-    if config is None:
-        opened = open_store(store or DEFAULT_STORE)
-        if not opened.exists(""):
-            raise UserError(f"{opened.url('')}: there is no store. Give the right one by --store.")
-    else:
-        settings, opened = open_config(config, overrides, store)
-        leads_to = known_keys(settings, opened)
+    _, opened, leads_to = open_known(config, overrides, store)
     found = prune_store(opened, keep, partial_days=partial_days, leads_to=leads_to, dry_run=dry_run)
     if as_json:
         print_json(found.to_json())

@@ -19,6 +19,11 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def minute(time: str) -> str:
+    """A UTC time as people read it."""
+    return time[:16].replace("T", " ")
+
+
 def new_table(*columns: str) -> Any:
     """An empty table with these columns."""
     from rich.table import Table

@@ -82,7 +82,6 @@ def out_option(endings: str, *, required: bool = False) -> Callable[[F], F]:
 @click.argument("text", metavar="[TEXT]", required=False)
 @click.option(
     "--file",
-    "file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Fill those of each text of a file instead.",
