@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -14,14 +14,13 @@ from flows.commands import completing
 from flows.commands.options import json_option
 from flows.commands.use import begins_again
 from flows.terminal import printable, printable_json, say
+from roberta_model.recipe import FirstAttention, TaskName
+from tasks.config.downstream import ColumnsConfig, FineTuningConfig, Metric
 from tasks.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TASKS = ("classify", "pair", "regress", "tag", "qa")
-_FORMATS = ("auto", "jsonl", "json", "csv", "tsv", "tsv_unquoted", "parquet", "arrow")
-_METRICS = ("accuracy", "f1", "macro_f1", "mcc", "pearson", "spearman", "mse", "exact_match")
-_ATTENTIONS = ("pretrained", "uniform")
+_FORMATS = get_args(FineTuningConfig.model_fields["format"].annotation)
 _file = click.Path(path_type=Path)
 
 
@@ -35,7 +34,7 @@ def _chosen(
 
 @click.command()
 @click.argument("model", metavar="MODEL", shell_complete=completing.folders)
-@_chosen("--task", _TASKS, "TASK", "What to learn.", required=True)
+@_chosen("--task", get_args(TaskName), "TASK", "What to learn.", required=True)
 @click.option("--train", required=True, metavar="F", help="Labelled data to learn from.")
 @click.option("--dev", required=True, metavar="F", help="Labelled data that choose the model.")
 @click.option("--test", metavar="F", help="Labelled data that choose nothing, scored at the end.")
@@ -45,7 +44,7 @@ def _chosen(
 @click.option("--label", metavar="COLUMN", help="What is to be learnt; in qa the answers.")
 @_chosen("--format", _FORMATS, "FORMAT", "Of the files.", default="auto")
 @click.option("--separator", metavar="S", help="What parts several classes in one cell.")
-@_chosen("--metric", _METRICS, "METRIC", "What decides; each task has its own.")
+@_chosen("--metric", get_args(Metric), "METRIC", "What decides; each task has its own.")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--patience",
@@ -64,7 +63,12 @@ def _chosen(
 )
 @click.option("--embedding-learning-rate", type=float, metavar="X", help="Of the embeddings.")
 @click.option("--head-learning-rate", type=float, metavar="X", help="Of the head.")
-@_chosen("--first-attention", _ATTENTIONS, "A", "What <s> reads in the last layer at the start.")
+@_chosen(
+    "--first-attention",
+    get_args(FirstAttention),
+    "A",
+    "What <s> reads in the last layer at the start.",
+)
 @click.option(
     "--batch-size",
     "batch_sizes",
@@ -91,7 +95,6 @@ def finetune(model: str, out: Path, as_json: bool, **given: Any) -> None:
     """
     from pydantic import ValidationError
 
-    from tasks.config.downstream import ColumnsConfig, FineTuningConfig
     from tasks.engine.progress import default_progress
     from tasks.finetuning.alone import fine_tune_folder, unfinished
     from tasks.stages.finetune_model import AloneConfig
@@ -180,7 +183,6 @@ def predict(
 
     A row keeps its columns; those that the answer brings begin with `predicted_`.
     """
-    from tasks.config.downstream import ColumnsConfig
     from tasks.engine.files import cannot_write_file
     from tasks.finetuning.predictor import Predictor
     from tasks.finetuning.writing import ENDINGS, predictions, write_predictions
