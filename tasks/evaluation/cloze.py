@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from roberta_model.inference.special_tokens import MASK
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import ClozeConfig
 from tasks.engine.outside import outside_file
@@ -30,7 +31,6 @@ from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
-from tasks.inference.model_folder import MASK
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from roberta_model.inference.special_tokens import BERT_MASK, MASK
 from tasks.config.evaluate import ClozeConfig
 from tasks.errors import UserError
 from tasks.evaluation.text_files import read_records, shown_name
-from tasks.inference.fill_mask import BERT_MASK
-from tasks.inference.model_folder import MASK
 
 
 @dataclass(frozen=True)

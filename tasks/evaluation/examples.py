@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from roberta_model.inference.special_tokens import BERT_MASK, MASK, has_mask
 from roberta_model.threads import one_thread
 from tasks.config import Section
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.evaluation.records import write_record
 from tasks.evaluation.task import ModelFiles, SpecialTokens, Subject, Task, gather_folder
-from tasks.inference.fill_mask import BERT_MASK, fill_mask, has_mask
-from tasks.inference.model_folder import MASK
+from tasks.inference.model_folder import load_for_use, refusals
 
 
 class Examples(Section):
@@ -42,8 +42,9 @@ def fill_examples(
 ) -> UnitReport:
     """The best five guesses for each example text."""
     folder = gather_folder(work, model, special_tokens)
-    with one_thread():
-        examples = [{"text": text, "top": fill_mask(folder, text, top=5)[0]} for text in texts]
+    with one_thread(), refusals():
+        loaded = load_for_use(folder, device="cpu")
+        examples = [{"text": text, "top": loaded.fill_mask(text, top=5)[0]} for text in texts]
     write_record(work, examples)
     return UnitReport(summary={"examples": examples})
 

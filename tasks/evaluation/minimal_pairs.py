@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roberta_model.inference.special_tokens import special_ids
+from roberta_model.inference.special_tokens import MASK, special_ids
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.engine.outside import outside_file
@@ -27,7 +27,6 @@ from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
-from tasks.inference.model_folder import MASK
 
 _COUNTS = ("pairs", "right", "ties", "too_long")
 

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roberta_model.inference.special_tokens import BERT_MASK, has_mask
 from tasks.inference.model_folder import load_for_use, refusals
 
 if TYPE_CHECKING:
     from roberta_model.inference.masks import Guess
-
-__all__ = ["BERT_MASK", "fill_mask", "has_mask"]
 
 
 def fill_mask(

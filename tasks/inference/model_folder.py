@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.engine.units import StoredFile, UnitWork
 from tasks.errors import UserError
 
@@ -18,17 +17,6 @@ if TYPE_CHECKING:
     from roberta_model.heads import RobertaWithHead
     from roberta_model.inference.loaded import LoadedModel
     from roberta_model.masked_lm import RobertaMaskedLM
-
-__all__ = [
-    "MASK",
-    "SPECIAL_TOKENS",
-    "linked_folder",
-    "load_folder",
-    "load_folder_as_named",
-    "load_for_use",
-    "load_tokenizer",
-    "refusals",
-]
 
 
 def load_folder(folder: Path | str) -> tuple["RobertaMaskedLM", "Tokenizer"]:

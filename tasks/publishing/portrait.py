@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow.compute as pc
 from tokenizers import Tokenizer, decoders
 
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.arrow_files import validated_batches
 from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
-from tasks.tokenizing.bpe import MASK, SPECIAL_TOKENS
 
 MOST_FILES = 64
 _TEXTS_A_BATCH, _CHARACTERS_A_TEXT = 64, 2000

@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from roberta_model.data.masking import MaskingTables
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.artifacts import MASKING_TABLES, TOKENIZER_FOLDER, CleanText
 from tasks.config import Config, Section, TokenizerConfig
 from tasks.costs import CorpusSize, Estimate, cost_of_text
@@ -21,8 +22,6 @@ from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.tokenizing.bpe import (
-    MASK,
-    SPECIAL_TOKENS,
     build_tokenizer,
     load_encoder,
     save_tokenizer,

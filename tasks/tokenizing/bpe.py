@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
-MASK = "<mask>"
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
+
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 
 

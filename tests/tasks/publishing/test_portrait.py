@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from small_corpus import run_small, write_texts
 
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.artifacts import CleanText, PackedText, TrainedTokenizer
 from tasks.documents import DocumentWriter
 from tasks.engine.outside import outside_file
@@ -21,7 +22,7 @@ from tasks.publishing.portrait import (
     portrait_of,
     some_of,
 )
-from tasks.tokenizing.bpe import MASK, SPECIAL_TOKENS, build_tokenizer
+from tasks.tokenizing.bpe import build_tokenizer
 
 RUSSIAN = "Привет, мир и мир." * 3
 TEXTS = [f"The harbour of town {n} ---- is quiet. " * (1 + n % 4) for n in range(20)]

@@ -12,13 +12,14 @@ from small_models import our_model, small_config
 from tokenizers.pre_tokenizers import ByteLevel
 
 from roberta_model.huggingface import save_model
+from roberta_model.inference.special_tokens import SPECIAL_TOKENS
 from tasks.engine import retrying
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.publishing import export
 from tasks.publishing.push import push_model
-from tasks.tokenizing.bpe import SPECIAL_TOKENS, build_tokenizer, save_tokenizer
+from tasks.tokenizing.bpe import build_tokenizer, save_tokenizer
 
 NAMES = {"config.json", "merges.txt", "model.safetensors", "tokenizer.json"}
 NAMES |= {"tokenizer_config.json", "vocab.json"}

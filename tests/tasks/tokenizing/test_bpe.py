@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
+from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.tokenizing.bpe import (
-    MASK,
-    SPECIAL_TOKENS,
     build_tokenizer,
     load_encoder,
     save_tokenizer,
