@@ -71,7 +71,7 @@ def _commonest(train: Iterable[Item], labels: Labels) -> list[str]:
     return list(max(sets.items(), key=lambda pair: (pair[1], pair[0]))[0])
 
 
-def _commonest_tags(train: Iterable[Item], dev: Sequence[Item]) -> list[dict[str, Any]]:
+def _commonest_tags(train: Iterable[Item], asked: Sequence[Item]) -> list[dict[str, Any]]:
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     every: Counter[str] = Counter()
     for item in train:
@@ -80,7 +80,7 @@ def _commonest_tags(train: Iterable[Item], dev: Sequence[Item]) -> list[dict[str
             every[tag] += 1
     usual = _most(every)
     best = {word: _most(found) for word, found in counts.items()}
-    return [{"tags": [best.get(word, usual) for word in item.text]} for item in dev]
+    return [{"tags": [best.get(word, usual) for word in item.text]} for item in asked]
 
 
 def _most(counts: Counter[str]) -> str:
@@ -88,7 +88,7 @@ def _most(counts: Counter[str]) -> str:
 
 
 def _bag_of_words(
-    labels: Labels, encoder: ItemEncoder, train: Iterable[Item], dev: Sequence[Item]
+    labels: Labels, encoder: ItemEncoder, train: Iterable[Item], asked: Sequence[Item]
 ) -> list[dict[str, Any]]:
     """Naive Bayes on which tokens a text has; those of a second text count as others."""
     vocabulary = encoder.tokenizer.get_vocab_size()
@@ -98,7 +98,7 @@ def _bag_of_words(
             counts[labels.numbers(item)[0], tokens] += 1
     shares = np.log(counts / counts.sum(axis=1, keepdims=True))
     prior = np.log(np.maximum(np.asarray(labels.counts, dtype=np.float64), 1e-9))
-    sets = _token_sets(encoder, dev, vocabulary)
+    sets = _token_sets(encoder, asked, vocabulary)
     return [
         {"label": labels.names[int((prior + shares[:, tokens].sum(axis=1)).argmax())]}
         for tokens in sets

@@ -36,7 +36,8 @@ def card_of(
 ) -> str:
     """README.md: what it does, how well beside what, how it is used, where it ends.
 
-    `row_tokens` is how long its rows are at most, which the model may have made fewer than asked.
+    `names` are those of the files by part. `row_tokens` is how long its rows are at most, which the
+    model may have made fewer than asked.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -48,13 +49,12 @@ def card_of(
     )
     environment.filters["cell"] = lambda value: cell(short_name(value))
     environment.filters["code"] = lambda value: one_line(value).replace("`", "'")
-    files = {part: Path(name).name for part, name in names.items()}
     return environment.get_template("card.md.j2").render(
         summary,
         settings=settings,
         tag=_TAGS[settings.task],
         does=_DOES[settings.task],
-        files=files,
+        files=names,
         row_tokens=row_tokens,
         repeated=told_repeated(summary),
         unbeaten=told_unbeaten(summary),

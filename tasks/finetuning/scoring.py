@@ -105,15 +105,14 @@ def _measures(
         numbers = [number_of(item) for item in items]
         return number_measures(numbers, [answer["value"] for answer in answers]), None
     count = len(labels.names)
+    known = {name: number for number, name in enumerate(labels.names)}
     if labels.problem == "multi_label_classification":
         gold_NC = np.zeros((len(items), count), dtype=bool)
         found_NC = np.zeros((len(items), count), dtype=bool)
-        known = {name: number for number, name in enumerate(labels.names)}
         for number, (item, answer) in enumerate(zip(items, answers, strict=True)):
             gold_NC[number, labels.numbers(item)] = True
             found_NC[number, [known[name] for name in answer["labels"]]] = True
         return multi_label_measures(gold_NC, found_NC), None
-    known = {name: number for number, name in enumerate(labels.names)}
     classes = [labels.numbers(item)[0] for item in items]
     taken = [known[answer["label"]] for answer in answers]
     confusion = confusion_of(classes, taken, count) if count <= _MOST_CONFUSED else None

@@ -32,7 +32,7 @@ def card(**changes: Any) -> str:
         **changes,
     }
     settings = FineTuningConfig(task="classify", train="t", dev="d", name="mood")
-    return card_of(settings, summary, {"train": "/place/a`b\nc.csv", "dev": "d"}, 128)
+    return card_of(settings, summary, {"train": "a`b\nc.csv", "dev": "d"}, 128)
 
 
 def test_the_card_tells_the_choice_that_was_kept() -> None:
