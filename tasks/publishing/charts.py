@@ -87,7 +87,7 @@ def flow_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
         taken, kept = stage[measure]["in"], stage[measure]["kept"]
         lost = sum(amount for amount in stage[measure]["dropped"].values() if amount > 0)
         start, middle, end = number + 0.04, number + 0.36, min(number + 1.04, len(stages))
-        plot.draw(_band(plot, (start, middle, end), (0, taken), kept))
+        plot.draw(_band(plot, (start, middle, end), taken, kept))
         if lost:
             plot.draw(_fall(plot, (start, middle), lost, most))
             plot.text(plot.x(middle + 0.22), plot.y(-0.68 * most), f"{lost:,} dropped", "middle")
@@ -99,10 +99,10 @@ def flow_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
     return plot.svg(f"{measure} through the stages")
 
 
-def _band(plot: Plot, ends: tuple[float, float, float], taken: Point, kept: float) -> str:
+def _band(plot: Plot, ends: tuple[float, float, float], taken: float, kept: float) -> str:
     """What is kept: as high as what came in on the left, as high as what goes on on the right."""
     start, middle, end = (plot.x(each) for each in ends)
-    floor, top, after = plot.y(0), plot.y(taken[1]), plot.y(kept)
+    floor, top, after = plot.y(0), plot.y(taken), plot.y(kept)
     path = f"M{start} {top}C{middle} {top} {middle} {after} {end} {after}V{floor}H{start}Z"
     return f'<path class="flow" d="{path}"><title>{kept:,} kept</title></path>'
 

@@ -4,7 +4,7 @@ None of it takes part in a key, so the same result can have other circumstances.
 states those that were known when it was made; of the model folder only the card states any.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def collect_circumstances(
         "environment": training,
         "stages": [_stage(name, part, name in found) for name, part in manifests.items()],
         "knows_run": bool(states),
-        "throughput": read_throughput(manifests["pretrain"]["units"]),
+        "throughput": read_throughput(manifests["pretrain"]),
         "spent": spent_on(manifests),
     }
 
@@ -67,8 +67,7 @@ def _stage(name: str, manifest: Mapping[str, Any], is_found: bool) -> dict[str, 
     }
 
 
-def read_throughput(units: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
-    """Steps and tokens a second of the checkpoint intervals that were measured."""
-    intervals = intervals_of({"units": units})
-    found = [(part["step"], part["tokens_per_second"]) for part in intervals if len(part) > 1]
-    return [step for step, _ in found], [rate for _, rate in found]
+def read_throughput(training: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """(step, tokens a second) of the checkpoint intervals that were measured."""
+    intervals = intervals_of(training)
+    return [(float(i["step"]), i["tokens_per_second"]) for i in intervals if len(i) > 1]

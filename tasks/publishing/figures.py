@@ -39,7 +39,7 @@ def collect_figures(
     sources = _sources(evidence["download"], licences)
     training, packed = evidence["pretrain"]["summary"], evidence["pack"]
     configs = {stage: part["config"] for stage, part in evidence.items()}
-    resolved = {f"pretrain.{field}": training[field] for field in ("steps", "precision")}
+    record = recipe_record(evidence)
     return {
         "name": name,
         "licence": card_licence(publish.licence, licences),
@@ -68,8 +68,8 @@ def collect_figures(
         "ledger": _ledger(evidence),
         "sources": sources,
         "recipe": recipe_of(configs),
-        "recipe_main": main_fields(recipe_values(configs), resolved),
-        "keys": {stage: part["key"] for stage, part in evidence.items()},
+        "recipe_main": main_fields(record["fields"], record["resolved"]),
+        "keys": record["keys"],
     }
 
 

@@ -65,10 +65,9 @@ def _charts(
     portrait: Mapping[str, Any],
 ) -> dict[str, str]:
     """The pictures by name; those that there is nothing to draw for are empty."""
-    steps, speeds = circumstances["throughput"]
+    speed = circumstances["throughput"]
     last = float(losses[-1]["step"])
     rates = [(float(n["step"]), n["learning_rate"]) for n in losses if "learning_rate" in n]
-    speed = list(zip(map(float, steps), speeds, strict=True))
     documents = [stage for stage in figures["ledger"]["stages"] if "documents" in stage]
     lengths = {int(power): n for power, n in portrait.get("lengths", {}).items()}
     blimp = figures["blimp"]

@@ -24,12 +24,11 @@ def spent_on(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     each, and `device`, as far as they were recorded.
     """
     training = training_of(manifests["pretrain"])
-    elsewhere = {name: stage_seconds(manifest) for name, manifest in manifests.items()}
-    trained = training["seconds"]
-    joules = CORE_WATTS * (sum(elsewhere.values()) - trained)
+    seconds, trained = sum(map(stage_seconds, manifests.values())), training["seconds"]
+    joules = CORE_WATTS * (seconds - trained)
     joules += trained * (GPU_WATTS if training["is_on_gpu"] else CORE_WATTS * training["threads"])
     return {
-        "seconds": sum(elsewhere.values()),
+        "seconds": seconds,
         "training": training,
         "watt_hours": joules / 3600,
         "bytes": sum(stored_bytes(manifest) for manifest in manifests.values()),
@@ -52,13 +51,12 @@ def training_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds, processes, threads and device of a training; see `spent_on`."""
     intervals = intervals_of(manifest)
     last = intervals[-1] if intervals else {}
-    device = last.get("device")
     return {
         "seconds": sum(map(_process_seconds, intervals)),
         "clock_seconds": float(sum(part.get("seconds", 0.0) for part in intervals)),
         "processes": int(last.get("processes", 1)),
         "threads": int(last.get("threads", 1)),
-        "device": device,
+        "device": last.get("device"),
         "is_on_gpu": bool(last.get("is_on_gpu", False)),
     }
 

@@ -63,7 +63,7 @@ def trained(*intervals: dict[str, Any]) -> dict[str, Any]:
 def test_the_speed_is_told_of_intervals_that_were_measured() -> None:
     """One that knows its step alone was not."""
     measured = {"step": 20, "tokens_per_second": 7.5, "seconds": 2.0}
-    assert read_throughput(trained({"step": 10}, measured)["units"]) == ([20], [7.5])
+    assert read_throughput(trained({"step": 10}, measured)) == [(20, 7.5)]
 
 
 def test_the_report_says_when_where_and_what_was_found_again() -> None:
