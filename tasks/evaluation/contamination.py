@@ -8,7 +8,7 @@ that is the good sentence, of a fact the sentence with its answer. A set is flag
 hundredth of the items that are long enough to be looked for is contained.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,12 @@ from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWor
 from tasks.evaluation.grams import Sought, grams_of
 from tasks.evaluation.intervals import wilson_of_mean
 from tasks.evaluation.table import TASKS, Asked
-from tasks.evaluation.task import Task
+from tasks.evaluation.task import Map, Task
 
 LABEL = "contamination"
 FLAGGED_SHARE = 0.01
 _BY_KIND = {task.kind: task for task in TASKS.values()}
 
-Map = Callable[[Callable[..., UnitReport], Sequence[Unit]], list[UnitResult]]
 Scored = tuple[Asked, Mapping[str, StoredFile], Sequence[UnitResult]]
 
 

@@ -1,14 +1,12 @@
 """Running the tasks that were asked for, and making one summary of them; see docs/evaluation.md."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult
+from tasks.engine.units import StoredFile, UnitResult
 from tasks.evaluation.table import Asked
-from tasks.evaluation.task import Score, Subject
-
-Map = Callable[[Callable[..., UnitReport], Sequence[Unit]], list[UnitResult]]
+from tasks.evaluation.task import Map, Score, Subject
 
 
 @dataclass(frozen=True)

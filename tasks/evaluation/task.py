@@ -24,6 +24,7 @@ from tasks.tokenizing.specials import leave_out_specials
 S = TypeVar("S", bound=Section)
 
 ModelFiles = Mapping[str, StoredFile]
+Map = Callable[[Callable[..., UnitReport], Sequence[Unit]], list[UnitResult]]
 SpecialTokens = Literal["bos_eos", "none"]
 
 

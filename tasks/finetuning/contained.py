@@ -14,8 +14,9 @@ from roberta_model.recipe import TaskName
 from tasks.config.downstream import FineTuningConfig
 from tasks.config.evaluate import ContaminationConfig
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork, shown_as
-from tasks.evaluation.contamination import FLAGGED_SHARE, Map, find_runs
+from tasks.evaluation.contamination import FLAGGED_SHARE, find_runs
 from tasks.evaluation.grams import Hashes, Sought, grams_of
+from tasks.evaluation.task import Map
 from tasks.finetuning.items import Item
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import Contained, DataFiles, Job
