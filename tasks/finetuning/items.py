@@ -74,12 +74,12 @@ def find_columns(
                 f"{where}: there is no column {name!r} (columns.{part}). It has {_shown(row)}."
             )
     text, second = given.text, given.second
+    known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
     if task == "qa":
         text = text or _guess(row, ("question",), "text", where)
         second = second or _guess(row, ("context", "passage", "paragraph"), "second", where)
     elif task == "pair":
         if text is None or second is None:
-            known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
             if known is None:
                 raise UserError(
                     f"{where}: which columns hold the two texts? It has {_shown(row)}. Name them "
@@ -87,17 +87,16 @@ def find_columns(
                 )
             text, second = _completed(text, second, known)
     elif task == "regress":
-        known = next((pair for pair in _PAIRS if set(pair) <= set(row)), None)
         if text is None and known is not None:
             text, second = _completed(text, second, known)
-        text = text or _guess(row, _TEXTS, "text", where)
+        text = text or _guess(row, _TEXTS, "text", where, but=(second,))
     else:
-        text = text or _guess(row, _WORDS if task == "tag" else _TEXTS, "text", where)
+        names = _WORDS if task == "tag" else _TEXTS
+        text = text or _guess(row, names, "text", where, but=(second,))
     label = given.label
     if label is None and labelled:
         likely = {"qa": ("answers", "answer"), "tag": _TAGS, "regress": _NUMBERS}
-        names = [n for n in likely.get(task, _LABELS) if n not in (text, second)]
-        label = _guess(row, names, "label", where)
+        label = _guess(row, likely.get(task, _LABELS), "label", where, but=(text, second))
     return Columns(text, second, label if labelled else None)
 
 
@@ -114,8 +113,15 @@ def _completed(text: str | None, second: str | None, pair: tuple[str, str]) -> t
     return text, second or (first if text == last else last)
 
 
-def _guess(row: Mapping[str, Any], names: Sequence[str], part: str, where: str) -> str:
-    by_small = {name.lower(): name for name in row}
+def _guess(
+    row: Mapping[str, Any],
+    names: Sequence[str],
+    part: str,
+    where: str,
+    but: Sequence[str | None] = (),
+) -> str:
+    """The first column by one of some names, but for those that are another part's."""
+    by_small = {name.lower(): name for name in row if name not in but}
     for name in names:
         if name in by_small:
             return by_small[name]

@@ -7,6 +7,7 @@ all others by letter.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from roberta_model.recipe import Problem, TaskName
@@ -40,7 +41,7 @@ class Labels:
         Raises:
             UserError: one of them is not among the data to learn from.
         """
-        known = self._known()
+        known = _numbers_of(tuple(self.names))
         names = tag_names(item) if tags else class_names(item.label, self.separator)
         for name in names:
             if name not in known:
@@ -51,13 +52,16 @@ class Labels:
                 )
         return [known[name] for name in names]
 
-    def _known(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.names)}
-
     def weights(self) -> tuple[float, ...]:
         """A weight of each class by which all count alike, and the mean item counts 1."""
         total = sum(self.counts)
         return tuple(total / (len(self.counts) * max(1, count)) for count in self.counts)
+
+
+@lru_cache(maxsize=8)
+def _numbers_of(names: tuple[str, ...]) -> dict[str, int]:
+    """Class names by number the other way round, made once and not for each item."""
+    return {name: number for number, name in enumerate(names)}
 
 
 def name_of(value: Any) -> str:

@@ -8,7 +8,6 @@ set of items like this one so much may be chance.
 
 import re
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roberta_model.data.randomness import random_bits
+from tasks.scripts import UNSPACED, script_of
 
 NUM_SAMPLES = 1000
 
@@ -211,14 +211,11 @@ def answer_words(text: str) -> list[str]:
     """
     words: list[str] = []
     for word in normalised_answer(text).split():
-        if any(unicodedata.name(c, "").startswith(_NO_SPACES) for c in word):
+        if any(script_of(character) in UNSPACED for character in word):
             words += word
         else:
             words.append(word)
     return words
-
-
-_NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI")
 
 
 def exact_match(found: str, answers: Sequence[str]) -> float:

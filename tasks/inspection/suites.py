@@ -8,7 +8,7 @@ from tasks.engine.records import Artifact
 from tasks.stages import stage_folder
 
 _WEIGHTS = ".safetensors"
-_MODEL = "<model>/"  # how a suite's outside files call those of the folder
+MODEL = "<model>/"  # how a suite's outside files call those of the folder; no task is called so
 
 
 class Models:
@@ -37,7 +37,7 @@ class Models:
         asked = {
             digest
             for label, digest in suite.manifest["externals"].items()
-            if label.startswith(_MODEL) and label.endswith(_WEIGHTS)
+            if label.startswith(MODEL) and label.endswith(_WEIGHTS)
         }
         if asked and asked <= self._kept.keys():
             return f"they are of the model in {min(self._kept[each] for each in asked)}", False

@@ -41,7 +41,8 @@ def card_head(figures: Mapping[str, Any]) -> str:
         head["license_name"] = one_line(figures["chosen_licence"] or "see-the-sources")
     if figures["languages"]:
         head["language"] = figures["languages"]
-    head["tags"] = ["roberta", "fill-mask", "masked-lm", "pretrained-from-scratch"]
+    begun = "continued-pretraining" if figures["goes_on"] else "pretrained-from-scratch"
+    head["tags"] = ["roberta", "fill-mask", "masked-lm", begun]
     if figures["scores"]:
         results = _results(figures["scores"])
         head["model-index"] = [{"name": figures["name"], "results": results}]

@@ -46,6 +46,7 @@ def collect_figures(
         "chosen_licence": publish.licence,
         "languages": (publish.language or "").replace(",", " ").split(),
         "summary": publish.summary,
+        "goes_on": not configs["pretrain"]["model"],
         "parameters": training["parameters"],
         "training": training,
         "masks_alike": _masks_alike(configs["pretrain"]["pretrain"]["masking"]),

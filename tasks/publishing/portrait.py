@@ -9,10 +9,8 @@ it costs has a bound. What is found follows from the bytes alone.
 """
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from tokenizers import Tokenizer, decoders
 from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 from tasks.arrow_files import validated_batches
 from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
+from tasks.scripts import script_of
 
 MOST_FILES = 64
 _TEXTS_A_BATCH, _CHARACTERS_A_TEXT = 64, 2000
@@ -50,21 +49,13 @@ def look_at_documents(work: UnitWork, *, documents: StoredFile) -> UnitReport:
         lengths.update(np.log2(np.maximum(characters, 1)).astype(int).tolist())
         stride = max(1, len(column) // _TEXTS_A_BATCH)
         for number in range(0, len(column), stride):
-            scripts.update(map(_script, column[number].as_py()[:_CHARACTERS_A_TEXT]))
-    scripts.pop("", None)
+            text = column[number].as_py()[:_CHARACTERS_A_TEXT]
+            scripts.update(script_of(character) for character in text if character.isalpha())
     found = {
         "lengths": {str(power): lengths[power] for power in sorted(lengths)},
         "scripts": dict(sorted(scripts.items())),
     }
     return _written(work, found)
-
-
-@lru_cache(maxsize=4096)
-def _script(character: str) -> str:
-    """The script of a letter, as the beginning of its Unicode name says; none of other signs."""
-    if not character.isalpha():
-        return ""
-    return unicodedata.name(character, "other").split(" ")[0].split("-")[0].capitalize()
 
 
 @shown_as("look at what was dropped")

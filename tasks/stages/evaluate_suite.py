@@ -32,10 +32,10 @@ from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
 from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
 from tasks.inspection.lineage import corpus_of
+from tasks.inspection.suites import MODEL
 
 NAME, NUMBER, VERSION = "suite", 6, 9
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
-_MODEL = "<model>/"  # no task is called so
 
 
 class _SuiteSlice(Section):
@@ -112,7 +112,7 @@ def _stage(
         return StageReport(summary=summary, headline=headline(summary))
 
     def externals(_: _SuiteSlice) -> dict[str, StoredFile]:
-        own = {f"{_MODEL}{name}": file for name, file in model.items()}
+        own = {f"{MODEL}{name}": file for name, file in model.items()}
         return own | outside_files(asked) | downstream_files(suite.downstream)
 
     return Stage(NAME, NUMBER, VERSION, (), lambda _: slice_, run, externals=externals)

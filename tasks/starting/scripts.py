@@ -1,10 +1,10 @@
 """Which scripts a text is written in, and which of a few languages it looks like."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache
+
+from tasks.scripts import UNSPACED, script_of
 
 _MOST_CHARACTERS = 400_000
 _MOST_OF_ONE = 20_000
@@ -21,7 +21,6 @@ _FREQUENT = {
 }
 _WORD = re.compile(r"[^\W\d_]+")
 _LEAST_SHARE = 0.05  # of all words; the ten make up more than that in any running text
-_UNSPACED = ("CJK", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
 
 
 def scripts_of(texts: Iterable[str]) -> dict[str, float]:
@@ -33,7 +32,7 @@ def scripts_of(texts: Iterable[str]) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for character, count in Counter(_beginnings(texts)).items():
         if character.isalpha():
-            counts[_script_of(character)] += count
+            counts[script_of(character)] += count
     total = sum(counts.values())
     return {
         name: round(count / total, 2)
@@ -63,7 +62,7 @@ def language_of(texts: Iterable[str]) -> str | None:
 
 def is_unspaced(scripts: Mapping[str, float]) -> bool:
     """Whether much of it is in scripts that put no spaces between words."""
-    return sum(scripts.get(name, 0.0) for name in _UNSPACED) > 0.3
+    return sum(scripts.get(name, 0.0) for name in UNSPACED) > 0.3
 
 
 def _beginnings(texts: Iterable[str]) -> str:
@@ -74,10 +73,3 @@ def _beginnings(texts: Iterable[str]) -> str:
         if size >= _MOST_CHARACTERS:
             break
     return "\n".join(found)
-
-
-@cache
-def _script_of(character: str) -> str:
-    """The script of a letter, by the first word of its name."""
-    name = unicodedata.name(character, "unknown").split()[0].split("-")[0]
-    return name if name == "CJK" else name.capitalize()

@@ -49,6 +49,14 @@ def test_a_column_is_not_the_text_and_the_label() -> None:
     assert columns("classify", "text", "label", text="label", label="text").label == "text"
 
 
+def test_nor_is_it_both_texts() -> None:
+    """One that is named as the second is not guessed as the first."""
+    found = columns("classify", "text", "sentence", "label", second="text")
+    assert found == Columns("sentence", "text", "label")
+    with pytest.raises(UserError, match="which column holds the text"):
+        columns("regress", "text", "score", second="text")
+
+
 def test_without_labels_none_is_looked_for() -> None:
     """Not even one that is named; a text that is named must be there."""
     assert columns("classify", "text", "label", labelled=False) == Columns("text", None, None)

@@ -176,10 +176,16 @@ def test_tags_are_of_the_bio_kind_where_all_are() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("\u3042\u30a2", 2), ("\u4e16\u754c", 2), ("\u0e01\u0e02", 2), ("\u0431\u0430 the cat", 2)],
+    [
+        ("\u3042\u30a2", 2),
+        ("\u4e16\u754c", 2),
+        ("\u0e01\u0e02", 2),
+        ("\u0e81\u1780\u1000", 3),
+        ("\u0431\u0430 the cat", 2),
+    ],
 )
 def test_letters_of_scripts_without_spaces_are_words(text: str, words: int) -> None:
-    """Kana, Han and Thai; of other scripts words are what spaces part, without articles."""
+    """Kana, Han, Thai, Lao and others; else words are what spaces part, without articles."""
     assert len(answer_words(text)) == words
 
 

@@ -25,6 +25,7 @@ FIGURES: dict[str, Any] = {
     **dict.fromkeys(("licence", "chosen_licence", "summary", "held_out", "blimp")),
     **dict.fromkeys(("languages", "held_out_table", "scores", "methods", "contamination"), ()),
     "name": "letters",
+    "goes_on": False,
     "example_text": "A <mask>.",
     "ledger": {"stages": []},
     "parameters": 7,
@@ -72,6 +73,17 @@ def test_a_licence_that_is_no_plain_text_stays_in_its_cell() -> None:
     assert "\\!\\[p\\]\\(http" in found[1]
     assert found[2:] == ["| a | 1 | 2 | not stated |"]
     assert cell("\u202ea\x1b[2J\u2028b_c _d_") == "a \\[2J b_c \\_d\\_"
+
+
+def test_a_model_that_went_on_from_another_is_not_said_to_be_from_scratch() -> None:
+    """In the tags and in the first sentence, unless somebody has written one."""
+    anew, goes_on = card_of(), card_of(goes_on=True)
+    assert "pretrained-from-scratch" in head_of(anew)["tags"]
+    assert "\n\nA RoBERTa encoder pretrained from scratch on its own corpus.\n\nIt has" in anew
+    assert head_of(goes_on)["tags"][-1] == "continued-pretraining"
+    assert "from scratch" not in goes_on
+    assert "went on from another" in goes_on
+    assert "\n\nOurs.\n\nIt has" in card_of(goes_on=True, summary="Ours.")
 
 
 def test_the_hub_reads_the_head_and_nothing_of_a_source_gets_into_it() -> None:

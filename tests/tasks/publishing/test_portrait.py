@@ -104,12 +104,12 @@ def test_files_findings_are_summed_up() -> None:
     """Powers in the order of their size, scripts by their share; a thousandth is shown."""
     parts = [
         part({"9": 1, "10": 2}, {"Latin": 900, "Greek": 1}),
-        part({"2": 1, "9": 3}, {"Cjk": 99}),
+        part({"2": 1, "9": 3}, {"CJK": 99}),
     ]
     found = portrait_of(parts, [], {"tokens": {"longest": ["a"]}, "num_tokens": 1}, 7)
     assert (found["files"], found["of_files"], found["num_tokens"]) == (2, 7, 1)
     assert list(found["lengths"].items()) == [("2", 1), ("9", 4), ("10", 2)]
-    assert list(found["scripts"].items()) == [("Latin", 0.9), ("Cjk", 0.099), ("Greek", 0.001)]
+    assert list(found["scripts"].items()) == [("Latin", 0.9), ("CJK", 0.099), ("Greek", 0.001)]
     rare = portrait_of([part({}, {"Latin": 1000, "Greek": 1})], [], {}, 1)
     assert list(rare["scripts"]) == ["Latin"]
     assert portrait_of([], [], {}, 0)["scripts"] == {}
@@ -146,7 +146,7 @@ def test_a_texts_length_is_the_power_of_two_that_it_reaches(tmp_path: Path) -> N
             writer.add(number, text)
     documents = outside_file(tmp_path / "d.arrow")
     found = looked(look_at_documents, tmp_path, documents=documents)
-    assert found == {"lengths": {"2": 3, "3": 1}, "scripts": {"Cjk": 1, "Cyrillic": 4, "Latin": 15}}
+    assert found == {"lengths": {"2": 3, "3": 1}, "scripts": {"CJK": 1, "Cyrillic": 4, "Latin": 15}}
 
 
 def test_tokens_are_those_of_the_text_and_none_of_the_special_ones(tmp_path: Path) -> None:
