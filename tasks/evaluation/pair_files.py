@@ -1,7 +1,8 @@
 """Minimal pairs as people keep them: BLiMP's JSON Lines, tables, and lines that alternate.
 
     jsonl       an object a line with two text fields, by default BLiMP's
-    tsv, csv    a row a pair; the columns are named by the first row, or are the first two
+    tsv, csv    a row a pair; the columns are named by the first row, or, where the config names
+                none, are the first two
     two_lines   the good sentence, below it the bad one; empty lines between them do not count
 
 A file may tell a pair's paradigm, its field of linguistics and more; see `MinimalPairsConfig`.
@@ -16,6 +17,10 @@ from tasks.errors import UserError
 from tasks.evaluation.text_files import format_of, read_lines, read_records, shown_name
 
 FORMATS = ("jsonl", "tsv", "csv", "two_lines")
+
+_USUAL_KEYS = tuple(
+    MinimalPairsConfig.model_fields[name].default for name in ("good_field", "bad_field")
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def _alternating(path: Path, told: str) -> Iterator[MinimalPair]:
 
 def _named(path: Path, form: str, settings: MinimalPairsConfig, told: str) -> Iterator[MinimalPair]:
     keys = (settings.good_field, settings.bad_field)
-    for number, record in read_records(path, form, told, keys):
+    are_chosen = keys != _USUAL_KEYS
+    for number, record in read_records(path, form, told, keys, are_chosen=are_chosen):
         if absent := [key for key in keys if key not in record]:
             there = ", ".join(map(repr, list(record)[:20])) or "nothing"
             raise UserError(

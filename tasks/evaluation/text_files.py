@@ -133,7 +133,9 @@ def read_lines(path: Path, told: str) -> Iterator[str]:
         raise
 
 
-def read_records(path: Path, form: str, told: str, columns: Sequence[str]) -> Iterator[Numbered]:
+def read_records(
+    path: Path, form: str, told: str, columns: Sequence[str], *, are_chosen: bool = False
+) -> Iterator[Numbered]:
     """The records of a JSON Lines file or a table, each with the number of its line.
 
     Args:
@@ -142,12 +144,16 @@ def read_records(path: Path, form: str, told: str, columns: Sequence[str]) -> It
         told: What to call it in messages.
         columns: A table's first row names its columns if it holds all of these; else its first
             columns are these.
+        are_chosen: Whether these are names of somebody's choice, which a table must then have.
 
     Raises:
-        UserError: a line is no record; or as `read_lines`.
+        UserError: a line is no record, or a table has not the columns; or as `read_lines`.
     """
     lines = read_lines(path, told)
-    yield from (_objects(lines, told) if form == "jsonl" else _rows(lines, form, told, columns))
+    if form == "jsonl":
+        yield from _objects(lines, told)
+    else:
+        yield from _rows(lines, form, told, columns, are_chosen)
 
 
 def _objects(lines: Iterator[str], told: str) -> Iterator[Numbered]:
@@ -163,12 +169,21 @@ def _objects(lines: Iterator[str], told: str) -> Iterator[Numbered]:
         yield number, record
 
 
-def _rows(lines: Iterator[str], form: str, told: str, columns: Sequence[str]) -> Iterator[Numbered]:
+def _rows(
+    lines: Iterator[str], form: str, told: str, columns: Sequence[str], are_chosen: bool
+) -> Iterator[Numbered]:
     names = list(columns)
     for row, (number, cells) in enumerate(_cells(lines, form, told)):
         if row == 0 and set(columns) <= set(cells):
             names = cells
             continue
+        if row == 0 and are_chosen:
+            absent = [column for column in columns if column not in cells]
+            raise UserError(
+                f"{told}, line {number}: there is no column {' or '.join(map(repr, absent))} in "
+                f"the first row, which has {', '.join(repr(cell[:40]) for cell in cells[:20])}. "
+                "Correct the name there or in the config."
+            )
         if len(cells) < len(columns):
             raise UserError(
                 f"{told}, line {number}: this row has {len(cells)} columns; {' and '.join(columns)}"

@@ -76,6 +76,24 @@ def test_any_names_of_fields_are_read_and_paradigms_and_groups_with_them(tmp_pat
     assert found == [MinimalPair("a b", "b a", "7", {"area": "'order\\x1b'"})]
 
 
+@pytest.mark.parametrize(
+    ("first_row", "fields", "absent"),
+    [
+        ("right,wrong", {"good_field": "rihgt", "bad_field": "wrong"}, "'rihgt'"),
+        ("right,wrong", {"good_field": "rihgt", "bad_field": "wrnog"}, "'rihgt' or 'wrnog'"),
+        ("sentence_good,bad", {"bad_field": "wrong"}, "'wrong'"),
+    ],
+)
+def test_a_column_that_a_table_lacks_is_refused_instead_of_taking_the_first_row_for_a_pair(
+    first_row: str, fields: dict[str, str], absent: str, tmp_path: Path
+) -> None:
+    """A slip of the pen in a name would have scored other columns, and the names themselves."""
+    file = tmp_path / "set.csv"
+    file.write_text(f"{first_row}\nHe ran.,Him ran.\n")
+    with pytest.raises(UserError, match=rf"line 1: there is no column {absent} in the first row"):
+        pairs_in(file, **fields)
+
+
 def test_a_folder_is_read_by_its_first_known_format(tmp_path: Path) -> None:
     """A readme beside the pairs is no pairs; files are called by what is before their endings."""
     for name in ("b.jsonl", "a.jsonl.gz", "README.txt", "labels.tsv", "notes.md"):
