@@ -40,12 +40,15 @@ class Request:
         """What lies there.
 
         Raises:
-            UserError: a path is missing, or nothing there is text that can be read.
+            UserError: a path is missing, nothing there is text that can be read, or no file has
+                the field that was named.
         """
         listing = list_files(self.paths)
         found = survey(listing, self.choose, self.column)
         if not found:
             raise UserError(_nothing(self.paths, listing))
+        if self.column is not None:
+            _require_column(self.column, found)
         return Survey(self, listing, found)
 
 
@@ -141,6 +144,23 @@ def write_new(path: Path, text: str) -> None:
         raise cannot_write_file(path, problem) from problem
     if not is_new:
         raise UserError(f"{path}: there is one already. Name another by --out, or move it away.")
+
+
+def _require_column(column: str, found: Sequence[Found]) -> None:
+    """Refuse a name that none has: another field would be trained on without a word.
+
+    Raises:
+        UserError: none of the sources has the field.
+    """
+    fields = list(dict.fromkeys(name for source in found for name in source.fields))
+    if column not in fields:
+        there = (
+            f"they have {', '.join(map(repr, fields[:20]))}" if fields else "they have no fields"
+        )
+        raise UserError(
+            f"--column: none of the files has a field {column!r}; {there}. Correct the name, or "
+            "leave it out."
+        )
 
 
 def _nothing(paths: Sequence[Path], listing: Listing) -> str:

@@ -168,6 +168,16 @@ def test_paths_are_those_of_the_configs_own_folder(tmp_path: Path) -> None:
     assert all(path.startswith("../../a [[]1]/") for path in source["paths"])
 
 
+def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    """With it misspelt the likeliest field was taken, and nothing said so."""
+    (tmp_path / "q.jsonl").write_text(json.dumps({"text": SAID, "story": SAID[::-1]}) + "\n")
+    with pytest.raises(UserError, match="no.* field 'storie'; they have 'text', 'story'"):
+        init("q.jsonl", "--column", "storie")
+    (tmp_path / "p.txt").write_text(SAID)
+    with pytest.raises(UserError, match="no.* field 'storie'; they have no fields"):
+        init("p.txt", "--column", "storie")
+
+
 def test_the_field_and_the_time_are_asked_for_at_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
