@@ -34,7 +34,10 @@ _SPELT = (
     (r"the source's `format: (\w+)`", r"--format \1"),
     (r"the source's `format`", "--format"),
     (r"Name it in the source's `encoding`, for this file .*", "Name it by --encoding."),
-    (r"the source's `encoding`( \(auto [^)]*\))?, or `errors: replace`.*", "--encoding."),
+    (
+        r"the source's `encoding`( \(auto [^)]*\))?, or `errors: replace`.*",
+        "--encoding (auto guesses it).",
+    ),
     (r", or raise (the source's )?`max_document_bytes`", ""),
     (r"out of the source\b", "out"),
 )

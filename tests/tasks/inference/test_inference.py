@@ -324,7 +324,9 @@ def test_a_line_that_is_too_long_is_named_by_number(published: Path, tmp_path: P
     with pytest.raises(UserError, match=r"long.txt: Line 2 has \d+ tokens"):
         score_file(published, tmp_path / "long.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(UserError, match=r"byte 3 \(e9\) is not valid utf-8\. Set --encoding\.$"):
+    with pytest.raises(
+        UserError, match=r"byte 3 \(e9\) is not valid utf-8\. Set --encoding \(auto g"
+    ):
         score_file(published, tmp_path / "latin.txt")
     with pytest.raises(UserError, match="cannot be read"):
         score_file(published, tmp_path / "none.txt")
