@@ -82,7 +82,7 @@ def _told_contained(found: Mapping[str, Any]) -> str:
     for name, part in parts.items():
         short = part["too_short"]
         text = f"{name} {part['contained']:,} of {part['items'] - short:,}"
-        told.append(f"{text} ({short:,} more are too short to be looked for)" if short else text)
+        told.append(f"{text} ({short:,} more too short to be looked for)" if short else text)
     return f"In the text that it was trained on: {', '.join(told)}."
 
 

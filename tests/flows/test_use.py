@@ -98,7 +98,7 @@ def test_what_was_too_short_to_look_for_is_said() -> None:
     part = {"contained": 0, "items": 60, "too_short": 60}
     tasks = {"short": part, "long": {**part, "contained": 3, "too_short": 0}}
     told = _told_contained({"contamination": {"tasks": tasks}, "tasks": {}})
-    assert "short 0 of 0 (60 more are too short to be looked for), long 3 of 60." in told
+    assert "short 0 of 0 (60 more too short to be looked for), long 3 of 60." in told
     assert "not known" in _told_contained({"contamination": None, "tasks": {}})
 
 

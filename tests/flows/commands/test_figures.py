@@ -68,7 +68,7 @@ def test_what_the_training_text_held_is_told_of_all_that_could_be_looked_for() -
     taught = {"scores": {"dev": {"contamination": {**counts, "too_short": 0}}, "test": {}}}
     found = {"contamination": {"tasks": {"pairs": counts}}, "tasks": {"mood": taught, "x": None}}
     assert evaluate._told_contained(found) == (
-        "In the text that it was trained on: pairs 2 of 1,000 (10 more are too short to be looked "
+        "In the text that it was trained on: pairs 2 of 1,000 (10 more too short to be looked "
         "for), mood (dev) 2 of 1,010."
     )
     nothing: dict[str, Any] = {"contamination": None, "tasks": {"x": {"scores": {}}}}
