@@ -116,6 +116,8 @@ def leaderboard(store: str | None, as_json: bool, page: str | None) -> None:
         for row in board["rows"]:
             table.add_row(*_place(row, board["is_share"]))
         show_all(*([""] if number else []), table)
+    if any(row.get("is_latest") for board in found["boards"] for row in board["rows"]):
+        show_all("", "* the newest model of a name")
     if page is not None:
         show_all("", f"page     {page}")
 
