@@ -68,10 +68,20 @@ def masked_lm_of(folder: Path) -> RobertaMaskedLM:
         UnusableError: It has another head and not this one.
         ValueError: As `load_masked_lm`.
     """
+    require_masked_lm(folder)
+    return load_masked_lm(folder)
+
+
+def require_masked_lm(folder: Path) -> None:
+    """Refuse a folder that has no masked LM's head, by its `config.json` and the weights' names.
+
+    Raises:
+        UnusableError: It has another head and not this one.
+        ValueError: Either cannot be read.
+    """
     named = named_head(folder)
     if named != MaskedLMHead.architecture and not has_masked_lm(folder):
         raise UnusableError(wrong_head(folder, named, MaskedLMHead.architecture))
-    return load_masked_lm(folder)
 
 
 def model_of(folder: Path) -> tuple[Encoder, str]:

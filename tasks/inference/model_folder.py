@@ -32,6 +32,21 @@ def load_folder(folder: Path | str) -> tuple["RobertaMaskedLM", "Tokenizer"]:
         return open_folder(Path(folder), masked_lm_of)
 
 
+def check_fills_masks(folder: Path) -> None:
+    """Refuse a folder that cannot be scored as a masked LM, before any work.
+
+    Raises:
+        UserError: It has another head, or what says so cannot be read.
+    """
+    from roberta_model.inference.folder import require_masked_lm
+
+    try:
+        with refusals():
+            require_masked_lm(folder)
+    except (ValueError, OSError) as problem:
+        raise UserError(f"{problem}.") from problem
+
+
 def load_folder_as_named(folder: Path | str) -> tuple["RobertaWithHead", "Tokenizer"]:
     """Return (model with the head that its `config.json` names, tokenizer), as load_folder does.
 

@@ -31,6 +31,7 @@ from tasks.evaluation.table import asked_of
 from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
 from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
+from tasks.inference.model_folder import check_fills_masks
 from tasks.inspection.lineage import corpus_of
 from tasks.inspection.suites import MODEL
 
@@ -62,6 +63,8 @@ def evaluate_folder(
     check_asked(asked_of(suite.tasks, "tasks"))
     check_downstream(suite.downstream)
     model = model_files(folder)
+    if suite.tasks:
+        check_fills_masks(folder)
     documents = corpus_of(folder, model)
     # All that a stage reads of the whole config is its slice, which is the suite's, and the engine.
     config = Config.model_construct(corpus=[], engine=engine or EngineConfig())

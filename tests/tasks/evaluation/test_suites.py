@@ -1,6 +1,7 @@
 """A suite asked of model folders: against stock, restarts, and what is refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from byte_models import byte_model, constant_model
 from click.testing import CliRunner, Result
 from small_corpus import run_small, write_texts
-from transformers import RobertaForMaskedLM, RobertaTokenizer
+from transformers import RobertaForMaskedLM, RobertaForSequenceClassification, RobertaTokenizer
 
 from flows.cli import roberta
 from tasks.config import EngineConfig
@@ -259,6 +260,18 @@ def test_a_suite_that_is_not_there_is_told_with_those_that_are() -> None:
     """And with the nearest one."""
     with pytest.raises(UserError, match=r"no suite of that name. Did you mean 'blimp-fast'\?"):
         load_suite("blimp_fast")
+
+
+def test_a_folder_with_another_head_is_refused_by_its_own_name_and_leaves_nothing(
+    model: Path, sets: Path, tmp_path: Path
+) -> None:
+    """A worker would know it by the name of the copy that it scores."""
+    tuned = tmp_path / "tuned"
+    RobertaForSequenceClassification.from_pretrained(model).save_pretrained(tuned)
+    store = open_store(str(tmp_path / "store"))
+    with pytest.raises(UserError, match=f"^{re.escape(str(tuned))}: this is a RobertaForSequence"):
+        score(tuned, load_suite(str(suite(tmp_path, pairs()))), store)
+    assert not store.names("6-suite")
 
 
 @pytest.mark.parametrize("wrong", ["no folder", "no weights", "no config", "no tokenizer"])
