@@ -12,6 +12,7 @@ from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 from tasks.engine.unit_records import UNITS, count_units
 from tasks.inspection.drift import describe, drift, drift_from
+from tasks.inspection.in_work import live_owner
 from tasks.inspection.runs import newest_artifact
 from tasks.stages import all_stages, check_outside, get_stage
 
@@ -68,7 +69,9 @@ def _plan_known(
         return StagePlan(stage.name, identity.key, "resume", why), None
     num_units = count_units(store.names(f"{folder}/{UNITS}"))
     if num_units:
-        why = [f"an earlier run ended early; {num_units} finished units are kept"]
+        is_in_work = live_owner(store, folder) is not None
+        since = "a run is at work on it" if is_in_work else "an earlier run ended early"
+        why = [f"{since}; {num_units} finished units are kept"]
         return StagePlan(stage.name, identity.key, "resume", why), None
     newest = newest_artifact(store, stage.name, config.name)
     if newest is None:

@@ -9,6 +9,7 @@ from hand_made import hand_made, hand_made_run
 from toy_stage import ToySlice, toy_stages
 
 from tasks.config import Config, EngineConfig
+from tasks.engine.lease import Lease
 from tasks.engine.runner import identify, run_stage
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
@@ -73,6 +74,8 @@ def test_of_what_ended_early_the_finished_units_are_counted(store: Store) -> Non
     found = known(store, stage_of())
     assert (found.key, found.action) == (made.key, "resume")
     assert found.why == ["an earlier run ended early; 2 finished units are kept"]
+    with Lease(store, made.folder).held(lambda _: None):
+        assert known(store, stage_of()).why == ["a run is at work on it; 2 finished units are kept"]
 
 
 def test_what_is_otherwise_than_the_newest_of_its_name_is_run_and_says_how(store: Store) -> None:
