@@ -47,7 +47,11 @@ def test_a_long_name_loses_its_end_and_says_so() -> None:
 
 
 FIGURES: dict[str, Any] = {
-    **{"name": "letters", "licence": None, "chosen_licence": None, "languages": [], "scores": []},
+    "name": "letters",
+    "licence": None,
+    "chosen_licence": None,
+    "languages": [],
+    "scores": [],
     "goes_on": False,
 }
 
