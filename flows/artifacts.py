@@ -199,7 +199,7 @@ def leaderboard_page(found: Mapping[str, Any]) -> str:
         form = "{:.1%}" if board["is_share"] else "{:,.2f}"
         rows = [_place(row, form) for row in board["rows"][:_MOST_ROWS]]
         parts.append(table((plain(board["score"]), "value", "made of", "what it is"), rows, (1, 2)))
-    parts.append("A star marks the newest model of a name.\n")
+    parts.append("A star marks what models/NAME points to.\n")
     return "\n".join(parts)
 
 

@@ -29,7 +29,7 @@ from tasks.errors import RobertaError, UserError
 from tasks.inspection.estimate import check_before_run
 from tasks.inspection.runs import read_runs, state_of, write_run
 from tasks.prefect_task import deployment_id, run_stage_as_task
-from tasks.publishing.latest import point_latest
+from tasks.publishing.latest import point_latest, published_folder
 from tasks.stages import FINE_TUNING
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,10 @@ class Run:
     def publish(self) -> None:
         """Let the names of the newest model point to what this run has published."""
         folder = self.made["publish"].folder
+        before = published_folder(self.store, self.config.name)
+        self.record["replaces"] = before if before != folder else None
         point_latest(self.store, folder, self.config.name)
+        self.watch.published()
         self.record["model"] = self.store.url(f"{folder}/model")
         self.record["report"] = self.store.url(f"{folder}/report.html")
 
@@ -242,6 +245,7 @@ def _new_record(config: Config) -> dict[str, Any]:
         "progress": None,
         "model": None,
         "report": None,
+        "replaces": None,
         "comparison": None,
         "config": config.model_dump(mode="json", by_alias=True),
     }

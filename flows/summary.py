@@ -12,6 +12,8 @@ from flows.terminal import printable
 from tasks.engine.records import read_manifest
 from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
+from tasks.inspection.models import published_models
+from tasks.publishing.scores import lie_apart
 from tasks.stages import FINE_TUNING, get_stage
 
 
@@ -39,6 +41,8 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         for entry in record["stages"]:
             if entry["name"] == FINE_TUNING:
                 console.print(printable(f"taught  {entry['path']}/report.html"))
+        if (told := _lower_than_before(record, store)) is not None:
+            console.print(printable(f"\n{told}"))
         console.print()
         text = examples[0]["text"] if examples else "Some text with a <mask> in it."
         for words in (
@@ -46,6 +50,28 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
             ["status", "--store", store.url("")],
         ):
             console.print(printable(f"  {shlex.join([command_name(), *words])}"))
+
+
+def _lower_than_before(record: Mapping[str, Any], store: Store) -> str | None:
+    """A sentence where the first score fell, of the model whose place this one takes.
+
+    Who tries something out for a moment has a good model replaced, and `prune` lets it go.
+    """
+    models = {model.published.folder: model for model in published_models(store, record["name"])}
+    before = models.get(record.get("replaces") or "")
+    now = next((each for each in models.values() if each.folder == record["model"]), None)
+    if before is None or now is None or not now.scores:
+        return None
+    score = now.scores[0]
+    old = next((each for each in before.scores if each.name == score.name), None)
+    if old is None or lie_apart(old, score) is False:
+        return None
+    if not (old.value > score.value if score.higher_is_better else old.value < score.value):
+        return None
+    return (
+        f"Its {score.name} is {score.shown()}; that of the model whose place it takes is "
+        f"{old.shown()}. That one is {before.folder} until it is pruned."
+    )
 
 
 def _filled(example: Mapping[str, Any]) -> str:

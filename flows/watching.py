@@ -105,8 +105,10 @@ class Watch:
         elif stage == "evaluate":
             yield "fills", "filled masks", partial(artifacts.fills_page, artifact.summary)
             yield "scores", "scores", partial(self._scores_page, artifact.summary)
-        elif stage == "publish":
-            yield "leaderboard", "the leaderboard", self._leaderboard_page
+
+    def published(self) -> None:
+        """Show all models, once the pipeline's name points to the new one."""
+        self.page("leaderboard", "the leaderboard", self._leaderboard_page)
 
     def run_ended(self, record: Mapping[str, Any], made: Mapping[str, Artifact]) -> None:
         """Show how the run ended."""

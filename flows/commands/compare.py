@@ -117,13 +117,13 @@ def leaderboard(store: str | None, as_json: bool, page: str | None) -> None:
             table.add_row(*_place(row, board["is_share"]))
         show_all(*([""] if number else []), table)
     if any(row.get("is_latest") for board in found["boards"] for row in board["rows"]):
-        show_all("", "* the newest model of a name")
+        show_all("", "* what models/NAME points to")
     if page is not None:
         show_all("", f"page     {page}")
 
 
 def _place(row: Mapping[str, Any], is_share: bool) -> tuple[str, str, str, str]:
-    """A row as text; the newest model of a name has a star."""
+    """A row as text; what its name points to has a star."""
     if row["kind"] == "published":
         return row["name"], _number(row["value"], is_share), "", f"published: {row['set']}"
     name = f"{row['name']} *" if row["is_latest"] else row["name"]

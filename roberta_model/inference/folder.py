@@ -137,8 +137,10 @@ def _require_files(folder: Path) -> None:
             f"{folder} is not a folder. Give a run's model folder or any RoBERTa's."
         )
     if not (folder / "config.json").is_file():
+        inner = folder / "model"
         raise UnusableError(
             f"{folder} has no config.json, so it is not a Hugging Face model folder."
+            + (f" Did you mean {inner}?" if (inner / "config.json").is_file() else "")
         )
     try:
         weight_files(folder)

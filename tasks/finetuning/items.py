@@ -249,8 +249,8 @@ def _check_label(task: TaskName, label: Any, text: Any, column: str, where: str)
         if not isinstance(tags, list) or len(tags) != len(text):
             count = len(tags) if isinstance(tags, list) else "no list of"
             raise UserError(
-                f"{where}: there are {len(text)} words and {count} tags in {column!r}. Each word "
-                "needs one; mend the record."
+                f"{where}: {column!r} has {count} tags for {len(text)} words. Each word needs one; "
+                "mend the record."
             )
 
 

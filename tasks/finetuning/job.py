@@ -76,13 +76,16 @@ class _Best(NamedTuple):
 
 def _best_of(context: StageContext[Any], job: Job, found: Found) -> _Best:
     """Try every choice, then the best with further seeds; the first among equals is the best."""
+    choices = choices_of(job.settings, int(job.config["hidden_size"]))
+    total = len(choices) + job.settings.seeds - 1
     tried: list[Tried] = []
     best: tuple[Tried, UnitResult] | None = None
 
     def look_at(choice: Choice) -> None:
         nonlocal best
         before = None if best is None else best[0].value
-        one, weights = try_choice(context, job, found, choice, before)
+        place = f" ({len(tried) + 1} of {total})" if total > 1 else ""
+        one, weights = try_choice(context, job, found, choice, before, place)
         tried.append(one)
         if weights is None:
             return
@@ -93,8 +96,7 @@ def _best_of(context: StageContext[Any], job: Job, found: Found) -> _Best:
         else:
             context.discard(weights)
 
-    encoder = job.config
-    for choice in choices_of(job.settings, int(encoder["hidden_size"])):
+    for choice in choices:
         look_at(choice)
     assert best is not None
     chosen = best[0].choice

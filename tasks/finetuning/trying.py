@@ -35,16 +35,21 @@ _WEIGHTS = ("config.json", "model.safetensors")
 
 
 def try_choice(
-    context: StageContext[Any], job: Job, found: Found, choice: Choice, before: float | None
+    context: StageContext[Any],
+    job: Job,
+    found: Found,
+    choice: Choice,
+    before: float | None,
+    place: str = "",
 ) -> tuple[Tried, UnitResult | None]:
-    """Train with a choice; its scores, and its best weights.
+    """Train with a choice; its scores, and its best weights. `place`: which of how many it is.
 
     The weights are None where the scores are known from an earlier run and are no better than
     what was found before: then nobody needs them.
     """
     spec = spec_of(job.settings, found, choice, job.config)
     training = identity_of(spec, found.examples, job.encoder)
-    return _Trial(context, job, found, choice, spec, training).run(before)
+    return _Trial(context, job, found, choice, spec, training, place).run(before)
 
 
 def identity_of(spec: FineTuningSpec, examples: StoredFile, encoder: Files) -> str:
@@ -121,6 +126,7 @@ class _Trial:
     choice: Choice
     spec: FineTuningSpec
     training: str
+    place: str
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -191,7 +197,7 @@ class _Trial:
             self._make_spec,
             self._take,
             stage="finetune",
-            work=f"{self.job.settings.name} {self.choice.told()}",
+            work=f"{self.job.settings.name} {self.choice.told()}{self.place}",
             is_enough=self._is_enough,
             launch=self._launch(),
         )

@@ -7,6 +7,7 @@ from tasks.engine.store import Store
 from tasks.errors import UserError
 from tasks.inspection.models import PublishedModel, published_models
 from tasks.publishing.anchors import anchors_of
+from tasks.publishing.latest import published_folder
 from tasks.publishing.scores import Score
 
 
@@ -14,8 +15,9 @@ def leaderboard(store: Store) -> dict[str, Any]:
     """Plain JSON: `{"store", "boards": [{"score", "higher_is_better", "rows": [...]}]}`.
 
     A board for each score that a model has, best first. A row is a model of the store (`name`,
-    `finished`, `key`, `parameters`, `value`, `interval`, `items`, `unit`, and `is_latest`: the
-    newest of its name) or a published one (`name`, `value`, `set`, `source`), as `kind` says.
+    `finished`, `key`, `parameters`, `value`, `interval`, `items`, `unit`, and `is_latest`: whether
+    `models/<name>` points to it) or a published one (`name`, `value`, `set`, `source`), as `kind`
+    says.
 
     Raises:
         UserError: the store has no published model.
@@ -27,19 +29,19 @@ def leaderboard(store: Store) -> dict[str, Any]:
             "right store by --store."
         )
     names = dict.fromkeys(score.name for model in models for score in model.scores)
-    return {"store": store.url(""), "boards": [_board(name, models) for name in names]}
+    newest = {model.name: model.published.folder for model in reversed(models)}
+    latest = {published_folder(store, name) or folder for name, folder in newest.items()}
+    return {"store": store.url(""), "boards": [_board(name, models, latest) for name in names]}
 
 
-def _board(name: str, models: Sequence[PublishedModel]) -> dict[str, Any]:
-    newest: dict[str, str] = {}
+def _board(name: str, models: Sequence[PublishedModel], latest: set[str]) -> dict[str, Any]:
     rows = []
     one: Score | None = None
     for model in models:
-        newest.setdefault(model.name, model.published.key)
         for score in model.scores:
             if score.name == name:
                 one = score
-                rows.append(_row(model, score, newest[model.name] == model.published.key))
+                rows.append(_row(model, score, model.published.folder in latest))
     assert one is not None
     if one.is_share:
         rows += list(_published(one))

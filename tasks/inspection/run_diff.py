@@ -14,7 +14,7 @@ from tasks.errors import UserError
 from tasks.inspection.drift import changed_settings
 from tasks.inspection.runs import read_runs, state_of
 from tasks.publishing.figures import held_out_curve, read_steps
-from tasks.publishing.scores import Score, scores_of
+from tasks.publishing.scores import Score, lie_apart, scores_of
 from tasks.stages import FINE_TUNING, KNOWN_STAGES, STAGE_NAMES, stage_folder
 
 Run = Mapping[str, Any]
@@ -169,11 +169,5 @@ def _compared(a: Score | None, b: Score | None) -> dict[str, Any]:
         "change": b.value - a.value if a is not None and b is not None else None,
         "higher_is_better": one.higher_is_better,
         "is_share": one.is_share,
-        "intervals_apart": _lie_apart(a, b),
+        "intervals_apart": lie_apart(a, b),
     }
-
-
-def _lie_apart(a: Score | None, b: Score | None) -> bool | None:
-    if a is None or b is None or a.interval is None or b.interval is None:
-        return None
-    return a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]

@@ -88,6 +88,13 @@ class Score:
         }
 
 
+def lie_apart(a: Score | None, b: Score | None) -> bool | None:
+    """Whether the intervals of two figures of one kind lie apart; None where one has none."""
+    if a is None or b is None or a.interval is None or b.interval is None:
+        return None
+    return a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]
+
+
 def scores_of(summary: Mapping[str, Any]) -> list[Score]:
     """Every score of an evaluation's summary, in the order they are shown.
 

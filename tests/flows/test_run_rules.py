@@ -20,7 +20,7 @@ from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import StageError, UserError
 from tasks.inspection.runs import read_run
-from tasks.publishing.latest import published_folder
+from tasks.publishing.latest import point_latest, published_folder
 
 CONFIG = Config.model_validate({"name": "letters", "corpus": [{"type": "docs"}]})
 
@@ -39,6 +39,9 @@ class Watch:
 
     def stage_ended(self, *shown: Any) -> None:
         self.shown.append(shown)
+
+    def published(self) -> None:
+        self.shown.append("leaderboard")
 
     def run_ended(self, record: Any, made: Any) -> None:
         self.shown.append((record["state"], list(made)))
@@ -141,6 +144,12 @@ def test_publishing_points_both_names_to_it_and_the_record_says_where(
     assert published_folder(store, "letters") == "7-publish/k-publish"
     assert run.record["model"] == store.url("7-publish/k-publish/model")
     assert run.record["report"] == store.url("7-publish/k-publish/report.html")
+    assert run.record["replaces"] is None
+    run.publish()
+    assert run.record["replaces"] is None, "it takes its own place"
+    point_latest(store, "7-publish/older", "letters")
+    run.publish()
+    assert run.record["replaces"] == "7-publish/older"
 
 
 @pytest.mark.parametrize(

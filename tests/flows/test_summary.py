@@ -1,9 +1,15 @@
 """The lines that `roberta run` ends with, from figures as the stages write them."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+from hand_made import hand_made
+
 from flows.artifacts import tasks_page
-from flows.summary import _filled
+from flows.summary import _filled, _lower_than_before
+from tasks.engine.store import Store
+from tasks.engine.stores import open_store
 
 
 def test_a_guess_of_white_space_is_told_in_words() -> None:
@@ -22,3 +28,31 @@ def test_a_taught_task_says_what_the_training_text_held_or_that_nobody_knows() -
     page = tasks_page({"tasks": {"a": task, "b": {**task, "scores": {"dev": known}}}})
     assert "12 of 40" in page
     assert page.count("not known") == 1
+
+
+def published(store: Store, key: str, value: float, half: float = 0.01) -> str:
+    """The folder of a model of the pipeline `letters`, with its one score."""
+    interval = {"low": value - half, "high": value + half}
+    row = {"task": "a", "measure": "accuracy", "value": value, "n": 50, "interval": interval}
+    hand_made(store, "evaluate", f"e{key}", summary={"scores": [row]})
+    config, made_from = {"name": "letters"}, {"evaluate": f"e{key}"}
+    return hand_made(store, "publish", key, config=config, made_from=made_from).folder
+
+
+@pytest.mark.parametrize(
+    ("now", "half", "is_told"),
+    [(0.2, 0.01, True), (0.4, 0.01, False), (0.29, 0.01, False), (0.2, 0.2, False)],
+)
+def test_a_model_that_takes_a_clearly_better_ones_place_says_so(
+    tmp_path: Path, now: float, half: float, is_told: bool
+) -> None:
+    """Not one that is better, nor one whose interval touches the other's."""
+    store = open_store(str(tmp_path))
+    before, after = published(store, "1", 0.3, half), published(store, "2", now, half)
+    record = {"name": "letters", "model": store.url(f"{after}/model"), "replaces": before}
+    told = _lower_than_before(record, store)
+    assert (told is not None) == is_told
+    assert _lower_than_before({**record, "replaces": None}, store) is None
+    if told is not None:
+        assert "a, accuracy is 20.0%" in told
+        assert f"30.0%. That one is {store.url(before)}/model until" in told

@@ -53,7 +53,7 @@ def watch_of(store: Store, run: str = "r") -> tuple[Watch, Any]:
         ("pack", ["ledger"]),
         ("pretrain", ["loss"]),
         ("evaluate", ["fills", "scores"]),
-        ("publish", ["leaderboard"]),
+        ("publish", []),
         ("finetune", ["tasks"]),
     ],
 )

@@ -55,15 +55,15 @@ class Trials:
     def __init__(self, values: list[float | None]) -> None:
         self.values = values
         self.tried: list[tuple[Choice, float | None]] = []
-        self.discarded: list[int] = []
+        self.discarded, self.places = list[int](), list[str]()
 
     def discard(self, weights: Any) -> None:
         self.discarded.append(weights)
 
     def __call__(
-        self, context: Any, job: Any, found: Any, choice: Choice, before: float | None
+        self, context: Any, job: Any, found: Any, choice: Choice, before: float | None, place: str
     ) -> tuple[Tried, int | None]:
-        number = len(self.tried)
+        number, self.places = len(self.tried), [*self.places, place]
         self.tried.append((choice, before))
         value = self.values[number]
         epochs = [{"accuracy": abs(value or 0.0)}]
@@ -107,6 +107,7 @@ def test_the_best_choice_is_tried_with_the_next_seeds(monkeypatch: pytest.Monkey
     seeds = [(choice.learning_rate, choice.seed) for choice, _ in trials.tried]
     assert seeds == [(0.1, 7), (0.2, 7), (0.3, 7), (0.2, 8), (0.2, 9)]
     assert (best.chosen.choice.seed, best.weights, trials.discarded) == (9, 4, [0, 2, 3, 1])
+    assert trials.places == [f" ({number} of 5)" for number in range(1, 6)]
 
 
 def test_weights_that_nobody_needs_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def test_scores_on_dev_are_known_by_all_that_changes_how_it_is_read(tmp_path: Pa
         job = Job(settings_of(**settings), {"dev": DataFile(dev, files[dev])}, model)
         choice = Choice(1e-4, 2, 0)
         spec = spec_of(job.settings, found, choice, ENCODER)
-        trial = _Trial(cast(Any, None), job, found, choice, spec, "training")
+        trial = _Trial(cast(Any, None), job, found, choice, spec, "training", "")
         both = trial._epoch_unit(2), trial._weights_unit()
         assert all(unit.payload["scoring"] == scoring_of(job, found) for unit in both)
         return digest_of(both[0].payload)

@@ -94,7 +94,7 @@ def test_an_item_has_its_parts_from_its_columns() -> None:
     row = {"a": "one", "b": "two", "c": "x", "tokens": "w1  w2"}
     assert item_of(row, "pair", Columns("a", "b", "c"), "f") == Item("f", "one", "two", "x")
     assert item_of(row, "tag", Columns("tokens", None, None), "f").text == ["w1", "w2"]
-    with pytest.raises(UserError, match="f: there are 2 words and 3 tags in 'c'"):
+    with pytest.raises(UserError, match="f: 'c' has 3 tags for 2 words"):
         item_of({**row, "c": "A B C"}, "tag", Columns("tokens", None, "c"), "f")
     for words in (["a", ""], ["a", 7], 7):
         with pytest.raises(UserError, match="not a list of words"):

@@ -243,6 +243,11 @@ def remove(folder: Path, *names: str) -> None:
         (folder / name).unlink()
 
 
+def put_inside(folder: Path) -> None:
+    (folder / "model").mkdir()
+    (folder / "config.json").rename(folder / "model" / "config.json")
+
+
 def rewrite(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -250,6 +255,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "is not a folder"),
     "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
+    "the folder around it": (put_inside, "Did you mean .*/model"),
     "a config of nothing": (lambda f: (f / "config.json").write_text("[1]"), "not a JSON object"),
     "a torn config": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
     "a BERT": (lambda f: rewrite(f / "config.json", model_type="bert"), "model_type: 'bert'"),

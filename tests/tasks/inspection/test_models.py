@@ -12,6 +12,7 @@ from tasks.engine.stores import open_store
 from tasks.inspection.leaderboard import leaderboard
 from tasks.inspection.models import earlier_models, published_models
 from tasks.publishing.anchors import anchors_of
+from tasks.publishing.latest import point_latest
 
 
 @pytest.fixture
@@ -138,6 +139,15 @@ def test_the_newest_of_each_name_is_marked_on_every_board_it_stands_on(store: St
         name: [r["key"] for r in b["rows"] if r["is_latest"]] for name, b in boards(store).items()
     }
     assert marked == {"a, f1": ["3"], "b, f1": ["4", "5"]}
+
+
+def test_an_older_model_that_was_published_again_is_marked_in_place_of_the_newest(
+    store: Store,
+) -> None:
+    published(store, "1", row("a", "f1", 0.9))
+    published(store, "2", row("a", "f1", 0.8))
+    point_latest(store, "7-publish/1", "letters")
+    assert [r["key"] for r in boards(store)["a, f1"]["rows"] if r["is_latest"]] == ["1"]
 
 
 def test_a_row_tells_what_a_score_is_made_of(store: Store) -> None:

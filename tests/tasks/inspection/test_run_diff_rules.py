@@ -12,8 +12,8 @@ from tasks.engine.records import Artifact
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
-from tasks.inspection.run_diff import _compared, _lie_apart, _losses, _mean, diff_runs, find_run
-from tasks.publishing.scores import Score
+from tasks.inspection.run_diff import _compared, _losses, _mean, diff_runs, find_run
+from tasks.publishing.scores import Score, lie_apart
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_a_mean_ends_with_its_step_and_begins_with_the_first() -> None:
         ((0.4, 0.5), None, None),
     ],
 )
-def test_intervals_that_touch_do_not_lie_apart(a: Any, b: Any, apart: bool | None) -> None:
-    assert _lie_apart(score(0.5, a), score(0.5, b)) is apart
+def test_intervals_that_touch_do_notlie_apart(a: Any, b: Any, apart: bool | None) -> None:
+    assert lie_apart(score(0.5, a), score(0.5, b)) is apart
 
 
 def test_a_score_that_one_run_lacks_has_no_change() -> None:
