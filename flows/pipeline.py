@@ -25,9 +25,9 @@ def pipeline(
     force: StageName | None = None,
     from_stage: StageName | None = None,
 ) -> dict[str, Any]:
-    """Run the stages in order; returns the run's record.
+    """Run the stages in order, from the sources to the report; what is done already is found.
 
-    What is made again is so once: a run that is tried again goes on with what it has made.
+    A run that is tried again goes on where it was. Returns the run's record.
 
     Args:
         config: What goes in, how it is trained and what is measured.

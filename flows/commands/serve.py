@@ -198,7 +198,8 @@ def _say_what_there_is(client: Any, place: Any, roots: list[str]) -> None:
         rows,
         f"\n  to start a run:  {place.origin}/deployments, a deployment, Run\n"
         "  to add a config: roberta deploy CONFIG [--cron '30 2 * * *']\n"
-        "  to see the runs: roberta runs, roberta retry, roberta cancel\n",
+        "  to see the runs: roberta runs, roberta retry, roberta cancel\n"
+        f"  their reports:   {place.origin}/roberta/reports\n",
     )
 
 
