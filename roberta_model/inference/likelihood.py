@@ -50,8 +50,8 @@ def score_texts(
     for number, ids in enumerate(sequences, start=first):
         if len(ids) > limit:
             raise UnusableError(
-                f"Line {number:,} has {len(ids)} tokens but the model reads at most {limit}. "
-                "Split it into shorter lines."
+                f"Text {number:,} has {len(ids)} tokens but the model reads at most {limit}. Split "
+                "it: a window would not see all of what a token depends on."
             )
     known = tokenizer.get_vocab()
     per_token = token_log_probabilities(

@@ -35,7 +35,7 @@ def test_a_text_of_just_as_many_tokens_as_the_model_reads_is_scored() -> None:
     """Ten letters between <s> and </s>; one more is named by its line."""
     (found,) = score_texts(MODEL, tokenizer_of(USUAL), ["a" * 10])
     assert found["tokens"] == 10
-    with pytest.raises(UnusableError, match="Line 8 has 13 tokens but the model reads at most 12"):
+    with pytest.raises(UnusableError, match="Text 8 has 13 tokens but the model reads at most 12"):
         score_texts(MODEL, tokenizer_of(USUAL), ["a", "a" * 11], first=7)
 
 

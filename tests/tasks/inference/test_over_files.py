@@ -226,7 +226,7 @@ def test_a_text_that_is_too_long_to_score_is_named(model: LoadedModel, tmp_path:
     """By file and number, beyond the first window too."""
     file = tmp_path / "lines.txt"
     file.write_text("a\n" * 5 + "word " * 90)
-    with pytest.raises(UserError, match=r"lines\.txt: Line 6 has \d+ tokens but the model reads"):
+    with pytest.raises(UserError, match=r"lines\.txt: Text 6 has \d+ tokens but the model reads"):
         list(over_files.score_windows(model, open_texts(file), over_files.Account()))
     file.write_text("a\n" * 5 + "word " * 90 + "<mask>")
     with pytest.raises(UserError, match=r"lines\.txt: Text 6 has \d+ tokens"):
