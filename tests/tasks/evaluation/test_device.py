@@ -1,6 +1,8 @@
 """Where a model is scored: asked for, found or refused, and part of no key."""
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +113,17 @@ def test_a_worker_keeps_a_model_by_the_content_of_its_files(tmp_path: Path) -> N
     other, _ = open_model(work, model_files(place), "bos_eos")
     weights = (model.embeddings.word.weight for model in (first, other))
     assert not torch.equal(*weights)
+
+
+def test_a_worker_keeps_one_model_at_a_time(tmp_path: Path) -> None:
+    """Whoever is asked about one after another needs no more memory for the last than the first."""
+    work, kept = UnitWork("blimp/a", tmp_path / "unit"), []
+    for seed in (0, 1, 2):
+        model, _ = open_model(work, model_files(byte_model(tmp_path / "m", seed=seed)), "bos_eos")
+        kept.append(weakref.ref(model))
+        del model
+    gc.collect()
+    assert [model() is None for model in kept] == [True, True, False]
 
 
 def test_what_has_little_to_compute_knows_no_device() -> None:

@@ -32,6 +32,14 @@ def test_no_items_say_nothing() -> None:
     assert wilson_of_mean([(0, 0)])["high"] == 1.0
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_no_bound_lies_beyond_nought_or_one(share: float) -> None:
+    """The formula's own bound of 11 right answers of 11 is, rounded, a hair more than all."""
+    for asked in range(1, 100):
+        found = wilson(share, asked)
+        assert 0 <= found["low"] < found["high"] <= 1
+
+
 def test_the_mean_of_one_group_has_its_own_interval() -> None:
     """As the share itself, but for the method's name; and an empty group does not count."""
     one = wilson_of_mean([(30, 40), (0, 0)])
