@@ -26,7 +26,7 @@ from roberta_model.data.rows import PackedRows
 from roberta_model.held_out_score import HeldOutScore, MaskedScore, ScoreByKind
 from roberta_model.masked_lm import RobertaMaskedLM
 from roberta_model.recipe import MaskingRecipe
-from roberta_model.scoring import masked_loss, pseudo_log_likelihood
+from roberta_model.scoring import masked_loss, pseudo_log_likelihood, token_log_probabilities
 
 TABLES = byte_tables()
 ASKED: Any = {"mask_id": TABLES.mask_id, "special_ids": SPECIAL_IDS}
@@ -147,7 +147,10 @@ def test_unigram_has_no_guess_where_two_tokens_lead(rows: PackedRows) -> None:
     score = masked_loss(our_model(CONFIG), rows, TABLES, token_counts=counts).unigram.total
     assert score.num_correct == 0
     assert score.loss == pytest.approx(math.log(TABLES.vocab_size - 5))
-    counts[50] = 2
+    counts[[50, 60]] = 2
+    score = masked_loss(our_model(CONFIG), rows, TABLES, token_counts=counts).unigram.total
+    assert score.num_correct == 0, "though 50, the first of the two, is asked for"
+    counts[60] = 1
     score = masked_loss(our_model(CONFIG), rows, TABLES, token_counts=counts).unigram.total
     targets_M = frozen_batch(rows).targets_M
     assert score.num_correct == (targets_M == 50).sum().item() > 0
@@ -248,6 +251,13 @@ def test_pseudo_log_likelihood_is_the_naive_loops(
         )
         assert found == pytest.approx(expected, abs=1e-4)
         assert found[3] == found[4] == 0
+
+
+def test_a_mask_within_a_sequence_is_no_token_to_be_guessed() -> None:
+    """It hides what stood there; the tokens beside it are asked for with it in its place."""
+    ids = [0, 9, TABLES.mask_id, 4, 2]
+    (values,) = token_log_probabilities(our_model(CONFIG), [ids], mask_id=TABLES.mask_id)
+    assert len(values) == 2
 
 
 def test_equal_sequences_score_equally_to_the_bit() -> None:
