@@ -138,6 +138,28 @@ def test_classes_that_are_not_numbered_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "told", "problem"),
+    [
+        (["LABEL_0"], None, "regression"),
+        (["LABEL_0"], "multi_label_classification", "multi_label_classification"),
+        (["no", "yes"], None, "single_label_classification"),
+    ],
+)
+def test_logits_without_a_problem_mean_what_they_do_in_stock(
+    names: list[str], told: str | None, problem: str
+) -> None:
+    """One of a folder that names no problem, as cross-encoders do, is a value and no class."""
+    values = {"id2label": dict(zip("01", names, strict=False)), "problem_type": told}
+    assert SequenceClassificationHead.from_huggingface(CONFIG, values).problem == problem
+
+
+def test_a_problem_that_is_not_known_is_refused() -> None:
+    """Whoever reads such logits as classes would answer anything."""
+    with pytest.raises(ValueError, match="problem_type must be one of .*, not 'ranking'"):
+        SequenceClassificationHead.from_huggingface(CONFIG, {"problem_type": "ranking"})
+
+
 def test_parameters_of_the_masked_lm_keep_their_names_and_order() -> None:
     """Checkpoints hold moments in this order: another one would give them to other weights."""
     names = [name for name, _ in our_model(CONFIG).named_parameters()]

@@ -1,5 +1,6 @@
 """Single rules of using a model: limits to the token, ties, windows, ids that are not the usual."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import torch
 from small_models import our_model, small_config
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
+from roberta_model.heads import SequenceClassificationHead
 from roberta_model.huggingface import save_model
 from roberta_model.inference import masks
 from roberta_model.inference.answers import LONGEST_ANSWER, best_answer, best_span
 from roberta_model.inference.batches import batches
-from roberta_model.inference.folder import masked_lm_of, open_folder
+from roberta_model.inference.classes import classify_texts
+from roberta_model.inference.folder import masked_lm_of, model_of, open_folder
 from roberta_model.inference.likelihood import score_texts
 from roberta_model.inference.masks import fill_masks
 from roberta_model.inference.reading import Columns, Reading
@@ -103,6 +107,34 @@ def test_a_tokenizer_with_one_token_too_many_does_not_fit(
     else:
         with pytest.raises(UnusableError, match=rf"ids up to {len(USUAL)} but .* {len(USUAL)} tok"):
             open_folder(tmp_path, masked_lm_of)
+
+
+@pytest.mark.parametrize(
+    ("named", "head"),
+    [(None, "RobertaForMaskedLM"), ([], "RobertaForMaskedLM"), (["RobertaModel"], "RobertaModel")],
+)
+def test_a_folder_with_the_weights_of_a_masked_lm_is_one(
+    named: list[str] | None, head: str, tmp_path: Path
+) -> None:
+    """Old folders name no head, and others the encoder alone: what asks for the LM has it there."""
+    save_model(MODEL, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": named}))
+    assert torch.equal(masked_lm_of(tmp_path).lm_head.bias, MODEL.lm_head.bias)
+    assert model_of(tmp_path)[1] == head
+
+
+def test_a_text_without_a_token_is_classed_as_padding() -> None:
+    """As stock would give it; no model reads a row of nothing."""
+    torch.manual_seed(0)
+    classifier = SequenceClassificationHead(MODEL.config, ("no", "yes")).on_encoder(MODEL.config)
+    classifier.load_state_dict(MODEL.state_dict(), strict=False)
+    tokenizer = tokenizer_of(USUAL)
+    tokenizer.post_processor = TemplateProcessing(single="$A", pair=None, special_tokens=[])
+    (found,) = classify_texts(classifier.eval(), tokenizer, [""], {})
+    with torch.inference_mode():
+        logits_BC = classifier(torch.tensor([[MODEL.config.pad_id]]))
+    assert list(found["scores"].values()) == pytest.approx(logits_BC.softmax(dim=1)[0].tolist())
 
 
 def test_batches_hold_as_many_tokens_as_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
