@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tasks.engine.files import sync_folder
+from tasks.engine.files import flush_file, sync_folder
 from tasks.errors import StageError
 
 _SUFFIX = ".roberta-staging"
@@ -76,7 +76,12 @@ def _lock(file: int, flags: int) -> None:
 
 
 def put_in_place(made: Path, target: Path) -> None:
-    """Give a folder the name of its place; what had it is where the new one was then, if at all."""
+    """Give a folder the name of its place; what had it is where the new one was then, if at all.
+
+    All that is in it is on the disk before: what it was made from may be removed after.
+    """
+    for path in (*made.rglob("*"), made):
+        flush_file(path)
     if not target.exists() or not any(target.iterdir()):
         made.rename(target)
     elif not _swapped(made, target):

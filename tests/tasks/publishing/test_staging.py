@@ -95,6 +95,32 @@ def test_where_the_new_folder_cannot_be_moved_in_the_old_one_stays(
     assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize("has_swap", [True, False])
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_folder_is_on_the_disk_before_it_has_its_name_and_its_name_after(
+    is_taken: bool, has_swap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves what was there, or all of the new one, whose sources may be gone."""
+    if not has_swap:
+        monkeypatch.setattr(staging, "_swapped", lambda *_: False)
+    new, target = folder(tmp_path / "new", "new"), tmp_path / "target"
+    folder(new / "deep", "new")
+    if is_taken:
+        folder(target, "old")
+    said = list[tuple[str, bool]]()
+
+    def noted(path: Path) -> None:
+        is_new = (target / "deep").is_dir()
+        said.append((path.relative_to(tmp_path).as_posix(), is_new))
+
+    monkeypatch.setattr(staging, "flush_file", noted)
+    monkeypatch.setattr(staging, "sync_folder", noted)
+    put_in_place(new, target)
+    before = [(name, False) for name in ("new", "new/a", "new/deep", "new/deep/a")]
+    assert sorted(said[:-1]) == before
+    assert said[-1] == (".", True)
+
+
 def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
