@@ -9,9 +9,10 @@ import pytest
 from hand_made import GONE, hand_made, hand_made_run, output
 
 from tasks.engine.lease import Lease, this_process
-from tasks.engine.records import Artifact
+from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
+from tasks.inspection import prune as pruning
 from tasks.inspection.freed_space import Links, local_files, weigh
 from tasks.inspection.in_work import lease_taken, live_owner
 from tasks.inspection.leftovers import sweep
@@ -204,6 +205,31 @@ def test_unfinished_artifacts_are_kept_for_a_week_unless_told_otherwise(store: S
         os.utime(store.url(f"4-pack/{key}/x"), (moment, moment))
     found = prune(store, 0, dry_run=True)
     assert ([*whys(found.kept)], [*whys(found.removed)]) == (["six"], ["seven"])
+
+
+def test_of_no_days_nothing_unfinished_is_too_young(store: Store) -> None:
+    """Though the clock of who wrote it is ahead."""
+    store.write("4-pack/k/x", b"x")
+    os.utime(store.url("4-pack/k/x"), (time.time() + 60, time.time() + 60))
+    assert [*whys(prune(store, 0, partial_days=0, dry_run=True).removed)] == ["k"]
+
+
+def test_what_a_run_has_finished_since_the_plan_was_made_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That run is over, and its lease free again."""
+    store.write("4-pack/k/x", b"x")
+    os.utime(store.url("4-pack/k/x"), (0, 0))
+
+    def finish_then_weigh(*arguments: Any) -> tuple[int, int]:
+        hand_made(store, "pack", "k")
+        return weigh(*arguments)
+
+    monkeypatch.setattr(pruning, "weigh", finish_then_weigh)
+    found = prune(store, 0)
+    assert found.removed == []
+    assert whys(found.kept) == {"k": "a run has just begun to use it"}
+    assert read_manifest(store, "4-pack/k") is not None
 
 
 def test_a_store_that_cannot_tell_when_keeps_what_is_unfinished(monkeypatch: Any) -> None:
