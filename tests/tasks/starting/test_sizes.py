@@ -77,6 +77,14 @@ def test_the_largest_model_is_taken_that_sees_four_tokens_a_weight() -> None:
     assert "preset" not in sizes(text, 120, needed * 0.999).sections["model"]
 
 
+def test_a_model_is_no_larger_than_its_text_whatever_the_machine() -> None:
+    """Forty times the text are four tokens for each of its weights, however fast they are seen."""
+    little, more = (sizes(text_bytes, 600, 1e15) for text_bytes in (4_200_000, 42_000_000))
+    assert little.parameters < more.parameters
+    for found in (little, more):
+        assert 4 * found.parameters <= found.seen == 40 * found.tokens
+
+
 def test_a_shape_has_its_rows_batches_and_recipe() -> None:
     narrow = sizes(1_000_000, 3, 1e11).sections
     assert narrow["model"] == {
