@@ -62,6 +62,20 @@ def test_a_word_of_the_second_text_is_another_than_that_of_the_first(model_folde
     assert found["commonest"]["accuracy"] == 0.5
 
 
+def test_a_text_that_says_nothing_is_of_the_commonest_class(model_folder: Path) -> None:
+    """How often a class stands in what is learnt from counts as much as its words."""
+    train = items(("warm", None, "good"), ("bright", None, "good"), ("cold", None, "bad"))
+    found = found_for("classify", train, items(("", None, "good")), model_folder)
+    assert found["bag of words"]["accuracy"] == 1.0
+
+
+def test_a_word_counts_once_however_often_a_text_has_it(model_folder: Path) -> None:
+    train = items(("the warm bright", None, "good"), ("the cold rude", None, "bad"))
+    dev = items(("the warm bright cold cold cold cold", None, "good"))
+    found = found_for("classify", train, dev, model_folder)
+    assert found["bag of words"]["accuracy"] == 1.0
+
+
 def test_the_commonest_set_of_several_classes_is_guessed(model_folder: Path) -> None:
     """In whatever order a row names them; of sets alike the last by letter, whoever counts."""
     train = items(("a", None, ["x", "y"]), ("b", None, ["y", "x"]), ("c", None, ["x"]))
@@ -90,19 +104,30 @@ def test_a_words_commonest_tag_is_guessed_and_the_commonest_of_all_elsewhere(
     assert told["accuracy"] == 1.0
 
 
+@pytest.mark.parametrize("tags", [("noun", "verb"), ("verb", "noun")])
+def test_of_tags_alike_the_last_by_letter_is_guessed(
+    tags: tuple[str, str], model_folder: Path
+) -> None:
+    """Whichever stands first in the file."""
+    train = items(*((["run"], None, [tag]) for tag in tags))
+    (told,) = found_for("tag", train, items((["run"], None, ["verb"])), model_folder).values()
+    assert told["accuracy"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("context", "answer"),
     [
         ("Dogs bark. The cat sat on a mat. Birds sing.", "The cat sat on a mat."),
         ("The cat sat. The cat sat down.", "The cat sat."),  # the first of those alike
         ("It cost 3.5 euros and the cat sat. Why?", "It cost 3.5 euros and the cat sat."),
+        ("A dog barked.\nThe cat sat.\nWhy?", "The cat sat."),
         ("Rain! No end to the cat that sat", "No end to the cat that sat"),
     ],
 )
 def test_the_likeliest_sentence_has_most_of_the_questions_words(
     context: str, answer: str, model_folder: Path
 ) -> None:
-    """A point within a number ends none."""
+    """A point within a number ends none, one before a line break does."""
     dev = items(("Where sat the cat?", context, {"text": [answer], "answer_start": [0]}))
     found = found_for("qa", dev, dev, model_folder)["likeliest sentence"]
     assert found == {"exact_match": 1.0, "f1": 1.0}
