@@ -1,5 +1,8 @@
 """Metrics against scikit-learn and against SQuAD's own rules; a constant guess earns nothing."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,6 +24,7 @@ from tasks.finetuning.metrics import (
     tag_measures,
     with_intervals,
 )
+from tasks.finetuning.predictor import Predictor
 
 EVERY = np.arange(200)
 
@@ -193,3 +197,29 @@ def test_words_that_come_twice_count_twice() -> None:
     """As often as both have them."""
     assert answer_f1("cat cat dog", ["cat"]) == pytest.approx(2 * 1 / 4)
     assert answer_f1("cat cat dog", ["cat cat"]) == pytest.approx(2 * 2 / 5)
+
+
+def test_items_drawn_anew_are_ranked_among_each_other() -> None:
+    """As scipy ranks what was drawn: an item drawn twice is two alike."""
+    gold, found = [1.0, 2.0, 3.0, 4.0, 9.0], [2.0, 1.0, 5.0, 3.0, 4.0]
+    drawn = np.array([0, 0, 0, 2, 3, 4])
+    expected = stats.spearmanr(np.array(gold)[drawn], np.array(found)[drawn]).statistic
+    assert number_measures(gold, found)["spearman"](drawn) == pytest.approx(expected)
+
+
+def test_every_word_of_a_tagged_text_counts_alike() -> None:
+    """Not every text: one of three words is three times one of one."""
+    gold, found = [["a"], ["a", "a", "a"]], [["a"], ["b", "b", "b"]]
+    assert tag_measures(gold, found, ["a", "b"])["accuracy"](np.arange(2)) == 0.25
+
+
+def test_a_text_has_the_classes_that_are_likelier_than_not() -> None:
+    """As likely as not is none of them, or a model that knows nothing would name them all."""
+    head = SimpleNamespace(problem="multi_label_classification", labels=("a", "b", "c"))
+    logits_C = np.array([0.0, 0.1, -0.1], dtype=np.float32)
+    assert Predictor._class(cast(Any, head), logits_C)["labels"] == ["b"]
+
+
+def test_an_article_between_signs_leaves_a_space() -> None:
+    """As SQuAD's script has it: a dash is none of its punctuation."""
+    assert normalised_answer("x—the—y") == "x— —y"
