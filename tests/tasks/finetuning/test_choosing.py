@@ -19,7 +19,7 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitWork
 from tasks.finetuning.items import Item
 from tasks.finetuning.labels import Labels, find_labels
-from tasks.finetuning.plan import Choice, DataFile, Found, Job
+from tasks.finetuning.plan import Choice, DataFile, Found, Job, Tried
 from tasks.finetuning.preparing import prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
 from tasks.finetuning.trying import _Trial, identity_of, judgement, scoring_of, spec_of
@@ -37,6 +37,12 @@ def test_what_is_as_good_is_no_better() -> None:
     epochs = {step: {"f1": value} for step, value in ((10, 0.3), (20, 0.7), (30, 0.7))}
     assert best_epoch("f1", epochs) == 20
     assert best_epoch("f1", {}) is None
+
+
+def test_epochs_are_told_from_one_on() -> None:
+    """Of two the second was the best, and its scores are told."""
+    tried = Tried(Choice(1e-4, 32, 5), 0.7, [{"f1": 0.3}, {"f1": 0.7}], 1).to_json()
+    assert (tried["epoch"], tried["epochs"], tried["dev"]) == (2, 2, {"f1": 0.7})
 
 
 @pytest.mark.parametrize(("patience", "ends_after"), [(1, 3), (2, 4), (9, 5)])

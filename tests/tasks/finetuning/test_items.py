@@ -9,7 +9,7 @@ from roberta_model.recipe import TaskName
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
 from tasks.finetuning import labels
-from tasks.finetuning.items import Item, find_columns, item_of
+from tasks.finetuning.items import Answer, Item, answers_of, find_columns, item_of
 from tasks.finetuning.labels import Labels, class_names, find_labels, name_of, number_of
 
 NONE = ColumnsConfig()
@@ -182,3 +182,21 @@ def test_weights_make_classes_count_alike() -> None:
     weights = Labels(("a", "b"), counts=(6, 2)).weights()
     assert weights == pytest.approx((8 / 12, 2.0))
     assert (6 * weights[0] + 2 * weights[1]) / 8 == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Rome", ["Rome"], {"text": "Rome"}, {"text": ["Rome"]}, [{"text": "Rome"}]],
+)
+def test_an_answer_whose_place_is_not_told_is_looked_for(label: Any) -> None:
+    """The first character of the context is a place like any other."""
+    assert answers_of(Item("f", "Where?", "It was in Rome.", label)) == [Answer("Rome", -1)]
+    assert answers_of(Item("f", "?", "Rome", {"text": ["Rome"], "answer_start": [0]})) == [
+        Answer("Rome", 0)
+    ]
+
+
+def test_one_row_with_several_classes_makes_all_rows_such() -> None:
+    """Wherever it stands in the file."""
+    rows = [Item("f", "text", None, label) for label in ("a", ["a", "b"], "b")]
+    assert find_labels("classify", rows, None, "f").problem == "multi_label_classification"
