@@ -28,6 +28,28 @@ def write_suite(folder: Path, sentiment: dict[str, str], more: str = "") -> Path
     return path
 
 
+def test_the_rows_of_a_task_are_those_of_test_the_deciding_metric_first() -> None:
+    """Beside each what the first baseline has on the same rows; of an error less is more."""
+
+    def scored(mse: float, pearson: float) -> dict[str, Any]:
+        values = {"pearson": pearson, "mse": mse}
+        return {
+            "n": 3,
+            "metrics": {m: {"value": v, "low": v - 1, "high": v + 1} for m, v in values.items()},
+        }
+
+    baselines = {"dev": {"mean": {"mse": 9.0}}, "test": {"mean": {"mse": 4.0, "pearson": 0.0}}}
+    found = {
+        "metric": "mse",
+        "scores": {"dev": scored(0.1, 0.9), "test": scored(0.5, 0.7)},
+        "baselines_on": baselines,
+    }
+    rows = downstream.scores_of("likeness", found)
+    told = [(row["measure"], row["value"], row["chance"], row["better"]) for row in rows]
+    assert told == [("mse", 0.5, 4.0, "lower"), ("pearson", 0.7, 0.0, "higher")]
+    assert rows[0]["interval"] == {"low": -0.5, "high": 1.5, "method": "bootstrap"}
+
+
 @pytest.mark.slow
 def test_a_task_is_learnt_scored_and_kept(
     model_folder: Path, sentiment: dict[str, str], tmp_path: Path
