@@ -250,6 +250,15 @@ def test_bad_data_are_told_in_one_paragraph(
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"], "something is left"
 
 
+def test_what_is_there_already_is_not_replaced(tmp_path: Path) -> None:
+    """A folder with anything in it is somebody's, and a file is."""
+    (mine := tmp_path / "mine").write_text("mine")
+    for out in (tmp_path, mine):
+        with pytest.raises(UserError, match="something is there already"):
+            tune(tmp_path, out, task="classify", train="train", dev="dev")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_label_that_training_does_not_know_is_named(
     model_folder: Path, sentiment: dict[str, str], tmp_path: Path
 ) -> None:
