@@ -76,6 +76,17 @@ def test_a_word_counts_once_however_often_a_text_has_it(model_folder: Path) -> N
     assert found["bag of words"]["accuracy"] == 1.0
 
 
+def test_bags_hold_the_whole_of_texts_that_the_model_reads_cut(model_folder: Path) -> None:
+    train = items(("the warm bright", None, "good"), ("the cold rude", None, "bad"))
+    dev = items((f"{'the ' * 60}warm bright", None, "good"))
+    settings = FineTuningConfig(task="classify", train="train", dev="dev")
+    encoder = ItemEncoder(load_tokenizer(model_folder), 48, 16)
+    assert len(encoder.sequences(dev)[0]) == 48
+    labels = find_labels("classify", train, None, "train")
+    found = baselines(settings, labels, encoder, train, {"dev": dev})
+    assert found["dev"]["bag of words"]["accuracy"] == 1.0
+
+
 def test_the_commonest_set_of_several_classes_is_guessed(model_folder: Path) -> None:
     """In whatever order a row names them; of sets alike the last by letter, whoever counts."""
     train = items(("a", None, ["x", "y"]), ("b", None, ["y", "x"]), ("c", None, ["x"]))
