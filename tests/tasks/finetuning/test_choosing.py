@@ -17,10 +17,11 @@ from tasks.config.downstream import FineTuningConfig
 from tasks.engine.identity import digest_of
 from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitWork
+from tasks.errors import UserError
 from tasks.finetuning.items import Item
 from tasks.finetuning.labels import Labels, find_labels
 from tasks.finetuning.plan import Choice, DataFile, Found, Job, Tried
-from tasks.finetuning.preparing import prepare
+from tasks.finetuning.preparing import _span_of, prepare
 from tasks.finetuning.scoring import best_epoch, is_better, is_enough, main_metric
 from tasks.finetuning.trying import _Trial, identity_of, judgement, scoring_of, spec_of
 
@@ -78,6 +79,15 @@ def test_an_answer_is_learnt_where_the_whole_of_it_is() -> None:
     beside = Window([0, 9, 2, 2, 7, 8, 5, 2], 4, [(5, 8), (8, 9), (9, 12)])
     assert beside.place(5, 8) == (4, 4), "the point behind it is no part of the answer"
     assert beside.place(9, 12) == (6, 6)
+
+
+def test_the_first_right_answer_is_learnt_where_it_is_said_to_stand() -> None:
+    """A place that is told is not looked for elsewhere, the first character's neither."""
+    window, context = Window([0, 9, 2, 2, 7, 8, 6, 2], 4, [(0, 4), (5, 8), (9, 12)]), "Rome was big"
+    answers = [{"text": "was", "answer_start": 5}, {"text": "Rome", "answer_start": 0}]
+    assert _span_of(Item("f", "?", context, answers), window) == [5.0, 5.0]
+    with pytest.raises(UserError, match="'was' does not stand in its context at character 0"):
+        _span_of(Item("f", "?", context, {"text": "was", "answer_start": 0}), window)
 
 
 @pytest.mark.parametrize(("nothing", "found"), [((2.0, 9.0), "cat"), ((9.0, 9.5), "")])
@@ -178,6 +188,23 @@ def test_baselines_learn_from_what_the_model_learns_from(
     made = prepare(UnitWork("found", tmp_path), settings=settings, files=files, model=model)
     assert made.summary["rows"] == {"train": 40, "dev": 40}
     assert made.summary["baselines"]["dev"]["bag of words"]["accuracy"] == 0.0
+
+
+def test_texts_to_learn_from_are_cut_as_asked_and_counted(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """Those of dev are not learnt from, and do not count; nobody reads more than the encoder."""
+    long = "the house was warm " * 20
+    rows = [{"sentence": text, "label": text[-3:]} for text in ("it was good", "it was bad", long)]
+    part = DataFile("all.jsonl", outside_file(write_jsonl(tmp_path / "all.jsonl", rows)))
+    model = {path.name: outside_file(path) for path in model_folder.iterdir()}
+    for asked, most in ((16, 16), (512, 48)):
+        settings = FineTuningConfig(task="classify", train="all", dev="all", max_tokens=asked)
+        files = {"train": part, "dev": part}
+        folder = tmp_path / str(asked)
+        folder.mkdir()
+        made = prepare(UnitWork("found", folder), settings=settings, files=files, model=model)
+        assert (made.summary["reading"]["max_tokens"], made.summary["cut"]) == (most, 1)
 
 
 @pytest.mark.parametrize(("rows", "epochs", "steps", "an_epoch"), [(65, 3, 7, 3), (64, 2, 4, 2)])
