@@ -256,7 +256,7 @@ def test_pseudo_log_likelihood_is_the_naive_loops(
 def test_a_mask_within_a_sequence_is_no_token_to_be_guessed() -> None:
     """It hides what stood there; the tokens beside it are asked for with it in its place."""
     ids = [0, 9, TABLES.mask_id, 4, 2]
-    (values,) = token_log_probabilities(our_model(CONFIG), [ids], mask_id=TABLES.mask_id)
+    (values,) = token_log_probabilities(our_model(CONFIG), [ids], **ASKED)
     assert len(values) == 2
 
 
