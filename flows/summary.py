@@ -57,8 +57,10 @@ def _lower_than_before(record: Mapping[str, Any], store: Store) -> str | None:
 
     Who tries something out for a moment has a good model replaced, and `prune` lets it go.
     """
+    if record.get("replaces") is None:
+        return None
     models = {model.published.folder: model for model in published_models(store, record["name"])}
-    before = models.get(record.get("replaces") or "")
+    before = models.get(record["replaces"])
     now = next((each for each in models.values() if each.folder == record["model"]), None)
     if before is None or now is None or not now.scores:
         return None
