@@ -43,7 +43,7 @@ from roberta_model.training.step_sums import StepSums
 from roberta_model.weight_files import WeightFiles
 
 # Tokens of one forward and backward pass. On CPUs several processes share a step's passes.
-_CPU_PASS_TOKENS = 320
+_CPU_PASS_TOKENS = 640
 _GPU_PASS_TOKENS = 16_384
 # On a GPU a step of fewer takes as long as its kernels are launched, so it is one pass.
 _GPU_LEAST_TOKENS = 4096
