@@ -71,8 +71,8 @@ def _lower_than_before(record: Mapping[str, Any], store: Store) -> str | None:
     if not (old.value > score.value if score.higher_is_better else old.value < score.value):
         return None
     return (
-        f"Its {score.name} is {score.shown()}; that of the model whose place it takes is "
-        f"{old.shown()}. That one is {before.folder} until it is pruned."
+        f"{score.name}: {score.shown()}, and {old.shown()} of the model whose place it takes. That "
+        f"one is {before.folder} until it is pruned."
     )
 
 

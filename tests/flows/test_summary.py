@@ -54,5 +54,5 @@ def test_a_model_that_takes_a_clearly_better_ones_place_says_so(
     assert (told is not None) == is_told
     assert _lower_than_before({**record, "replaces": None}, store) is None
     if told is not None:
-        assert "a, accuracy is 20.0%" in told
-        assert f"30.0%. That one is {store.url(before)}/model until" in told
+        assert "a, accuracy: 20.0%, and 30.0% of the model" in told
+        assert f"That one is {store.url(before)}/model until" in told
