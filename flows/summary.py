@@ -41,7 +41,7 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         for entry in record["stages"]:
             if entry["name"] == FINE_TUNING:
                 console.print(printable(f"taught  {entry['path']}/report.html"))
-        if (told := _lower_than_before(record, store)) is not None:
+        if (told := _worse_than_before(record, store)) is not None:
             console.print(printable(f"\n{told}"))
         console.print()
         text = examples[0]["text"] if examples else "Some text with a <mask> in it."
@@ -52,8 +52,8 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
             console.print(printable(f"  {shlex.join([command_name(), *words])}"))
 
 
-def _lower_than_before(record: Mapping[str, Any], store: Store) -> str | None:
-    """A sentence where the first score fell, of the model whose place this one takes.
+def _worse_than_before(record: Mapping[str, Any], store: Store) -> str | None:
+    """A sentence where the model whose place this one takes had a clearly better first score.
 
     Who tries something out for a moment has a good model replaced, and `prune` lets it go.
     """

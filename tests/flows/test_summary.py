@@ -7,7 +7,7 @@ import pytest
 from hand_made import hand_made
 
 from flows.artifacts import tasks_page
-from flows.summary import _filled, _lower_than_before
+from flows.summary import _filled, _worse_than_before
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 
@@ -30,10 +30,17 @@ def test_a_taught_task_says_what_the_training_text_held_or_that_nobody_knows() -
     assert page.count("not known") == 1
 
 
-def published(store: Store, key: str, value: float, half: float = 0.01) -> str:
+def published(store: Store, key: str, value: float, half: float = 0.01, **more: Any) -> str:
     """The folder of a model of the pipeline `letters`, with its one score."""
     interval = {"low": value - half, "high": value + half}
-    row = {"task": "a", "measure": "accuracy", "value": value, "n": 50, "interval": interval}
+    row = {
+        "task": "a",
+        "measure": "accuracy",
+        "value": value,
+        "n": 50,
+        "interval": interval,
+        **more,
+    }
     hand_made(store, "evaluate", f"e{key}", summary={"scores": [row]})
     config, made_from = {"name": "letters"}, {"evaluate": f"e{key}"}
     return hand_made(store, "publish", key, config=config, made_from=made_from).folder
@@ -50,9 +57,18 @@ def test_a_model_that_takes_a_clearly_better_ones_place_says_so(
     store = open_store(str(tmp_path))
     before, after = published(store, "1", 0.3, half), published(store, "2", now, half)
     record = {"name": "letters", "model": store.url(f"{after}/model"), "replaces": before}
-    told = _lower_than_before(record, store)
+    told = _worse_than_before(record, store)
     assert (told is not None) == is_told
-    assert _lower_than_before({**record, "replaces": None}, store) is None
+    assert _worse_than_before({**record, "replaces": None}, store) is None
     if told is not None:
         assert "a, accuracy: 20.0%, and 30.0% of the model" in told
         assert f"That one is {store.url(before)}/model until" in told
+
+
+def test_of_errors_the_lower_is_the_better(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    more: dict[str, Any] = {"measure": "mse", "better": "lower"}
+    low, high = (published(store, key, value, **more) for key, value in (("1", 0.2), ("2", 0.4)))
+    for before, after, is_told in ((low, high, True), (high, low, False)):
+        record = {"name": "letters", "model": store.url(f"{after}/model"), "replaces": before}
+        assert (_worse_than_before(record, store) is not None) == is_told
