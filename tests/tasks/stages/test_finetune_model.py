@@ -11,9 +11,11 @@ from tiny_pipeline import digests, run_all, write_config
 
 from flows.commands.inspect import report
 from flows.summary import print_summary
+from tasks.artifacts import CleanText
 from tasks.config import Config
 from tasks.config.downstream import FineTuningConfig
 from tasks.config.load import load_config
+from tasks.documents import read_documents
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
 from tasks.inspection.plan import make_plan
@@ -112,6 +114,25 @@ def test_a_run_teaches_its_encoder(tmp_path: Path, capsys: pytest.CaptureFixture
     actions = {plan.name: plan.action for plan in make_plan(config, store)}
     assert actions.pop("finetune") == "run"
     assert set(actions.values()) == {"cached"}
+
+
+@pytest.mark.slow
+def test_what_the_corpus_holds_is_told_of_the_data_that_have_it(tmp_path: Path) -> None:
+    """Two of three rows of test are documents of it, and none of dev."""
+    task = write_task(tmp_path / "data", test=str(tmp_path / "data" / "test.jsonl"))
+    plain = {name: value for name, value in task.items() if name != "test"}
+    made = run_all(config_with(tmp_path, plain), until="clean")
+    files = CleanText(made["clean"].artifact).files("train")
+    found = [document.text for file in files for document in read_documents(file.local())]
+    known = [text for text in found if len(text.split()) >= 8][:2]
+    rows = [
+        {"text": text, "label": "bad"} for text in (*known, "the film was kind today and so on")
+    ]
+    write_jsonl(tmp_path / "data" / "test.jsonl", rows)
+    scores = run_all(config_with(tmp_path, task))["finetune"].artifact.summary["tasks"]["mood"]
+    told = {part: scored["contamination"] for part, scored in scores["scores"].items()}
+    assert (told["test"]["items"], told["test"]["contained"]) == (3, 2)
+    assert (told["dev"]["items"], told["dev"]["contained"]) == (48, 0)
 
 
 def test_a_config_without_tasks_has_no_such_stage(tmp_path: Path) -> None:
