@@ -4,6 +4,21 @@ from planting import Mutant
 
 MUTANTS = (
     Mutant(
+        "of strangers' folders special tokens are scored as words",
+        "tasks/evaluation/minimal_pairs.py",
+        "special_ids=special_ids(known)",
+        "special_ids=range(4)",
+        ("tests/tasks/inference/test_inference.py",),
+        "minimal_pairs",
+    ),
+    Mutant(
+        "a folder has its name before its files are on the disk",
+        "tasks/publishing/staging.py",
+        "flush_file(path)",
+        "path.exists()",
+        ("tests/tasks/publishing/test_staging.py",),
+    ),
+    Mutant(
         "any difference from stock is published",
         "tasks/publishing/agreement.py",
         "TOLERANCE = 1e-4",
