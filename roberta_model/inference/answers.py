@@ -65,6 +65,7 @@ def answers_in(
     windows: Sequence[Sequence[Window]],
     *,
     may_be_none: bool,
+    workers: int | None = None,
 ) -> list[Answered]:
     """The best answer in each context.
 
@@ -73,8 +74,10 @@ def answers_in(
         contexts: The texts.
         windows: Of each, with its question.
         may_be_none: Whether there may be no answer, which <s> stands for.
+        workers: As `logits_of`.
     """
-    found = iter(logits_of(model, [window.ids for part in windows for window in part]))
+    rows = [window.ids for part in windows for window in part]
+    found = iter(logits_of(model, rows, workers=workers))
     return [
         best_answer(context, [(window, next(found)) for window in part], may_be_none=may_be_none)
         for context, part in zip(contexts, windows, strict=True)

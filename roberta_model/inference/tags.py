@@ -47,16 +47,19 @@ def tag_texts(
     ]
 
 
-def tags_of(model: RobertaWithHead, rows: Sequence[Sequence[WordRow]]) -> list[list[str]]:
+def tags_of(
+    model: RobertaWithHead, rows: Sequence[Sequence[WordRow]], workers: int | None = None
+) -> list[list[str]]:
     """The tags of some items' words, in order.
 
     Args:
         model: Has a TokenClassificationHead.
         rows: Of each item the rows that hold its words.
+        workers: As `logits_of`.
     """
     head = model.head_module
     assert isinstance(head, TokenClassificationHead)
-    found = iter(logits_of(model, [row.ids for part in rows for row in part]))
+    found = iter(logits_of(model, [row.ids for part in rows for row in part], workers=workers))
     return [
         [head.labels[best] for row in part for best in next(found)[row.places].argmax(axis=1)]
         for part in rows

@@ -20,6 +20,11 @@ class Device:
 
     name: Literal["auto", "cpu", "gpu"] = "auto"
 
+    @classmethod
+    def of(cls, context: StageContext[Any]) -> "Device":
+        """That of a stage's engine."""
+        return cls(context.engine.launch.device)
+
     def identity(self) -> None:
         """Nothing that a score depends on."""
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from roberta_model.inference.reading import Reading
-from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import UnitReport, UnitWork, shown_as
+from tasks.evaluation.device import Device
 from tasks.finetuning.labels import Labels
 from tasks.finetuning.plan import DataFile, Files
 from tasks.finetuning.predictor import Predictor
@@ -26,14 +26,14 @@ def score_dev(
     tuned: Files,
     tokenizer: Files,
     dev: DataFile,
+    device: Device,
 ) -> UnitReport:
     """The metrics of a checkpoint on the labelled data that choose."""
     folder = linked_folder(work, {**tuned, **tokenizer})
     read = Reading(**reading)
     read.write(folder)
     items = list(dev.items(settings, read.columns))
-    with one_thread():
-        answers = Predictor(folder)(items)
+    answers = Predictor(folder, device)(items)
     metrics = quick_score(settings, Labels(**labels), items, answers)
     write_json(work.path(".json"), metrics)
     return UnitReport(summary={"metrics": metrics})

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitResult
+from tasks.evaluation.device import Device
 from tasks.finetuning.choices import adapted_to, choices_of
 from tasks.finetuning.folders import is_of_encoder
 from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
@@ -44,9 +45,14 @@ def fine_tune(context: StageContext[Any], job: Job) -> Taught:
     """
     found = _prepare(context, job)
     best = _best_of(context, job, found)
-    (made,) = context.map(publish, [Unit(f"{job.prefix}model", _to_publish(job, found, best))])
+    place = {"device": Device.of(context)}
+    unit = Unit(f"{job.prefix}model", _to_publish(job, found, best) | place)
+    (made,) = context.map(publish, [unit], workers=1)
     labels = [name for name in job.files if name.startswith("predict/")]
-    context.map(predict_file, [_to_predict(job, made, label) for label in labels], workers=1)
+    units = [
+        Unit(f"{job.prefix}{label}", _to_predict(job, made, label) | place) for label in labels
+    ]
+    context.map(predict_file, units, workers=1)
     return Taught(
         dict(made.summary),
         {name: file for name, file in _folder(made).items() if is_of_encoder(name)},
@@ -129,13 +135,8 @@ def _to_publish(job: Job, found: Found, best: _Best) -> dict[str, Any]:
     }
 
 
-def _to_predict(job: Job, made: UnitResult, label: str) -> Unit:
-    payload = {
-        "model": _folder(made),
-        "file": job.files[label],
-        "settings": job.settings,
-    }
-    return Unit(f"{job.prefix}{label}", payload)
+def _to_predict(job: Job, made: UnitResult, label: str) -> dict[str, Any]:
+    return {"model": _folder(made), "file": job.files[label], "settings": job.settings}
 
 
 def _folder(made: UnitResult) -> dict[str, StoredFile]:

@@ -16,11 +16,14 @@ from roberta_model.inference.answers import answers_in
 from roberta_model.inference.reading import reading_of
 from roberta_model.inference.tags import tags_of
 from roberta_model.predicting import Logits, logits_of
+from tasks.engine.executors import default_workers
+from tasks.evaluation.device import Device
 from tasks.finetuning.encoding import ItemEncoder
 from tasks.finetuning.items import Item
 from tasks.inference.model_folder import load_folder_as_named, refusals
 
 _THRESHOLD = 0.5
+_ANY = Device()
 
 
 class Predictor:
@@ -28,6 +31,8 @@ class Predictor:
 
     Args:
         folder: Any RoBERTa folder with a head for classes, numbers, tags or answers.
+        device: Where it computes. On a CPU with all of the machine's processors; the answers are
+            the same for any number of them.
 
     Attributes:
         reading: What it reads.
@@ -36,11 +41,14 @@ class Predictor:
         encoder: Counts the texts that were cut.
 
     Raises:
-        UserError: the folder cannot be read, or has another head.
+        UserError: the folder cannot be read, or has another head; there is no such device.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.model, tokenizer = load_folder_as_named(folder)
+    def __init__(self, folder: Path, device: Device = _ANY) -> None:
+        place = device.on_this_machine()
+        model, tokenizer = load_folder_as_named(folder)
+        self.model = model.to(place)
+        self._workers = default_workers() if place == "cpu" else 1
         head = self.model.head_module
         self.labels: tuple[str, ...] = getattr(head, "labels", ())
         self.problem: str = getattr(head, "problem", "")
@@ -53,10 +61,10 @@ class Predictor:
         """The answer for each item, as plain JSON."""
         if self.reading.task == "tag":
             rows = [self.encoder.word_rows(item) for item in items]
-            return [{"tags": tags} for tags in tags_of(self.model, rows)]
+            return [{"tags": tags} for tags in tags_of(self.model, rows, self._workers)]
         if self.reading.task == "qa":
             return self._answers(items)
-        found = logits_of(self.model, self.encoder.sequences(items))
+        found = logits_of(self.model, self.encoder.sequences(items), workers=self._workers)
         return [self._class(logits) for logits in found]
 
     def _class(self, logits_C: Logits) -> dict[str, Any]:
@@ -74,8 +82,13 @@ class Predictor:
     def _answers(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         contexts = [item.second or "" for item in items]
         windows = [self.encoder.windows(item) for item in items]
-        may_be_none = self.reading.may_have_no_answer
-        found = answers_in(self.model, contexts, windows, may_be_none=may_be_none)
+        found = answers_in(
+            self.model,
+            contexts,
+            windows,
+            may_be_none=self.reading.may_have_no_answer,
+            workers=self._workers,
+        )
         return [dict(answer) for answer in found]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from roberta_model.threads import one_thread
 from tasks.config.downstream import FineTuningConfig
 from tasks.engine.units import StoredFile, UnitReport, UnitWork, shown_as
+from tasks.evaluation.device import Device
 from tasks.finetuning.card import card_of, confusion_picture
 from tasks.finetuning.contained import scores_without
 from tasks.finetuning.folders import is_of_tokenizer, write_folder
@@ -40,6 +41,7 @@ def publish(
     tried: Sequence[Mapping[str, Any]],
     chosen: int,
     contained: Mapping[str, Contained] | None,
+    device: Device,
 ) -> UnitReport:
     """Write the model folder, its scores, and its answers for what it was scored on.
 
@@ -56,17 +58,17 @@ def publish(
     scores: dict[str, Any] = {}
     checked: list[str] = []
     rows = {}
+    predictor = Predictor(folder, device)
+    for part, data in files.items():
+        items = list(data.items(settings, known.reading.columns))
+        answers = predictor(items)
+        answered = settings, known.labels, items, answers
+        scores[part] = score_answers(*answered)
+        if contained is not None:
+            scores[part]["contamination"] = scores_without(*answered, contained[part])
+        rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
+        checked += [_text_of(item) for item in items[:_MOST_CHECKED]]
     with one_thread():
-        predictor = Predictor(folder)
-        for part, data in files.items():
-            items = list(data.items(settings, known.reading.columns))
-            answers = predictor(items)
-            answered = settings, known.labels, items, answers
-            scores[part] = score_answers(*answered)
-            if contained is not None:
-                scores[part]["contamination"] = scores_without(*answered, contained[part])
-            rows[f".{part}.jsonl"] = write_jsonl(_told(items, answers), work.path(f".{part}.jsonl"))
-            checked += [_text_of(item) for item in items[:_MOST_CHECKED]]
         difference = check_against_stock(folder, checked)
     summary = {
         "task": settings.task,
@@ -109,12 +111,11 @@ def _told(items: Sequence[Item], answers: Sequence[dict[str, Any]]) -> list[dict
 
 @shown_as("predicting")
 def predict_file(
-    work: UnitWork, *, model: Files, file: DataFile, settings: FineTuningConfig
+    work: UnitWork, *, model: Files, file: DataFile, settings: FineTuningConfig, device: Device
 ) -> UnitReport:
     """Write the model's answer for each row of a file into `.jsonl`."""
-    with one_thread():
-        predictor = Predictor(linked_folder(work, model))
-        path, form = file.file.local(), settings.format
-        rows = predictions(predictor, path, settings.columns, form, file.name)
-        count = write_jsonl(rows, work.path(".jsonl"))
+    predictor = Predictor(linked_folder(work, model), device)
+    path, form = file.file.local(), settings.format
+    rows = predictions(predictor, path, settings.columns, form, file.name)
+    count = write_jsonl(rows, work.path(".jsonl"))
     return UnitReport(rows={".jsonl": count}, summary={"rows": count})

@@ -16,6 +16,7 @@ from tasks.config.downstream import FineTuningConfig, Metric
 from tasks.engine.identity import digest_of
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork
+from tasks.evaluation.device import Device
 from tasks.finetuning.choices import adapted_to
 from tasks.finetuning.dev_scores import score_dev, write_json
 from tasks.finetuning.plan import Choice, Files, Found, Job, Tried
@@ -227,6 +228,7 @@ class _Trial:
             "tuned": {name: checkpoint.files[f"/{name}"] for name in _WEIGHTS},
             "tokenizer": self.job.tokenizer,
             "dev": self.job.files["dev"],
+            "device": Device.of(self.context),
         }
         unit = Unit(f"{self.prefix}dev/{step:08d}", payload)
         (scored,) = self.context.map(score_dev, [unit], outputs=False, workers=1)

@@ -73,7 +73,7 @@ def evaluate(context: StageContext[EvaluateSlice]) -> StageReport:
     Raises:
         UserError: an evaluation file is not in its format.
     """
-    packed, device = PackedText.of(context), Device(context.engine.launch.device)
+    packed, device = PackedText.of(context), Device.of(context)
     subject = Subject(
         model_folder_files(context),
         context.config.special_tokens,

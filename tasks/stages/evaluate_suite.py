@@ -97,7 +97,7 @@ def _stage(
     slice_ = _SuiteSlice(suite=suite, corpus=tuple(file.sha256 for file in documents))
 
     def run(context: StageContext[_SuiteSlice]) -> StageReport:
-        device = Device(context.engine.launch.device)
+        device = Device.of(context)
         subject = Subject(model, device=device)
         done = run_tasks(asked, context.externals, subject, map_for(context, device))
         summary: dict[str, Any] = {

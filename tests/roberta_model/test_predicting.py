@@ -1,5 +1,7 @@
 """Logits of many rows: each row's own, in order, whatever they are batched with."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from roberta_model.heads import (
     TokenClassificationHead,
 )
 from roberta_model.predicting import logits_of
+from roberta_model.threads import map_in_threads
 
 CONFIG = small_config(60)
 LENGTHS = [3, 24, 7, 24, 3, 11, 5, 1, 18, 2]
@@ -45,3 +48,30 @@ def test_every_row_has_the_logits_that_it_has_alone(
 
 def test_of_no_rows_there_are_no_logits() -> None:
     assert logits_of(model_of("sequence"), []) == []
+
+
+@pytest.mark.parametrize("kind", ["sequence", "tokens"])
+def test_any_number_of_threads_computes_the_same_bits(kind: str) -> None:
+    """Each forward pass is one thread's, and torch is set afterwards as it was before."""
+    ids_BT, _ = random_ids((40, 24), CONFIG.vocab_size)
+    rows = [row.tolist()[: 1 + n % 24] for n, row in enumerate(ids_BT)]
+    model, before = model_of(kind), torch.get_num_threads()
+    one, three = (logits_of(model, rows, 64, workers=workers) for workers in (1, 3))
+    assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_in_a_thread_is_told_and_the_rest_not_begun() -> None:
+    begun: list[int] = []
+
+    def compute(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise ValueError("three")
+        time.sleep(0.01)
+        return torch.get_num_threads()
+
+    with pytest.raises(ValueError, match="three"):
+        map_in_threads(compute, range(1000), workers=2)
+    assert len(begun) < 1000
+    assert map_in_threads(compute, [1, 2], workers=2) == [1, 1]
