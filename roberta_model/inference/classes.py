@@ -53,20 +53,20 @@ def classify_texts(
     with torch.inference_mode():
         for batch in batches(sequences, model.config.pad_id, device):
             logits_BC = model.head(model.encode(batch.ids_BT, batch.lengths_B)).float()
-            scores_BC = scores_of(logits_BC, config.get("problem_type"))
+            scores_BC = class_scores(logits_BC, config.get("problem_type"))
             for number, row in zip(batch.numbers, scores_BC.tolist(), strict=True):
                 rows[number] = row
     return [_classified(head.labels, row) for row in rows]
 
 
-def scores_of(logits_BC: Tensor, problem_type: str | None) -> Tensor:
+def class_scores(logits_BC: Tensor, problem_type: str | None) -> Tensor:
     """What the logits of a kind of problem mean, BC.
 
-    >>> scores_of(torch.tensor([[0.0, 0.0]]), None).tolist()
+    >>> class_scores(torch.tensor([[0.0, 0.0]]), None).tolist()
     [[0.5, 0.5]]
-    >>> scores_of(torch.tensor([[0.0, 0.0]]), "multi_label_classification").tolist()
+    >>> class_scores(torch.tensor([[0.0, 0.0]]), "multi_label_classification").tolist()
     [[0.5, 0.5]]
-    >>> scores_of(torch.tensor([[3.25]]), "regression").tolist()
+    >>> class_scores(torch.tensor([[3.25]]), "regression").tolist()
     [[3.25]]
     """
     if problem_type == "regression":

@@ -29,7 +29,7 @@ from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
 
 if TYPE_CHECKING:
@@ -220,10 +220,10 @@ def _precisions(relations: Sequence[Mapping[str, Any]], ranking: str) -> dict[st
     return found
 
 
-def fact_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
+def fact_scores(name: str, summary: Mapping[str, Any]) -> list[ScoreRow]:
     """Precision at each depth among the candidates, then in the whole vocabulary."""
     return [
-        Score(
+        ScoreRow(
             task=name,
             measure=f"precision at {depth}, {words}",
             value=part[f"at_{depth}"]["precision"],

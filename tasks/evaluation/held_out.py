@@ -32,7 +32,7 @@ from tasks.evaluation.intervals import bootstrap_ratio
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.origins import Origins, sources_of_rows
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import ModelFiles, Score, Subject, Task
+from tasks.evaluation.task import ModelFiles, ScoreRow, Subject, Task
 
 ROWS_A_UNIT = 512
 _PURPOSE = "held-out rows"
@@ -223,7 +223,7 @@ def _means(score: MaskedScore) -> dict[str, float | None]:
     return {name: getattr(score, name) if score.num_masked else None for name in names}
 
 
-def held_out_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
+def held_out_scores(name: str, summary: Mapping[str, Any]) -> list[ScoreRow]:
     """How often hidden tokens were guessed, their perplexity and their bits per byte."""
     hidden = summary["at_mask"]
     if not hidden["tokens"]:
@@ -233,7 +233,7 @@ def held_out_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
         "perplexity": summary["unigram"]["mask"]["perplexity"],
     }
     return [
-        Score(
+        ScoreRow(
             task=name,
             measure=f"{measure.replace('_', ' ')} at <mask>",
             value=hidden[measure],

@@ -25,7 +25,7 @@ from tasks.evaluation.intervals import wilson, wilson_of_mean
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import ModelFiles, Score, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Subject, Task
 from tasks.evaluation.text_files import find_files
 
 _COUNTS = ("pairs", "right", "ties", "too_long")
@@ -195,10 +195,10 @@ def _share(counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"accuracy": accuracy, "interval": interval}
 
 
-def pair_scores(name: str, summary: Mapping[str, Any]) -> list[Score]:
+def pair_scores(name: str, summary: Mapping[str, Any]) -> list[ScoreRow]:
     """The accuracy; guessing gives half."""
     return [
-        Score(
+        ScoreRow(
             task=name,
             measure="accuracy",
             value=summary["accuracy"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.engine.units import StoredFile, UnitResult
 from tasks.evaluation.table import Asked
-from tasks.evaluation.task import Map, Score, Subject
+from tasks.evaluation.task import Map, ScoreRow, Subject
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Done:
     summary: Mapping[str, Any] | None
 
     @property
-    def scores(self) -> list[Score]:
+    def scores(self) -> list[ScoreRow]:
         """Its rows of the common table."""
         if self.summary is None:
             return []

@@ -61,7 +61,7 @@ class Subject:
         return {**self.payload, "device": self.device}
 
 
-class Score(TypedDict):
+class ScoreRow(TypedDict):
     """One row of the common table.
 
     task: the task's name; measure: what is measured; value; n: over how many items; interval:
@@ -103,7 +103,7 @@ class Task(Generic[S]):
     score: Callable[..., UnitReport]
     units: Callable[[S, str, Mapping[str, StoredFile], Subject], Sequence[Unit]]
     summarise: Callable[[Sequence[UnitResult]], Mapping[str, Any] | None]
-    scores: Callable[[str, Any], Sequence[Score]] = lambda *_: ()
+    scores: Callable[[str, Any], Sequence[ScoreRow]] = lambda *_: ()
     files: Callable[[S, str], Mapping[str, StoredFile]] = lambda *_: {}
     check: Callable[[S, str], None] = lambda *_: None
     texts: Callable[[S, Mapping[str, StoredFile]], Iterator[str]] | None = None

@@ -16,6 +16,8 @@ from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.evaluation.intervals import Interval
+from tasks.evaluation.task import ScoreRow
 from tasks.finetuning.answer_columns import answer_columns, answer_would_replace
 from tasks.finetuning.contained import find_contained
 from tasks.finetuning.items import find_columns, first_row
@@ -158,7 +160,7 @@ def told_part(found: Mapping[str, Any]) -> str:
     return "test" if "test" in found["scores"] else "dev"
 
 
-def scores_of(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_rows(name: str, found: Mapping[str, Any]) -> list[ScoreRow]:
     """The rows of the common table of scores: the deciding metric first.
 
     `chance` is what the first baseline has on the same rows: the commonest class, set or tag, the
@@ -169,18 +171,18 @@ def scores_of(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     first: Mapping[str, float] = next(iter(found["baselines_on"][part].values()), {})
     metrics = sorted(scored["metrics"], key=lambda metric: metric != found["metric"])
     return [
-        {
-            "task": name,
-            "measure": metric,
-            "value": scored["metrics"][metric]["value"],
-            "n": scored["n"],
-            "interval": {
-                "low": scored["metrics"][metric]["low"],
-                "high": scored["metrics"][metric]["high"],
-                "method": "bootstrap",
-            },
-            "chance": first.get(metric),
-            "better": "lower" if metric == "mse" else "higher",
-        }
+        ScoreRow(
+            task=name,
+            measure=metric,
+            value=scored["metrics"][metric]["value"],
+            n=scored["n"],
+            interval=Interval(
+                low=scored["metrics"][metric]["low"],
+                high=scored["metrics"][metric]["high"],
+                method="bootstrap",
+            ),
+            chance=first.get(metric),
+            better="lower" if metric == "mse" else "higher",
+        )
         for metric in metrics
     ]

@@ -26,7 +26,7 @@ Measure = Callable[[Int64s], float]
 """A metric of the items of these numbers."""
 
 
-class Score(NamedTuple):
+class Measured(NamedTuple):
     """A metric, and the interval that holds it in 95 of 100 sets like this one."""
 
     value: float
@@ -34,14 +34,14 @@ class Score(NamedTuple):
     high: float
 
 
-def with_intervals(measures: Mapping[str, Measure], num_items: int) -> dict[str, Score]:
+def with_intervals(measures: Mapping[str, Measure], num_items: int) -> dict[str, Measured]:
     """Each metric over all items, with its interval."""
     every = np.arange(num_items)
     found = {}
     for name, measure in measures.items():
         drawn = [measure(_sample(number, num_items)) for number in range(NUM_SAMPLES)]
         low, high = np.percentile(drawn, [2.5, 97.5])
-        found[name] = Score(measure(every), float(low), float(high))
+        found[name] = Measured(measure(every), float(low), float(high))
     return found
 
 

@@ -145,12 +145,12 @@ def _newest(measured: Sequence[tuple[float, float]], step: int) -> float | None:
 
 
 def _scores(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> Iterator[dict[str, Any]]:
-    before, after = ({score.name: score for score in _scores_of(made)} for made in (a, b))
+    before, after = ({score.name: score for score in _every_score(made)} for made in (a, b))
     for name in dict.fromkeys((*before, *after)):
         yield {"name": name, **_compared(before.get(name), after.get(name))}
 
 
-def _scores_of(made: Mapping[str, Artifact]) -> Iterator[Score]:
+def _every_score(made: Mapping[str, Artifact]) -> Iterator[Score]:
     """Those of the evaluation, then those of what the encoder was taught."""
     for stage in ("evaluate", FINE_TUNING):
         if stage in made:

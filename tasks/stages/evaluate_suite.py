@@ -30,7 +30,7 @@ from tasks.evaluation.running import check_asked, outside_files, run_tasks
 from tasks.evaluation.table import asked_of
 from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
-from tasks.finetuning.downstream import check_downstream, downstream_files, scores_of, teach
+from tasks.finetuning.downstream import check_downstream, downstream_files, score_rows, teach
 from tasks.inference.model_folder import check_fills_masks
 from tasks.inspection.lineage import corpus_of
 from tasks.inspection.suites import MODEL
@@ -111,7 +111,7 @@ def _stage(
             summary["contamination"] = check_contamination(scored, documents, how, context.map)
         for name, found in teach(context, suite.downstream, model, documents, how).items():
             summary["tasks"][name] = found
-            summary["scores"] += scores_of(name, found)
+            summary["scores"] += score_rows(name, found)
         return StageReport(summary=summary, headline=headline(summary))
 
     def externals(_: _SuiteSlice) -> dict[str, StoredFile]:

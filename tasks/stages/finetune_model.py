@@ -24,7 +24,7 @@ from tasks.finetuning.downstream import (
     data_files,
     downstream_files,
     job_of,
-    scores_of,
+    score_rows,
     teach,
     told_score,
 )
@@ -74,7 +74,7 @@ def finetune(context: StageContext[DownstreamSlice]) -> StageReport:
     tasks = teach(context, asked, model_folder_files(context), documents, how)
     summary: dict[str, Any] = {
         "tasks": tasks,
-        "scores": [score for name, each in tasks.items() for score in scores_of(name, each)],
+        "scores": [score for name, each in tasks.items() for score in score_rows(name, each)],
         "contamination": how and {**dict(how), "documents_files": len(documents)},
     }
     predicted = sorted(label for label in context.externals if "/predict/" in label)

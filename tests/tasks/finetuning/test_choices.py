@@ -19,7 +19,7 @@ from tasks.finetuning.downstream import (
     check_downstream,
     data_files,
     downstream_files,
-    scores_of,
+    score_rows,
     told_part,
     told_score,
 )
@@ -284,7 +284,7 @@ def test_the_deciding_metric_stands_first_with_its_interval_and_guessing() -> No
     }
     on_dev = {"mean": {"pearson": 0.0, "mse": 3.0}, "bag": {"pearson": 0.4, "mse": 1.0}}
     found["baselines_on"] = {"dev": on_dev, "test": {"mean": {"pearson": 0.0, "mse": 5.0}}}
-    first, second = scores_of("rate", found)
+    first, second = score_rows("rate", found)
     interval = {"low": 1.875, "high": 2.25, "method": "bootstrap"}
     assert first == {
         **{"task": "rate", "measure": "mse", "value": 2.0, "n": 9},
@@ -295,7 +295,7 @@ def test_the_deciding_metric_stands_first_with_its_interval_and_guessing() -> No
     found["scores"] = {"dev": scored(9, mse=2.0), "test": scored(8, mse=4.0)}
     assert told_part(found) == "test"
     assert told_score(found) == "4.000 (3.875 to 4.250 on test)"
-    assert scores_of("rate", found)[0]["chance"] == 5.0, "on the same rows"
+    assert score_rows("rate", found)[0]["chance"] == 5.0, "on the same rows"
 
 
 def test_a_job_has_the_files_of_its_own_name(tmp_path: Path) -> None:

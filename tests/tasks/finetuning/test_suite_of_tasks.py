@@ -44,7 +44,7 @@ def test_the_rows_of_a_task_are_those_of_test_the_deciding_metric_first() -> Non
         "scores": {"dev": scored(0.1, 0.9), "test": scored(0.5, 0.7)},
         "baselines_on": baselines,
     }
-    rows = downstream.scores_of("likeness", found)
+    rows = downstream.score_rows("likeness", found)
     told = [(row["measure"], row["value"], row["chance"], row["better"]) for row in rows]
     assert told == [("mse", 0.5, 4.0, "lower"), ("pearson", 0.7, 0.0, "higher")]
     assert rows[0]["interval"] == {"low": -0.5, "high": 1.5, "method": "bootstrap"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks.finetuning.downstream import scores_of
-from tasks.publishing.scores import scores_of as read_scores
+from tasks.finetuning.downstream import score_rows
+from tasks.publishing.scores import scores_of
 from tasks.publishing.taught import best_baseline, render_taught, told_unbeaten
 
 EVIL = "<script>alert('x')</script>"
@@ -51,7 +51,7 @@ def task(**scores: Any) -> dict[str, Any]:
 def summary_of(**tasks: dict[str, Any]) -> dict[str, Any]:
     return {
         "tasks": tasks,
-        "scores": [row for name, found in tasks.items() for row in scores_of(name, found)],
+        "scores": [row for name, found in tasks.items() for row in score_rows(name, found)],
         "contamination": {"words": 8, "share": 0.7, "documents_files": 3},
     }
 
@@ -161,12 +161,12 @@ def test_the_page_says_where_the_answers_lie() -> None:
 
 def test_the_table_tells_the_scores_of_test_where_there_is_one() -> None:
     """Those of dev have chosen the model, and flatter it."""
-    rows = scores_of("mood", task(dev=scored(60, 0.9), test=scored(600, 0.6)))
+    rows = score_rows("mood", task(dev=scored(60, 0.9), test=scored(600, 0.6)))
     assert {row["measure"].split(",")[0]: (row["value"], row["n"]) for row in rows}["accuracy"] == (
         0.6,
         600,
     )
-    assert {row["n"] for row in scores_of("mood", task(dev=scored(60, 0.9)))} == {60}
+    assert {row["n"] for row in score_rows("mood", task(dev=scored(60, 0.9)))} == {60}
 
 
 def test_what_nobody_looked_for_is_said_to_be_unknown() -> None:
@@ -178,7 +178,7 @@ def test_what_nobody_looked_for_is_said_to_be_unknown() -> None:
 
 def test_a_correlation_is_no_share_of_right_answers() -> None:
     """It is told as a number, and no published accuracy stands beside it."""
-    shares = {score.measure: score.is_share for score in read_scores(summary_of(
+    shares = {score.measure: score.is_share for score in scores_of(summary_of(
         mood={**task(dev=scored(60, 0.7)), "metric": "mcc"}
     ))}  # fmt: skip
     assert shares == {"mcc": False, "accuracy": True}
