@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from roberta_model.inference.encodable import lone_half
 from roberta_model.inference.unusable import UnusableError
 
 if TYPE_CHECKING:
@@ -62,14 +63,8 @@ def require_encodable(parts: Iterable[str], number: int) -> None:
         UnusableError: An encoding cannot carry one of them; names the text's number.
     """
     for part in parts:
-        try:
-            part.encode()
-        except UnicodeEncodeError as problem:
-            raise UnusableError(
-                f"Text {number:,} holds half of a surrogate pair "
-                f"(\\u{ord(part[problem.start]):04x} at character {problem.start:,}), which no "
-                "encoding can carry. Mend it."
-            ) from None
+        if (half := lone_half(part)) is not None:
+            raise UnusableError(f"Text {number:,} holds {half}. Mend it.")
 
 
 def batches(

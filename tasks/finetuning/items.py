@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from roberta_model.inference.encodable import lone_half
 from roberta_model.inference.reading import Columns
 from roberta_model.recipe import TaskName
 from tasks.config.downstream import ColumnsConfig
@@ -202,14 +203,8 @@ def _text(value: Any, column: str, where: str) -> str:
 
 
 def _require_encodable(text: str, column: str, where: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as problem:
-        raise UserError(
-            f"{where}: {column!r} holds half of a surrogate pair "
-            f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which no "
-            "encoding can carry. Mend the record."
-        ) from None
+    if (half := lone_half(text)) is not None:
+        raise UserError(f"{where}: {column!r} holds {half}. Mend the record.")
 
 
 def _words(value: Any, column: str, where: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from roberta_model.inference.encodable import lone_half
 from roberta_model.inference.reading import Columns
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
@@ -160,13 +161,10 @@ def _fitted(row: Mapping[str, Any], types: Mapping[str, pa.DataType], path: Path
 
 
 def _check_encodable(text: str, name: str, path: Path) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if (half := lone_half(text)) is not None:
         raise UserError(
-            f"{path}: a record holds half of a surrogate pair in {name!r}, which no table can "
-            "carry. Write .jsonl, or mend the record."
-        ) from None
+            f"{path}: in {name!r} a record holds {half}. Write .jsonl, or mend the record."
+        )
 
 
 def _as_text(value: Any) -> str | None:

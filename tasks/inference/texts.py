@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from roberta_model.inference.encodable import lone_half
 from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats.damage import explained
@@ -100,7 +101,10 @@ class TextFile:
             try:
                 for _, _, records in reader.members():
                     for text in records:
-                        _check_encodable(text, number + 1, self.path)
+                        if (half := lone_half(text or "")) is not None:
+                            raise UserError(
+                                f"{self.path}: text {number + 1:,} holds {half}. Mend it."
+                            )
                         texts.append(text)
                         number, size = number + 1, size + len(text or "") + 1
                         if len(texts) >= most_texts or size >= _MOST_CHARACTERS:
@@ -165,19 +169,6 @@ def open_texts(
 def _position(consumed: int, read_bytes: int) -> int:
     """About how far the texts reach, of which readers are up to a block ahead."""
     return min(max(consumed, read_bytes - BLOCK_BYTES), read_bytes)
-
-
-def _check_encodable(text: str | None, number: int, path: Path) -> None:
-    if text is None or text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as problem:
-        raise UserError(
-            f"{path}: text {number:,} holds half of a surrogate pair "
-            f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which no "
-            "encoding can carry. Mend it."
-        ) from None
 
 
 @contextmanager

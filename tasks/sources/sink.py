@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from roberta_model.inference.encodable import lone_half
 from tasks.engine.ledger import Ledger
 from tasks.engine.units import UnitReport
 from tasks.errors import UserError
@@ -39,12 +40,11 @@ class DocumentSink:
             return size
         try:
             size = self.writer.add(record, text)
-        except UnicodeEncodeError as problem:
+        except UnicodeEncodeError:
             if self.errors == "refuse":
                 raise UserError(
-                    f"{where}: the text holds half of a surrogate pair "
-                    f"(\\u{ord(text[problem.start]):04x} at character {problem.start:,}), which "
-                    "no encoding can carry. Set the source's `errors: replace`, or mend it."
+                    f"{where}: the text holds {lone_half(text)}. Set the source's "
+                    "`errors: replace`, or mend it."
                 ) from None
             size = self.writer.add(record, _LONE_SURROGATE.sub("\ufffd", text))
         self.ledger.take(documents=1, bytes=size)

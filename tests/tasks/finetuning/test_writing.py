@@ -194,8 +194,8 @@ def test_half_of_a_surrogate_pair_in_another_column_stays_what_it_was(
     assert [row["note"] for row in read(made)] == ["caf\u00e9", "cut \ud83d"]
     assert "caf\u00e9" in made.read_text(encoding="utf-8")
     for ending in (".csv", ".parquet"):
-        with pytest.raises(UserError, match="surrogate pair in 'note'.* Write .jsonl"):
+        with pytest.raises(UserError, match="in 'note' .* surrogate pair .* Write .jsonl"):
             write_predictions(predictor, given, TEXT, "auto", tmp_path / f"made{ending}")
     given.write_text('{"text": "Rome", "\\ud83d": 1}\n')
-    with pytest.raises(UserError, match="surrogate pair in"):
+    with pytest.raises(UserError, match="surrogate pair"):
         write_predictions(predictor, given, TEXT, "auto", tmp_path / "made.tsv")
