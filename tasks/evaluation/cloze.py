@@ -26,7 +26,7 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.evaluation.cloze_files import Fact, each_fact, read_facts
 from tasks.evaluation.device import Device
-from tasks.evaluation.intervals import wilson, wilson_of_mean
+from tasks.evaluation.intervals import mean_with_interval
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Subject, Task
@@ -212,8 +212,7 @@ def _precisions(relations: Sequence[Mapping[str, Any]], ranking: str) -> dict[st
     found: dict[str, Any] = {"facts": sum(each[ranking]["facts"] for each in asked)}
     for name in (f"at_{depth}" for depth in DEPTHS) if asked else ():
         counts = [(each[ranking][name], each[ranking]["facts"]) for each in asked]
-        value = math.fsum(right / facts for right, facts in counts) / len(counts)
-        interval = wilson(value, counts[0][1]) if len(counts) == 1 else wilson_of_mean(counts)
+        value, interval = mean_with_interval(counts)
         guesses = [each["guessing"][name] / each[ranking]["facts"] for each in asked]
         chance = math.fsum(guesses) / len(guesses) if ranking == "candidates" else None
         found[name] = {"precision": value, "interval": interval, "chance": chance}

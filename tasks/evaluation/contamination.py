@@ -17,7 +17,7 @@ from tasks.config.evaluate import ContaminationConfig
 from tasks.documents import read_documents
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.evaluation.grams import Sought, grams_of
-from tasks.evaluation.intervals import wilson_of_mean
+from tasks.evaluation.intervals import mean_share, wilson_of_mean
 from tasks.evaluation.table import TASKS, Asked
 from tasks.evaluation.task import Map, Task
 
@@ -145,9 +145,8 @@ def _mean(groups: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
     counts = [(right, asked) for right, asked in groups.values()]
     if not counts:
         return None
-    value = sum(right / asked for right, asked in counts) / len(counts)
     return {
-        "value": value,
+        "value": mean_share(counts),
         "n": sum(asked for _, asked in counts),
         "interval": wilson_of_mean(counts),
     }

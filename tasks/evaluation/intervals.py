@@ -44,6 +44,22 @@ def wilson(share: float, num_items: float) -> Interval:
     return Interval(low=max(0.0, low), high=min(1.0, high), method="wilson")
 
 
+def mean_share(counts: Sequence[tuple[int, int]]) -> float:
+    """The unweighted mean of the shares of right answers, from (right, asked) of each group.
+
+    >>> mean_share([(1, 2), (3, 3)])
+    0.75
+    """
+    return math.fsum(right / asked for right, asked in counts) / len(counts)
+
+
+def mean_with_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
+    """The unweighted mean of such shares, and its interval: of one group the share's own."""
+    mean = mean_share(counts)
+    one = len(counts) == 1
+    return mean, wilson(mean, counts[0][1]) if one else wilson_of_mean(counts)
+
+
 def wilson_of_mean(counts: Sequence[tuple[int, int]]) -> Interval:
     """The interval of the unweighted mean of several shares, from (right, asked) of each.
 
@@ -51,17 +67,12 @@ def wilson_of_mean(counts: Sequence[tuple[int, int]]) -> Interval:
     number of items whose share would vary as much; at most all there are.
     """
     counts = [(right, asked) for right, asked in counts if asked]
-    shares = [right / asked for right, asked in counts]
     total = sum(asked for _, asked in counts)
     if not counts:
         return wilson(0.0, 0)
-    mean = math.fsum(shares) / len(shares)
-    variance = (
-        math.fsum(
-            share * (1 - share) / asked for share, (_, asked) in zip(shares, counts, strict=True)
-        )
-        / len(shares) ** 2
-    )
+    mean = mean_share(counts)
+    shares = ((right / asked, asked) for right, asked in counts)
+    variance = math.fsum(share * (1 - share) / asked for share, asked in shares) / len(counts) ** 2
     items = min(total, mean * (1 - mean) / variance) if variance else total
     return Interval(**{**wilson(mean, items), "method": "wilson of the mean's variance"})
 

@@ -8,7 +8,6 @@ sentence without what decides it.
 The accuracy is the unweighted mean over the paradigms, as BabyLM counts it.
 """
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.evaluation.device import Device
-from tasks.evaluation.intervals import wilson, wilson_of_mean
+from tasks.evaluation.intervals import mean_with_interval
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
@@ -190,8 +189,7 @@ def _share(counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = [(each["right"], each["pairs"]) for each in counted if each["pairs"]]
     if not counts:
         return {"accuracy": None, "interval": None}
-    accuracy = math.fsum(right / pairs for right, pairs in counts) / len(counts)
-    interval = wilson(accuracy, counts[0][1]) if len(counts) == 1 else wilson_of_mean(counts)
+    accuracy, interval = mean_with_interval(counts)
     return {"accuracy": accuracy, "interval": interval}
 
 

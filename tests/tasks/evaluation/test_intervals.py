@@ -5,7 +5,12 @@ import pytest
 
 from roberta_model.data.randomness import random_bits
 from tasks.evaluation import intervals
-from tasks.evaluation.intervals import bootstrap_ratio, wilson, wilson_of_mean
+from tasks.evaluation.intervals import (
+    bootstrap_ratio,
+    mean_with_interval,
+    wilson,
+    wilson_of_mean,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,12 @@ def test_the_mean_of_one_group_has_its_own_interval() -> None:
     """As the share itself, but for the method's name; and an empty group does not count."""
     one = wilson_of_mean([(30, 40), (0, 0)])
     assert [one["low"], one["high"]] == pytest.approx(list(wilson(0.75, 40).values())[:2])
+
+
+def test_each_group_counts_alike_in_the_mean() -> None:
+    """However many its items; of one group it is the share, with the share's own interval."""
+    assert mean_with_interval([(1, 2), (100, 100)]) == (0.75, wilson_of_mean([(1, 2), (100, 100)]))
+    assert mean_with_interval([(30, 40)]) == (0.75, wilson(0.75, 40))
 
 
 def test_the_interval_of_a_mean_covers_as_often_as_it_says() -> None:
