@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-# The position table begins at padding_idx + 1, so it holds this many more than row tokens.
-POSITION_OFFSET = 2
 # Far beyond any that can be trained; a number that is no mistake takes less than forever.
 _MOST_LAYERS = 10_000
 _MOST = 1 << 40
@@ -76,12 +74,17 @@ class ModelConfig:
             )
 
     @property
+    def num_positions(self) -> int:
+        """Rows of the position table, whose positions begin behind the padding's."""
+        return self.max_row_tokens + self.pad_id + 1
+
+    @property
     def num_parameters(self) -> int:
         """Weights of the encoder."""
         D, inner = self.width, self.feedforward_width
         # Matrices with their biases; a LayerNorm has 2 D weights.
         layer = 4 * (D * D + D) + (D * inner + inner) + (inner * D + D) + 4 * D
-        embeddings = (self.vocab_size + self.max_row_tokens + self.pad_id + 1) * D + D + 2 * D
+        embeddings = (self.vocab_size + self.num_positions) * D + D + 2 * D
         return embeddings + self.num_layers * layer
 
     @property
@@ -102,7 +105,7 @@ class ModelConfig:
             "num_hidden_layers": self.num_layers,
             "num_attention_heads": self.num_heads,
             "intermediate_size": self.feedforward_width,
-            "max_position_embeddings": self.max_row_tokens + self.pad_id + 1,
+            "max_position_embeddings": self.num_positions,
             "hidden_act": "gelu",
             "hidden_dropout_prob": self.dropout,
             "attention_probs_dropout_prob": self.attention_dropout,

@@ -44,8 +44,7 @@ class Embeddings(nn.Module):
         self.pad_id = config.pad_id
         self.max_row_tokens = config.max_row_tokens
         self.word = nn.Embedding(config.vocab_size, config.width, padding_idx=config.pad_id)
-        positions = config.max_row_tokens + config.pad_id + 1
-        self.position = nn.Embedding(positions, config.width, padding_idx=config.pad_id)
+        self.position = nn.Embedding(config.num_positions, config.width, padding_idx=config.pad_id)
         self.token_type = nn.Parameter(torch.zeros(1, config.width))
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.dropout = Dropout(config.dropout)

@@ -193,10 +193,7 @@ def _check_sizes(config: ModelConfig, files: WeightFiles) -> None:
     D, last = config.width, f"roberta.encoder.layer.{config.num_layers - 1}."
     asked = {
         "roberta.embeddings.word_embeddings.weight": (config.vocab_size, D),
-        "roberta.embeddings.position_embeddings.weight": (
-            config.max_row_tokens + config.pad_id + 1,
-            D,
-        ),
+        "roberta.embeddings.position_embeddings.weight": (config.num_positions, D),
         "roberta.encoder.layer.0.intermediate.dense.weight": (config.feedforward_width, D),
         f"{last}intermediate.dense.weight": (config.feedforward_width, D),
     }

@@ -6,7 +6,6 @@ the engine, the schedules) is as it was deployed and cannot be changed in a form
 variables of the worker are sent in the headers of a request.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from prefect import Flow
@@ -69,8 +68,3 @@ def _simplify(part: Any) -> None:
     elif isinstance(part, list):
         for value in part:
             _simplify(value)
-
-
-def fixed_of(config: Config) -> Mapping[str, Any]:
-    """What a form cannot change, as it was deployed."""
-    return {name: value for name, value in as_parameter(config).items() if name in FIXED}

@@ -45,7 +45,6 @@ class Work(NamedTuple):
     """A fine-tuning in numbers.
 
     Attributes:
-        trainings: How many there are.
         examples: Learnt from, all epochs of all trainings together.
         tokens: Of them.
         steps: Updates of the weights.
@@ -54,7 +53,6 @@ class Work(NamedTuple):
         seconds: What comes to their time.
     """
 
-    trainings: int
     examples: int
     tokens: int
     steps: int
@@ -82,7 +80,6 @@ def work_of(settings: FineTuningConfig, files: Mapping[str, Path], model: "Model
     answered = epochs * loads["dev"].tokens
     answered += sum(load.tokens for part, load in loads.items() if part != "train")
     return Work(
-        len(trainings),
         epochs * loads["train"].examples,
         learnt,
         steps * settings.epochs,

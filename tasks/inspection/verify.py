@@ -25,7 +25,6 @@ from tasks.stages import STORED, SUITE, get_stage, stage_folder
 
 log = logging.getLogger(__name__)
 
-Damage = Mapping[str, Any]
 Place = tuple[str, str]
 
 

@@ -12,8 +12,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from roberta_model.inference.special_tokens import MASK, SPECIAL_TOKENS
 
-FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
-
 
 def train_bpe(
     texts: Iterable[str], vocab_size: int, min_frequency: int, max_token_characters: int

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from roberta_model.config import POSITION_OFFSET, PRESETS, ModelConfig, fraction, whole_number
+from roberta_model.config import PRESETS, ModelConfig, fraction, whole_number
 
 SIZES = {
     "model_type": "roberta",
@@ -161,4 +161,3 @@ def test_the_presets_are_those_that_their_names_say() -> None:
         "base": (12, 768, 12, 3072),
         "large": (24, 1024, 16, 4096),
     }
-    assert POSITION_OFFSET == 2
