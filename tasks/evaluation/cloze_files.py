@@ -57,7 +57,7 @@ def each_fact(path: Path, settings: ClozeConfig, told: str, name: str) -> Iterat
     Raises:
         UserError: a line is no fact.
     """
-    for number, record in read_records(path, "jsonl", told, ()):
+    for where, record in read_records(path, "jsonl", told, ()):
         sentence = next((record[key] for key in settings.sentence_fields if key in record), None)
         if isinstance(sentence, list) and sentence:
             sentence = sentence[0]
@@ -65,7 +65,7 @@ def each_fact(path: Path, settings: ClozeConfig, told: str, name: str) -> Iterat
         if not isinstance(sentence, str) or not isinstance(answer, str) or not answer.strip():
             there = ", ".join(map(repr, list(record)[:20])) or "nothing"
             raise UserError(
-                f"{told}, line {number}: a fact has a sentence ({settings.sentence_fields[0]}) and "
+                f"{where}: a fact has a sentence ({settings.sentence_fields[0]}) and "
                 f"an answer ({settings.answer_field}); this one has {there}. sentence_fields and "
                 "answer_field name them."
             )

@@ -82,16 +82,16 @@ def _alternating(path: Path, told: str) -> Iterator[MinimalPair]:
 def _named(path: Path, form: str, settings: MinimalPairsConfig, told: str) -> Iterator[MinimalPair]:
     keys = (settings.good_field, settings.bad_field)
     are_chosen = keys != _USUAL_KEYS
-    for number, record in read_records(path, form, told, keys, are_chosen=are_chosen):
+    for where, record in read_records(path, form, told, keys, are_chosen=are_chosen):
         if absent := [key for key in keys if key not in record]:
             there = ", ".join(map(repr, list(record)[:20])) or "nothing"
             raise UserError(
-                f"{told}, line {number}: a pair has the text fields {' and '.join(keys)}; this "
+                f"{where}: a pair has the text fields {' and '.join(keys)}; this "
                 f"one lacks {' and '.join(absent)} and has {there}. good_field and bad_field name "
                 "them."
             )
         good, bad = (record[key] for key in keys)
         if not (isinstance(good, str) and isinstance(bad, str) and good.strip() and bad.strip()):
-            raise UserError(f"{told}, line {number}: a sentence is empty or not text.")
+            raise UserError(f"{where}: a sentence is empty or not text.")
         groups = {key: shown_name(record[key]) for key in settings.group_fields if key in record}
         yield MinimalPair(good, bad, shown_name(record.get(settings.paradigm_field, "")), groups)

@@ -7,13 +7,13 @@ word but empty lines.
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import UserError
 from tasks.formats.compression import decompressed, is_damage
+from tasks.formats.rows import Row, read_rows
 
 COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz")
 ENDINGS = {
@@ -25,8 +25,6 @@ ENDINGS = {
 """How the names of each format's files end, before the ending of a compression."""
 
 _MOST_CELL_CHARACTERS = 1 << 20
-
-Numbered = tuple[int, dict[str, Any]]
 
 
 def endings_of(form: str) -> tuple[str, ...]:
@@ -135,8 +133,11 @@ def read_lines(path: Path, told: str) -> Iterator[str]:
 
 def read_records(
     path: Path, form: str, told: str, columns: Sequence[str], *, are_chosen: bool = False
-) -> Iterator[Numbered]:
-    """The records of a JSON Lines file or a table, each with the number of its line.
+) -> Iterator[Row]:
+    """The records of a JSON Lines file or a table, each with its place: file and line.
+
+    Tables are read more leniently than `formats` reads a corpus's: a row of column names need
+    not be there, and cells beyond those that are wanted do not count.
 
     Args:
         path: The file.
@@ -149,61 +150,47 @@ def read_records(
     Raises:
         UserError: a line is no record, or a table has not the columns; or as `read_lines`.
     """
-    lines = read_lines(path, told)
     if form == "jsonl":
-        yield from _objects(lines, told)
+        yield from read_rows(path, "jsonl", told)
     else:
-        yield from _rows(lines, form, told, columns, are_chosen)
-
-
-def _objects(lines: Iterator[str], told: str) -> Iterator[Numbered]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as problem:
-            raise UserError(f"{told}, line {number}: this is not JSON ({problem}).") from problem
-        if not isinstance(record, dict):
-            raise UserError(f"{told}, line {number}: this is not a JSON object.")
-        yield number, record
+        yield from _rows(read_lines(path, told), form, told, columns, are_chosen)
 
 
 def _rows(
     lines: Iterator[str], form: str, told: str, columns: Sequence[str], are_chosen: bool
-) -> Iterator[Numbered]:
+) -> Iterator[Row]:
     names = list(columns)
-    for row, (number, cells) in enumerate(_cells(lines, form, told)):
+    for row, (where, cells) in enumerate(_cells(lines, form, told)):
         if row == 0 and set(columns) <= set(cells):
             names = cells
             continue
         if row == 0 and are_chosen:
             absent = [column for column in columns if column not in cells]
             raise UserError(
-                f"{told}, line {number}: there is no column {' or '.join(map(repr, absent))} in "
+                f"{where}: there is no column {' or '.join(map(repr, absent))} in "
                 f"the first row, which has {', '.join(repr(cell[:40]) for cell in cells[:20])}. "
                 "Correct the name there or in the config."
             )
         if len(cells) < len(columns):
             raise UserError(
-                f"{told}, line {number}: this row has {len(cells)} columns; {' and '.join(columns)}"
+                f"{where}: this row has {len(cells)} columns; {' and '.join(columns)}"
                 f" were expected. A first row with these names says which columns they are."
             )
-        yield number, dict(zip(names, cells, strict=False))
+        yield where, dict(zip(names, cells, strict=False))
 
 
-def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[int, list[str]]]:
+def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[str, list[str]]]:
     if form == "tsv":
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield number, [cell.strip() for cell in line.split("\t")]
+                yield f"{told}, line {number:,}", [cell.strip() for cell in line.split("\t")]
         return
     csv.field_size_limit(_MOST_CELL_CHARACTERS)
     reader = csv.reader((f"{line}\n" for line in lines), strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
+                yield f"{told}, line {reader.line_num:,}", [cell.strip() for cell in cells]
     except csv.Error as problem:
         raise UserError(f"{told}, line {reader.line_num}: this is no CSV ({problem}).") from problem
 
