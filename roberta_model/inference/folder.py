@@ -39,7 +39,7 @@ def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, To
         UnusableError: The folder or a file is missing, is not a RoBERTa's, cannot be read, or the
             tokenizer does not fit the model.
     """
-    _require_files(folder)
+    require_folder(folder)
     tokenizer = load_tokenizer(folder)
     try:
         model = load(folder)
@@ -59,6 +59,27 @@ def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, To
             "folder."
         )
     return model.eval(), tokenizer
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse what is no model folder, by the names of its files.
+
+    Raises:
+        UnusableError: There is no folder, no `config.json` in it, or no weights in safetensors.
+    """
+    is_folder = folder.is_dir()
+    if not is_folder or not (folder / "config.json").is_file():
+        inner = folder / "model"
+        raise UnusableError(
+            f"{folder}: this is no model folder, "
+            f"{'there is no config.json in it' if is_folder else 'it is not a folder'}. Give the "
+            "`model` folder of a run or any Hugging Face RoBERTa folder."
+            + (f" Did you mean {inner}?" if (inner / "config.json").is_file() else "")
+        )
+    try:
+        weight_files(folder)
+    except (ValueError, OSError) as problem:
+        raise UnusableError(f"{problem}.") from problem
 
 
 def masked_lm_of(folder: Path) -> RobertaMaskedLM:
@@ -129,20 +150,3 @@ def wrong_head(folder: Path, named: str | None, wanted: str) -> str:
         f"{folder}: this is a {kind}, and a {wanted} is needed. Give {use[wanted]}; {as_it_is}"
         "texts can be embedded with any."
     )
-
-
-def _require_files(folder: Path) -> None:
-    if not folder.is_dir():
-        raise UnusableError(
-            f"{folder} is not a folder. Give a run's model folder or any RoBERTa's."
-        )
-    if not (folder / "config.json").is_file():
-        inner = folder / "model"
-        raise UnusableError(
-            f"{folder} has no config.json, so it is not a Hugging Face model folder."
-            + (f" Did you mean {inner}?" if (inner / "config.json").is_file() else "")
-        )
-    try:
-        weight_files(folder)
-    except (ValueError, OSError) as problem:
-        raise UnusableError(f"{problem}.") from problem

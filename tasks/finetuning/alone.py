@@ -19,10 +19,11 @@ from tasks.engine.stores import open_store
 from tasks.engine.unit_records import UNITS
 from tasks.errors import UserError
 from tasks.finetuning.downstream import check_columns
+from tasks.inference.model_folder import check_folder
 from tasks.inspection.in_work import live_owner
 from tasks.publishing.staging import put_in_place, staged_beside
 from tasks.stages import FINE_TUNING, stage_folder
-from tasks.stages.finetune_model import AloneConfig, alone, model_files
+from tasks.stages.finetune_model import AloneConfig, alone
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def fine_tune_folder(config: AloneConfig, out: Path, progress: Progress) -> dict
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: something is there already. Give a new or empty folder as --out.")
-    model_files(Path(config.model))
+    check_folder(Path(config.model))
     check_columns(config.settings, "--")
     out.parent.mkdir(parents=True, exist_ok=True)
     store = open_store(str(unfinished(out).absolute()))

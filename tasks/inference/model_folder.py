@@ -32,6 +32,18 @@ def load_folder(folder: Path | str) -> tuple["RobertaMaskedLM", "Tokenizer"]:
         return open_folder(Path(folder), masked_lm_of)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse what is no model folder, by the names of its files, before any work.
+
+    Raises:
+        UserError: There is no folder, no `config.json` in it, or no weights in safetensors.
+    """
+    from roberta_model.inference.folder import require_folder
+
+    with refusals():
+        require_folder(folder)
+
+
 def check_fills_masks(folder: Path) -> None:
     """Refuse a folder that cannot be scored as a masked LM, before any work.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
+from tasks.inference.model_folder import check_folder
 from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
 from tasks.publishing.staging import cannot_write, put_in_place, staged_beside
 from tasks.publishing.stock_check import check_against_stock
@@ -37,11 +38,7 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
     """
     if onnx:
         require_onnx()
-    if not (model / "config.json").is_file():
-        raise UserError(
-            f"{model}: this is no model folder, there is no config.json in it. Give the `model` "
-            "folder of a run (see `roberta status`) or any Hugging Face RoBERTa folder."
-        )
+    check_folder(model)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: something is there already. Give a new or empty folder.")
     # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.

@@ -23,7 +23,6 @@ from tasks.engine.runner import Outcome, run_stage
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.store import Store
 from tasks.engine.units import StoredFile
-from tasks.errors import UserError
 from tasks.evaluation.contamination import check_contamination
 from tasks.evaluation.device import Device, map_for
 from tasks.evaluation.running import check_asked, outside_files, run_tasks
@@ -31,7 +30,7 @@ from tasks.evaluation.table import asked_of
 from tasks.evaluation.task import Subject
 from tasks.evaluation.told import headline
 from tasks.finetuning.downstream import check_downstream, downstream_files, score_rows, teach
-from tasks.inference.model_folder import check_fills_masks
+from tasks.inference.model_folder import check_fills_masks, check_folder
 from tasks.inspection.lineage import corpus_of
 from tasks.inspection.suites import MODEL
 
@@ -75,17 +74,12 @@ def model_files(folder: Path) -> dict[str, StoredFile]:
     """The files of a Hugging Face folder that scoring reads, by name.
 
     Raises:
-        UserError: it is not a folder of that kind.
+        UserError: it is no model folder.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder. Give a run's model folder or any RoBERTa's.")
-    try:
-        weights = weight_files(folder)
-    except (ValueError, OSError) as problem:
-        raise UserError(f"{problem}.") from problem
+    check_folder(folder)
     index = [] if (folder / SINGLE).is_file() else [folder / INDEX]
-    others = [folder / name for name in ("config.json", *_TOKENIZER_FILES)]
-    paths = [*weights, *index, *(path for path in others if path.is_file())]
+    tokenizer = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    paths = [*weight_files(folder), *index, folder / "config.json", *tokenizer]
     return {path.name: outside_file(path) for path in paths}
 
 

@@ -18,7 +18,6 @@ from tasks.costs import CorpusSize, Estimate
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.units import StoredFile, Unit, UnitReport, UnitWork
-from tasks.errors import UserError
 from tasks.finetuning.downstream import (
     check_downstream,
     data_files,
@@ -31,6 +30,7 @@ from tasks.finetuning.downstream import (
 from tasks.finetuning.estimate import work_of
 from tasks.finetuning.folders import is_of_encoder, is_of_tokenizer
 from tasks.finetuning.job import fine_tune
+from tasks.inference.model_folder import check_folder
 from tasks.publishing.taught import render_taught
 from tasks.training.costs import matmul_flops, num_trained_parameters, planned_model
 
@@ -112,17 +112,13 @@ def finetune_alone(context: StageContext[AloneSlice]) -> StageReport:
     return StageReport(summary=found, headline=f"{found['metric']} {told_score(found)}")
 
 
-def model_files(folder: Path) -> dict[str, Path]:
+def encoder_and_tokenizer(folder: Path) -> dict[str, Path]:
     """The files of a model folder that a fine-tuning reads.
 
     Raises:
         UserError: it is no model folder.
     """
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder}: this is no model folder, there is no config.json in it. Give the `model` "
-            "folder of a run (see `roberta status`) or any Hugging Face RoBERTa folder."
-        )
+    check_folder(folder)
     return {
         path.name: path
         for path in sorted(folder.iterdir())
@@ -131,7 +127,8 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 
 def _alone_files(folder: str, settings: FineTuningConfig) -> dict[str, StoredFile]:
-    outside = {f"{_MODEL}/{name}": path for name, path in model_files(Path(folder)).items()}
+    read = encoder_and_tokenizer(Path(folder))
+    outside = {f"{_MODEL}/{name}": path for name, path in read.items()}
     outside |= data_files(settings, "--")
     return {label: outside_file(path) for label, path in outside.items()}
 

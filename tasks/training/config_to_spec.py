@@ -17,6 +17,7 @@ from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
+from tasks.inference.model_folder import check_folder
 from tasks.training.launch import threads_per_process
 from tasks.training.resolved import Resolved
 from tasks.training.shape import model_config
@@ -27,22 +28,20 @@ def initial_files(model: ModelSection) -> dict[str, StoredFile]:
     """The config and weights of the folder that `model.from` names, by file name.
 
     Raises:
-        UserError: there is no such folder, or no model in it.
+        UserError: it is no model folder.
     """
     if model.source_folder is None:
         return {}
     folder = Path(os.path.expanduser(model.source_folder))
-    files = [path for path in folder.glob("*") if _is_model_file(path)]
-    if not any(path.name == "config.json" for path in files) or len(files) < 2:
-        raise UserError(
-            f"model.from: {folder} is no Hugging Face model folder with config.json and "
-            "safetensors weights."
-        )
-    return {path.name: outside_file(path) for path in sorted(files)}
-
-
-def _is_model_file(path: Path) -> bool:
-    return path.name == "config.json" or ".safetensors" in path.name
+    try:
+        check_folder(folder)
+    except UserError as problem:
+        raise UserError(f"model.from: {problem}") from problem
+    return {
+        path.name: outside_file(path)
+        for path in sorted(folder.iterdir())
+        if path.name == "config.json" or ".safetensors" in path.name
+    }
 
 
 def training_identity(context: StageContext[Any], start: Start) -> dict[str, Any]:

@@ -253,8 +253,11 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (shutil.rmtree, "is not a folder"),
-    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
+    "no folder": (shutil.rmtree, "no model folder, it is not a folder"),
+    "no config": (
+        lambda f: (f / "config.json").unlink(),
+        "no model folder, there is no config.json",
+    ),
     "the folder around it": (put_inside, "Did you mean .*/model"),
     "a config of nothing": (lambda f: (f / "config.json").write_text("[1]"), "not a JSON object"),
     "a torn config": (lambda f: (f / "config.json").write_text("{"), "not JSON"),

@@ -13,6 +13,8 @@ from tasks.publishing import export
 from tasks.publishing.export import CHECK_TEXTS, export_folder
 from tasks.publishing.push import push_model
 
+FILES = ["config.json", "model.safetensors"]
+
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -20,7 +22,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(export, "check_against_stock", lambda folder, texts: 0.0)
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    for name in FILES:
+        (folder / name).write_text("{}")
     return folder
 
 
@@ -40,7 +43,7 @@ def test_links_within_the_folder_and_to_the_folder_are_followed(
     (model / "again.json").symlink_to("config.json")
     (tmp_path / "latest").symlink_to(model)
     told = export_folder(tmp_path / "latest", tmp_path / "copy")
-    assert told["files"] == ["again.json", "config.json"]
+    assert told["files"] == ["again.json", *FILES]
     assert not (tmp_path / "copy/again.json").is_symlink()
 
 
@@ -50,8 +53,9 @@ def test_a_snapshot_of_the_hubs_cache_is_a_model_folder(model: Path, tmp_path: P
     blobs.mkdir(parents=True)
     snapshot.mkdir(parents=True)
     (blobs / "1f").write_text("{}")
-    (snapshot / "config.json").symlink_to("../../blobs/1f")
-    assert export_folder(snapshot, tmp_path / "copy")["files"] == ["config.json"]
+    for name in FILES:
+        (snapshot / name).symlink_to("../../blobs/1f")
+    assert export_folder(snapshot, tmp_path / "copy")["files"] == FILES
 
 
 def test_the_copy_has_the_mode_that_the_umask_says(model: Path, tmp_path: Path) -> None:
@@ -66,7 +70,7 @@ def test_the_copy_has_the_mode_that_the_umask_says(model: Path, tmp_path: Path) 
 def test_an_onnx_file_that_nobody_has_checked_stays_behind(model: Path, tmp_path: Path) -> None:
     """Stock transformers, which agrees with the weights, has never looked at it."""
     (model / "model.onnx").write_bytes(b"junk")
-    assert export_folder(model, tmp_path / "copy")["files"] == ["config.json"]
+    assert export_folder(model, tmp_path / "copy")["files"] == FILES
 
 
 @pytest.mark.parametrize("use", [export_folder, push_model])
@@ -119,7 +123,7 @@ def test_only_a_new_or_empty_folder_is_written_to(model: Path, tmp_path: Path) -
             export_folder(model, tmp_path / name)
     assert (tmp_path / "full/mine").read_text() == (tmp_path / "file").read_text() == "mine"
     (tmp_path / "empty").mkdir()
-    assert export_folder(model, tmp_path / "empty")["files"] == ["config.json"]
+    assert export_folder(model, tmp_path / "empty")["files"] == FILES
 
 
 def test_folders_within_and_weights_of_an_onnx_file_stay_behind(
@@ -131,7 +135,7 @@ def test_folders_within_and_weights_of_an_onnx_file_stay_behind(
     (model / "checkpoints/weights").write_text("old")
     told = export_folder(model, tmp_path / "copy")
     assert told == {
-        **{"path": str(tmp_path / "copy"), "files": ["config.json"]},
+        **{"path": str(tmp_path / "copy"), "files": FILES},
         **{"largest_difference": 0.0, "onnx_difference": None},
     }
 
@@ -142,7 +146,7 @@ def test_it_is_the_copy_that_is_checked_before_it_has_its_name(
     """A refusal names the folder that somebody gave, and leaves nothing."""
 
     def refuse(folder: Path, texts: tuple[str, ...]) -> float:
-        assert [path.name for path in folder.iterdir()] == ["config.json"]
+        assert sorted(path.name for path in folder.iterdir()) == FILES
         assert folder.parent == tmp_path / "there"
         assert folder.name.startswith(".copy.")
         assert texts == CHECK_TEXTS

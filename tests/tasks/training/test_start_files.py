@@ -133,7 +133,7 @@ def test_a_training_goes_on_from_the_model_that_from_names(
     save_model(our_model(shape, seed=1), tmp_path / "other")
     other = run_all(from_folder(config, tmp_path / "other"), until="pretrain")["pretrain"]
     assert other.artifact.key != made.key
-    with pytest.raises(UserError, match="no Hugging Face model folder"):
+    with pytest.raises(UserError, match="model.from: .*this is no model folder"):
         run_all(from_folder(config, tmp_path / "given"), until="pretrain")
 
 
