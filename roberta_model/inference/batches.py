@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Text = str | tuple[str, str]
 """A text, or two that belong together."""
 
-# Tokens in one forward pass, padding included.
 _CPU_TOKENS = 2048
 _GPU_TOKENS = 1 << 16
 
@@ -67,6 +66,11 @@ def require_encodable(parts: Iterable[str], number: int) -> None:
             raise UnusableError(f"Text {number:,} holds {half}. Mend it.")
 
 
+def batch_tokens(device: torch.device) -> int:
+    """The most tokens in one forward pass on a device, padding included."""
+    return _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
+
+
 def batches(
     sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device
 ) -> Iterator[Batch]:
@@ -77,7 +81,7 @@ def batches(
     >>> batch.numbers, batch.ids_BT.tolist(), batch.lengths_B.tolist()
     ([2, 0], [[0, 7, 2], [0, 2, 1]], [3, 2])
     """
-    most = _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
+    most = batch_tokens(device)
     order = [number for number, ids in enumerate(sequences) if ids]
     order.sort(key=lambda number: -len(sequences[number]))
     start = 0

@@ -6,11 +6,13 @@ Shape letters: B rows, C classes.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from roberta_model.heads import RobertaWithHead, SequenceClassificationHead
-from roberta_model.inference.batches import Text, batches, encode
+from roberta_model.inference.batches import Text, batch_tokens, encode
+from roberta_model.predicting import logits_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -48,15 +50,11 @@ def classify_texts(
     sequences = [encoding.ids for encoding in encode(cutting, texts)]
     # No model reads a text without a token; padding is what stock would give it.
     sequences = [ids or [model.config.pad_id] for ids in sequences]
-    rows: list[list[float]] = [[] for _ in texts]
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        for batch in batches(sequences, model.config.pad_id, device):
-            logits_BC = model.head(model.encode(batch.ids_BT, batch.lengths_B)).float()
-            scores_BC = class_scores(logits_BC, config.get("problem_type"))
-            for number, row in zip(batch.numbers, scores_BC.tolist(), strict=True):
-                rows[number] = row
-    return [_classified(head.labels, row) for row in rows]
+    found = logits_of(model, sequences, batch_tokens(next(model.parameters()).device))
+    if not found:
+        return []
+    scores_BC = class_scores(torch.from_numpy(np.stack(found)), config.get("problem_type"))
+    return [_classified(head.labels, row) for row in scores_BC.tolist()]
 
 
 def class_scores(logits_BC: Tensor, problem_type: str | None) -> Tensor:
