@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -183,10 +182,9 @@ def predict(
 
     A row keeps its columns; those that the answer brings begin with `predicted_`.
     """
-    from tasks.engine.files import cannot_write_file
     from tasks.finetuning.predictor import Predictor
     from tasks.finetuning.writing import ENDINGS, predictions, write_predictions
-    from tasks.inference.results import check_target, give_name
+    from tasks.inference.results import check_target
 
     if out is not None:
         check_target(out, ENDINGS, file)
@@ -200,14 +198,7 @@ def predict(
             for row in rows:
                 click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
         return
-    # Beside its place, so that it appears when it is whole.
-    try:
-        with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.resolve().parent) as folder:
-            part = Path(folder, out.name)
-            count = write_predictions(predictor, file, columns, form, part)
-            give_name(part, out)
-    except OSError as problem:  # what is read has its own words
-        raise cannot_write_file(out, problem) from problem
+    count = write_predictions(predictor, file, columns, form, out)
     if as_json:
         print_json({"path": str(out), "rows": count})
     else:

@@ -20,8 +20,9 @@ from tasks.finetuning.items import Item
 from tasks.finetuning.plan import Contained, DataFile, DataFiles, Files, Found
 from tasks.finetuning.predictor import Predictor
 from tasks.finetuning.scoring import score_answers
-from tasks.finetuning.writing import predictions, write_jsonl
+from tasks.finetuning.writing import predictions
 from tasks.inference.model_folder import linked_folder
+from tasks.inference.results import write_jsonl
 from tasks.publishing.stock_check import check_against_stock
 
 _MOST_CHECKED = 8

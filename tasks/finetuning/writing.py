@@ -4,7 +4,6 @@ Rows stream through: memory does not grow with the file. A row keeps all its col
 an answer brings begin with `predicted_`.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -21,7 +20,7 @@ from tasks.finetuning.answer_columns import PREFIX, answer_would_replace
 from tasks.finetuning.items import chunks, find_columns, item_of
 from tasks.finetuning.predictor import Predictor
 from tasks.formats.rows import RowFormat, read_rows
-from tasks.formats.table import ending_of
+from tasks.inference.results import whole_results
 
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 
@@ -82,6 +81,8 @@ def write_predictions(
 ) -> int:
     """Write every row of a file with its answer, in the format of the name's ending; how many.
 
+    The file appears when it is whole.
+
     A table has one set of columns, each of one type. So for those formats the file is read twice:
     what a row lacks stays empty, and a column of several types becomes text.
 
@@ -89,21 +90,24 @@ def write_predictions(
         UserError: a row cannot be read, the file can be read once alone, or it changed meanwhile.
     """
     rows = predictions(predictor, path, given, form)
-    ending = ending_of(out.name)
-    if ending == ".jsonl":
-        return write_jsonl(rows, out)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: this is no regular file, and what becomes a table is read twice. Write "
-            ".jsonl, or save it to a file first."
-        )
-    types = types_of(row for _, row in read_rows(path, form)) | _predicted_types(predictor)
-    for name in types:
-        _check_encodable(name, name, path)
-    fitted = (_fitted(row, types, path) for row in rows)
-    if ending == ".parquet":
-        return _write_parquet(fitted, pa.schema(list(types.items())), out)
-    return _write_table(fitted, list(types), "," if ending == ".csv" else "\t", out)
+    schema = None
+    if out.suffix.lower() != ".jsonl":
+        if not path.is_file():
+            raise UserError(
+                f"{path}: this is no regular file, and what becomes a table is read twice. Write "
+                ".jsonl, or save it to a file first."
+            )
+        types = types_of(row for _, row in read_rows(path, form)) | _predicted_types(predictor)
+        for name in types:
+            _check_encodable(name, name, path)
+        schema = pa.schema(list(types.items()))
+        rows = (_fitted(row, types, path) for row in rows)
+    count = 0
+    with whole_results(out, schema) as results:
+        for part in chunks(rows):
+            results.write(part)
+            count += len(part)
+    return count
 
 
 def types_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
@@ -171,50 +175,3 @@ def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """One JSON object a line; how many. Half of a surrogate pair stays the escape that it was."""
-    count = 0
-    with path.open("wb") as file:
-        for row in rows:
-            try:
-                line = json.dumps(row, ensure_ascii=False, default=str).encode()
-            except UnicodeEncodeError:
-                line = json.dumps(row, default=str).encode()
-            file.write(line + b"\n")
-            count += 1
-    return count
-
-
-def _write_table(rows: Rows, columns: Sequence[str], separator: str, path: Path) -> int:
-    count = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, delimiter=separator)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _cell(value) for key, value in row.items()})
-            count += 1
-    return count
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return " ".join(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-
-def _write_parquet(rows: Rows, schema: pa.Schema, path: Path) -> int:
-    from pyarrow import parquet
-
-    count = 0
-    with parquet.ParquetWriter(path, schema) as writer:
-        for part in chunks(rows):
-            try:
-                writer.write_table(pa.Table.from_pylist(part, schema=schema))
-            except pa.ArrowException as problem:
-                raise UserError(
-                    f"{path.name}: a value does not fit its column ({problem}). Write .jsonl."
-                ) from problem
-            count += len(part)
-    return count

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tasks.engine.progress import Counter, Progress
 from tasks.errors import UserError
 from tasks.inference.model_folder import refusals
-from tasks.inference.results import rows_of, whole_results
+from tasks.inference.results import whole_results
 from tasks.inference.texts import TextFile, Window
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def write_windows(windows: Iterator[list[Any]], out: Path, schema: pa.Schema) ->
     """Write rows that come window by window, as one whole file."""
     with whole_results(out, schema) as results:
         for rows in windows:
-            results.write(rows_of(rows, schema))
+            results.write(rows)
 
 
 def _counted(

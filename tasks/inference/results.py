@@ -8,10 +8,10 @@ import csv
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +24,15 @@ from tasks.engine.files import (
 )
 from tasks.errors import UserError
 
+Rows = Sequence[Mapping[str, Any]]
+
 
 class Results(ABC):
-    """Takes tables of rows, in order."""
+    """Takes rows, in order; where the format has columns of types, Arrow tables of them too."""
 
     @abstractmethod
-    def write(self, rows: pa.Table) -> None:
-        """Add rows."""
+    def write(self, rows: Rows | pa.Table) -> None:
+        """Add rows, each with a value for every column."""
 
     @abstractmethod
     def close(self) -> None:
@@ -40,12 +42,12 @@ class Results(ABC):
 class _Explained(Results):
     """Results whose disk's refusals are told; those of what is read meanwhile are not ours."""
 
-    def __init__(self, path: Path, temporary: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, temporary: Path, schema: pa.Schema | None) -> None:
         self._path = path
         with _told(path):
             self._inner = _open(temporary, path.suffix.lower(), schema)
 
-    def write(self, rows: pa.Table) -> None:
+    def write(self, rows: Rows | pa.Table) -> None:
         with _told(self._path):
             self._inner.write(rows)
 
@@ -61,40 +63,48 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         raise cannot_write_file(path, problem) from problem
+    except pa.ArrowException as problem:
+        raise UserError(
+            f"{path}: a value does not fit its column ({problem}). Write .jsonl."
+        ) from problem
 
 
 class _Parquet(Results):
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         from pyarrow import parquet
 
+        self._schema = schema
         self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
 
-    def write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows)
+    def write(self, rows: Rows | pa.Table) -> None:
+        self._writer.write_table(_arrow(rows, self._schema))
 
     def close(self) -> None:
         self._writer.close()
 
 
 class _Lines(Results):
-    """JSON Lines, or a table in text with its header."""
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
 
-    def __init__(self, path: Path, schema: pa.Schema, separator: str | None) -> None:
-        self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._table = (
-            None
-            if separator is None
-            else csv.writer(self._file, delimiter=separator, lineterminator="\n")
-        )
-        if self._table is not None:
-            self._table.writerow(schema.names)
+    def write(self, rows: Rows) -> None:
+        self._file.writelines(map(json_line, rows))
 
-    def write(self, rows: pa.Table) -> None:
-        for row in rows.to_pylist():
-            if self._table is None:
-                self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            else:
-                self._table.writerow(["" if cell is None else cell for cell in row.values()])
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Table(Results):
+    """A table in text, with its header."""
+
+    def __init__(self, path: Path, columns: Sequence[str], separator: str) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._columns = columns
+        self._writer = csv.writer(self._file, delimiter=separator, lineterminator="\n")
+        self._writer.writerow(columns)
+
+    def write(self, rows: Rows) -> None:
+        self._writer.writerows([_cell(row[name]) for name in self._columns] for row in rows)
 
     def close(self) -> None:
         self._file.close()
@@ -105,15 +115,16 @@ class _Array(Results):
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._file = path.open("w+b")
+        self._schema = schema
         self._width = schema.field("vector").type.list_size
         self._num_rows = 0
         self._write_header()
 
-    def write(self, rows: pa.Table) -> None:
-        for chunk in rows.column("vector").chunks:
+    def write(self, rows: Rows | pa.Table) -> None:
+        for chunk in _arrow(rows, self._schema).column("vector").chunks:
             values = np.ascontiguousarray(chunk.flatten().to_numpy(), dtype="<f4")
             self._file.write(values.tobytes())
-        self._num_rows += rows.num_rows
+        self._num_rows += len(rows)
 
     def close(self) -> None:
         with self._file:
@@ -126,12 +137,45 @@ class _Array(Results):
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def _open(path: Path, ending: str, schema: pa.Schema) -> Results:
+def _arrow(rows: Rows | pa.Table, schema: pa.Schema) -> pa.Table:
+    return rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)
+
+
+def _open(path: Path, ending: str, schema: pa.Schema | None) -> Results:
+    if ending == ".jsonl":
+        return _Lines(path)
+    assert schema is not None
     if ending == ".parquet":
         return _Parquet(path, schema)
     if ending == ".npy":
         return _Array(path, schema)
-    return _Lines(path, schema, {".csv": ",", ".tsv": "\t"}.get(ending))
+    return _Table(path, schema.names, "," if ending == ".csv" else "\t")
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """A row as one JSON object; half of a surrogate pair stays the escape that it was."""
+    try:
+        line = json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        line = json.dumps(row, default=str).encode()
+    return line + b"\n"
+
+
+def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
+    """One JSON object a line into a file of a unit's own; how many."""
+    count = 0
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(json_line(row))
+            count += 1
+    return count
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table in text has it: words with spaces between them, other lists as JSON."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:
@@ -160,14 +204,18 @@ def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:
 
 
 @contextmanager
-def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
+def whole_results(path: Path, schema: pa.Schema | None) -> Iterator[Results]:
     """Results that stand under a name when the block ends well, and leave nothing otherwise.
 
-    A link stays one, and what it leads to is written.
+    A link stays one, and what it leads to is written. A power cut leaves a whole file.
+
+    Args:
+        path: Where they are to stand.
+        schema: Their columns; JSON Lines need none.
 
     Raises:
         StageError: the disk is full, or fails; what stood there stays.
-        UserError: the place may not be written.
+        UserError: the place may not be written, or a value does not fit its column.
     """
     temporary = temporary_beside(path.resolve())
     results: Results | None = None
@@ -175,7 +223,10 @@ def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
         results = _Explained(path, temporary, schema)
         yield results
         results.close()
-        give_name(temporary, path)
+        with _told(path):
+            flush_file(temporary)
+            give_usual_mode(temporary)
+            os.replace(temporary, path.resolve())
     except BaseException:
         if results is not None:
             with suppress(Exception):
@@ -183,20 +234,3 @@ def whole_results(path: Path, schema: pa.Schema) -> Iterator[Results]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def give_name(made: Path, path: Path) -> None:
-    """Give a written file the name of its place, flushed, so that a power cut leaves a whole one.
-
-    Raises:
-        StageError: the disk is full, or fails; what stood there stays.
-    """
-    with _told(path):
-        flush_file(made)
-        give_usual_mode(made)
-        os.replace(made, path.resolve())
-
-
-def rows_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of a schema."""
-    return pa.Table.from_pylist(rows, schema=schema)

@@ -15,7 +15,7 @@ from tasks.errors import StageError, UserError
 from tasks.formats.encodings import BLOCK_BYTES
 from tasks.inference import results, texts
 from tasks.inference.over_files import FILLED, SCORED
-from tasks.inference.results import check_target, rows_of, whole_results
+from tasks.inference.results import check_target, whole_results
 from tasks.inference.texts import open_texts
 
 ROWS: list[dict[str, Any]] = [
@@ -27,7 +27,7 @@ ROWS: list[dict[str, Any]] = [
 def written(path: Path, rows: list[dict[str, Any]] = ROWS, schema: pa.Schema = SCORED) -> Path:
     with whole_results(path, schema) as out:
         for row in rows:
-            out.write(rows_of([row], schema))
+            out.write([row])
     return path
 
 
@@ -72,6 +72,21 @@ def test_parquet_has_the_schemas_types_and_an_array_the_vectors_alone(tmp_path: 
     found = np.load(written(tmp_path / "v.npy", rows, schema), allow_pickle=False)
     assert found.dtype == np.dtype("<f4")
     assert found.tolist() == [row["vector"] for row in rows]
+
+
+def test_a_list_in_a_table_is_words_or_json(tmp_path: Path) -> None:
+    """Tags have spaces between them, as they are read; in JSON Lines they stay a list."""
+    rows: list[dict[str, Any]] = [{"tags": ["O", "B-x"], "n": [1, 2]}, {"tags": [], "n": None}]
+    schema = pa.schema([("tags", pa.list_(pa.string())), ("n", pa.list_(pa.int64()))])
+    assert written(tmp_path / "t.csv", rows, schema).read_bytes() == b'tags,n\nO B-x,"[1, 2]"\n,\n'
+    lines = b'{"tags": ["O", "B-x"], "n": [1, 2]}\n{"tags": [], "n": null}\n'
+    assert written(tmp_path / "t.jsonl", rows, schema).read_bytes() == lines
+
+
+def test_a_value_of_another_type_is_told_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"s\.parquet: a value does not fit .* Write \.jsonl"):
+        written(tmp_path / "s.parquet", [{**ROWS[0], "tokens": "three"}])
+    assert not list(tmp_path.iterdir())
 
 
 def test_guesses_of_each_mask_are_lists_of_lists(tmp_path: Path) -> None:
@@ -121,7 +136,7 @@ def test_a_result_has_the_mode_that_the_umask_says(
 def interrupted(path: Path, rows: pa.Table | None) -> None:
     """One row is written, and then something goes wrong."""
     with whole_results(path, SCORED) as out:
-        out.write(rows_of(ROWS, SCORED))
+        out.write(ROWS)
         if rows is None:
             raise KeyboardInterrupt
         out.write(rows)
