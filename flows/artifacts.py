@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.loss_picture import Point, loss_picture
+from flows.loss_picture import loss_picture
 from flows.plain_markdown import plain, table
 from tasks.engine.ledger import amount_dropped
 from tasks.engine.records import Artifact
@@ -15,6 +15,7 @@ from tasks.evaluation.told import is_share
 from tasks.inference.shown import shown_token
 from tasks.inspection.ledger_path import ledger_of
 from tasks.publishing.figures import held_out_curve, read_steps
+from tasks.publishing.svg import Point
 from tasks.publishing.taught import best_baseline, told_unbeaten
 from tasks.stages import FINE_TUNING
 

@@ -7,28 +7,12 @@ stands in; an image has none around it.
 import base64
 from collections.abc import Sequence
 
-from tasks.publishing.svg import shown, ticks
+from tasks.publishing.charts import thinned
+from tasks.publishing.svg import Point, shown, ticks
 
 _WIDTH, _HEIGHT = 720, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
-_MOST_POINTS = 300
 _BLUE, _BROWN = "#2563a6", "#a5651a"
-
-Point = tuple[float, float]
-
-
-def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
-    """At most so many points: each the mean of those that it stands for.
-
-    >>> thinned([(1, 4.0), (2, 2.0), (3, 1.0)], most=2)
-    [(1.5, 3.0), (3.0, 1.0)]
-    """
-    size = -(-len(points) // most)
-    groups = [points[start : start + size] for start in range(0, len(points), size or 1)]
-    return [
-        (sum(step for step, _ in group) / len(group), sum(loss for _, loss in group) / len(group))
-        for group in groups
-    ]
 
 
 def loss_picture(points: Sequence[Point], last_step: float, held_out: Sequence[Point] = ()) -> str:

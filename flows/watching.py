@@ -21,7 +21,6 @@ from prefect.context import FlowRunContext, TaskRunContext
 
 from flows import artifacts
 from flows.ending import note_missed
-from flows.loss_picture import Point, thinned
 from flows.plain_markdown import plain
 from flows.run_logs import lines_of_run
 from flows.telling import Shown, Teller
@@ -32,6 +31,8 @@ from tasks.engine.store import Store
 from tasks.inspection.leaderboard import leaderboard
 from tasks.inspection.runs import read_runs
 from tasks.prefect_task import deployment_id
+from tasks.publishing.charts import thinned
+from tasks.publishing.svg import Point
 from tasks.stages import stage_folder
 from tasks.training.running import HELD_OUT_LOSS
 

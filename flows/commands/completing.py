@@ -4,13 +4,11 @@ It is asked at every press of a key, so nothing heavy is imported, and it never 
 nothing can be found out, nothing is offered.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from click import Context, Parameter
 from click.shell_completion import CompletionItem
-
-Completer = Callable[[Context, Parameter, str], list[CompletionItem]]
 
 
 def configs(context: Context, parameter: Parameter, incomplete: str) -> list[CompletionItem]:

@@ -23,13 +23,13 @@ from roberta_model.inference.special_tokens import MASK
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import ClozeConfig
 from tasks.engine.outside import outside_file
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
+from tasks.engine.units import StoredFile, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.evaluation.cloze_files import Fact, each_fact, read_facts
 from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import mean_with_interval
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Task, file_units
 from tasks.evaluation.text_files import find_files
 
 if TYPE_CHECKING:
@@ -54,17 +54,6 @@ def check_facts(settings: ClozeConfig, where: str) -> None:
 
 def _paths(settings: ClozeConfig, where: str) -> dict[str, Path]:
     return find_files(Path(os.path.expanduser(settings.data)), "auto", f"{where}.data", _FORMATS)
-
-
-def fact_units(
-    settings: ClozeConfig, name: str, files: Mapping[str, StoredFile], subject: Subject
-) -> list[Unit]:
-    """A unit a file."""
-    shared = {**subject.payload_on_device, "read": settings}
-    return [
-        Unit(f"{name}/{label}", {**shared, "data": file, "name": label})
-        for label, file in sorted(files.items())
-    ]
 
 
 @shown_as("cloze facts")
@@ -257,7 +246,7 @@ CLOZE = Task(
     kind="cloze",
     settings=ClozeConfig,
     score=score_facts,
-    units=fact_units,
+    units=file_units,
     summarise=summarise_facts,
     scores=fact_scores,
     files=fact_files,

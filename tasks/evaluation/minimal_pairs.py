@@ -17,14 +17,14 @@ from roberta_model.inference.special_tokens import MASK, special_ids
 from roberta_model.threads import one_thread
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.engine.outside import outside_file
-from tasks.engine.units import StoredFile, Unit, UnitReport, UnitResult, UnitWork, shown_as
+from tasks.engine.units import StoredFile, UnitReport, UnitResult, UnitWork, shown_as
 from tasks.errors import UserError
 from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import mean_with_interval
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
-from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Subject, Task
+from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Task, file_units
 from tasks.evaluation.text_files import find_files
 
 _COUNTS = ("pairs", "right", "ties", "too_long")
@@ -45,17 +45,6 @@ def check_pairs(settings: MinimalPairsConfig, where: str) -> None:
 
 def _place(settings: MinimalPairsConfig) -> Path:
     return Path(os.path.expanduser(settings.data))
-
-
-def pair_units(
-    settings: MinimalPairsConfig, name: str, files: Mapping[str, StoredFile], subject: Subject
-) -> list[Unit]:
-    """A unit a file."""
-    shared = {**subject.payload_on_device, "read": settings}
-    return [
-        Unit(f"{name}/{label}", {**shared, "data": file, "name": label})
-        for label, file in sorted(files.items())
-    ]
 
 
 @shown_as("minimal pairs")
@@ -229,7 +218,7 @@ MINIMAL_PAIRS = Task(
     kind="minimal_pairs",
     settings=MinimalPairsConfig,
     score=score_pairs,
-    units=pair_units,
+    units=file_units,
     summarise=summarise_pairs,
     scores=pair_scores,
     files=pair_files,

@@ -110,6 +110,17 @@ class Task(Generic[S]):
     rights: Callable[[Sequence[UnitResult]], list[tuple[str, bool | None]]] | None = None
 
 
+def file_units(
+    settings: Section, name: str, files: Mapping[str, StoredFile], subject: Subject
+) -> list[Unit]:
+    """The units of a task that scores each of its files by itself."""
+    shared = {**subject.payload_on_device, "read": settings}
+    return [
+        Unit(f"{name}/{label}", {**shared, "data": file, "name": label})
+        for label, file in sorted(files.items())
+    ]
+
+
 def gather_folder(work: UnitWork, files: ModelFiles, special_tokens: SpecialTokens) -> Path:
     """A model folder of links, whose tokenizer reads texts as the published folder's will."""
     folder = linked_folder(work, files)

@@ -10,7 +10,7 @@ import pytest
 from hand_made import hand_made, output
 
 from flows import artifacts
-from flows.loss_picture import loss_picture, loss_svg, thinned
+from flows.loss_picture import loss_picture, loss_svg
 from flows.plain_markdown import plain, table
 from tasks.engine.records import Artifact
 from tasks.engine.store import Store
@@ -236,12 +236,6 @@ def test_text_is_cut_before_it_is_escaped_and_a_line_stays_one() -> None:
     assert plain("- # + 1. <x>") == "\\- \\# \\+ 1\\. \\<x\\>"
     assert plain("é, 漢–…") == "é, 漢–…"
     assert table(("a", "b"), [("1", "2")], (1,)) == "| a | b |\n| :--- | ---: |\n| 1 | 2 |\n"
-
-
-def test_points_are_thinned_to_means_and_the_last_one_is_there() -> None:
-    assert thinned([(n, 1.0) for n in range(300)]) == [(n, 1.0) for n in range(300)]
-    assert len(thinned([(n, 1.0) for n in range(301)])) == 151
-    assert thinned([]) == []
 
 
 def test_a_picture_has_its_axis_to_the_last_step_and_the_loss_upright() -> None:
