@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -100,7 +100,9 @@ class _Table(Results):
     def __init__(self, path: Path, columns: Sequence[str], separator: str) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._columns = columns
-        self._writer = csv.writer(self._file, delimiter=separator, lineterminator="\n")
+        # A cell's lone \r would end its row when it is read. Python 3.11 quotes it only where the
+        # line end has one: each line gets ours as it is written.
+        self._writer = csv.writer(_LineEnds(self._file), delimiter=separator, lineterminator="\r\n")
         self._writer.writerow(columns)
 
     def write(self, rows: Rows) -> None:
@@ -108,6 +110,16 @@ class _Table(Results):
 
     def close(self) -> None:
         self._file.close()
+
+
+class _LineEnds:
+    """Takes lines that end in CR LF, and writes them with LF alone."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(f"{line[:-2]}\n")
 
 
 class _Array(Results):

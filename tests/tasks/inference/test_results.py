@@ -1,5 +1,6 @@
 """Results as files: their bytes in each format, and that they are whole, flushed and readable."""
 
+import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,15 @@ def test_a_list_in_a_table_is_words_or_json(tmp_path: Path) -> None:
     assert written(tmp_path / "t.csv", rows, schema).read_bytes() == b'tags,n\nO B-x,"[1, 2]"\n,\n'
     lines = b'{"tags": ["O", "B-x"], "n": [1, 2]}\n{"tags": [], "n": null}\n'
     assert written(tmp_path / "t.jsonl", rows, schema).read_bytes() == lines
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.tsv"])
+def test_what_ends_lines_within_a_text_ends_no_row(name: str, tmp_path: Path) -> None:
+    """Python 3.11 leaves a lone carriage return without quotes; readers end the row there."""
+    rows = [{**ROWS[0], "text": text} for text in ("a\rb", "a\r\nb", "\n", 'c"\r', "d")]
+    with written(tmp_path / name, rows).open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file, delimiter="\t" if name == "s.tsv" else ","))
+    assert [row["text"] for row in found] == [row["text"] for row in rows]
 
 
 def test_a_value_of_another_type_is_told_and_nothing_is_written(tmp_path: Path) -> None:
