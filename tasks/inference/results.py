@@ -187,7 +187,9 @@ def _cell(value: Any) -> Any:
     """A value as a table in text has it: words with spaces between them, other lists as JSON."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return " ".join(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value
 
 
 def check_target(path: Path, endings: tuple[str, ...], source: Path) -> None:

@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from stock_folders import stock_folder
@@ -114,6 +116,17 @@ def test_columns_that_come_late_are_kept(ending: str, predictor: Predictor, tmp_
     *_, last, after = read(made)
     assert (str(last["id"]), last["note"], str(last["extra"])) == ("x1", "late", "[1, 2]")
     assert (str(after["id"]), after["extra"] or None) == ("7", None)
+
+
+def test_days_within_a_list_are_written_as_text(predictor: Predictor, tmp_path: Path) -> None:
+    """Parquet has types that JSON has not; alone in a cell they are text in any case."""
+    days = [date(2024, 2, 29), date(2025, 1, 1)]
+    rows = pa.table({"text": ["Rome"], "day": [days[0]], "days": [days]})
+    parquet.write_table(rows, given := tmp_path / "given.parquet")
+    made = tmp_path / "made.csv"
+    assert write_predictions(predictor, given, TEXT, "auto", made) == 1
+    (found,) = read(made)
+    assert (found["day"], found["days"]) == ("2024-02-29", '["2024-02-29", "2025-01-01"]')
 
 
 def test_an_answer_that_is_none_at_first_has_its_type(tmp_path: Path) -> None:
