@@ -51,23 +51,39 @@ def _sample(number: int, num_items: int) -> Int64s:
     return drawn
 
 
+class ClassCounts(NamedTuple):
+    """Of some items: all that metrics of classes need, which are many fewer numbers than pairs.
+
+    right_C were given their class; real_C are of each class, given_C were given each.
+    """
+
+    right_C: Floats
+    real_C: Floats
+    given_C: Floats
+
+    @classmethod
+    def of(cls, real: Int64s, given: Int64s, num_classes: int) -> "ClassCounts":
+        """Counted from each item's class and the one that it was given."""
+        sets = real[real == given], real, given
+        return cls(*(np.bincount(each, minlength=num_classes).astype(float) for each in sets))
+
+
 def class_measures(
     gold: Sequence[int], found: Sequence[int], num_classes: int
 ) -> dict[str, Measure]:
     """Metrics of one class a text; f1 is that of the second of two classes."""
-    cells = np.asarray(gold, dtype=np.int64) * num_classes + np.asarray(found, dtype=np.int64)
+    real, given = np.asarray(gold, dtype=np.int64), np.asarray(found, dtype=np.int64)
 
-    def confusion(numbers: Int64s) -> Floats:
-        counts = np.bincount(cells[numbers], minlength=num_classes**2)
-        return counts.reshape(num_classes, num_classes).astype(np.float64)
+    def tally(numbers: Int64s) -> ClassCounts:
+        return ClassCounts.of(real[numbers], given[numbers], num_classes)
 
     measures: dict[str, Measure] = {
-        "accuracy": lambda n: accuracy_of(confusion(n)),
-        "macro_f1": lambda n: macro_f1_of(confusion(n)),
-        "mcc": lambda n: mcc_of(confusion(n)),
+        "accuracy": lambda n: accuracy_of(tally(n)),
+        "macro_f1": lambda n: macro_f1_of(tally(n)),
+        "mcc": lambda n: mcc_of(tally(n)),
     }
     if num_classes == 2:
-        measures["f1"] = lambda n: float(f1s_of(confusion(n))[1])
+        measures["f1"] = lambda n: float(f1s_of(tally(n))[1])
     return measures
 
 
@@ -80,30 +96,30 @@ def confusion_of(gold: Sequence[int], found: Sequence[int], num_classes: int) ->
     return counts
 
 
-def accuracy_of(confusion_CC: Floats) -> float:
+def accuracy_of(counts: ClassCounts) -> float:
     """Share of items that were given their class."""
-    return float(np.trace(confusion_CC) / max(1.0, confusion_CC.sum()))
+    return float(counts.right_C.sum() / max(1.0, counts.real_C.sum()))
 
 
-def f1s_of(confusion_CC: Floats) -> Floats:
+def f1s_of(counts: ClassCounts) -> Floats:
     """F1 of each class; 0 where it neither occurs nor was given."""
-    both = confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1)
-    f1s: Floats = 2 * np.diag(confusion_CC) / np.where(both == 0, 1, both)
-    return f1s
+    both_C = counts.given_C + counts.real_C
+    f1s_C: Floats = 2 * counts.right_C / np.where(both_C == 0, 1, both_C)
+    return f1s_C
 
 
-def macro_f1_of(confusion_CC: Floats) -> float:
+def macro_f1_of(counts: ClassCounts) -> float:
     """Mean F1 of the classes that occur or were given, as scikit-learn takes it."""
-    seen = (confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1)) > 0
-    return float(f1s_of(confusion_CC)[seen].mean()) if seen.any() else 0.0
+    seen_C = (counts.given_C + counts.real_C) > 0
+    return float(f1s_of(counts)[seen_C].mean()) if seen_C.any() else 0.0
 
 
-def mcc_of(confusion_CC: Floats) -> float:
+def mcc_of(counts: ClassCounts) -> float:
     """Matthews's correlation for any number of classes (Gorodkin 2004); 0 for a constant."""
-    total = confusion_CC.sum()
-    given, real = confusion_CC.sum(axis=0), confusion_CC.sum(axis=1)
-    covariance = np.trace(confusion_CC) * total - given @ real
-    spread = np.sqrt((total**2 - given @ given) * (total**2 - real @ real))
+    given_C, real_C = counts.given_C, counts.real_C
+    total = real_C.sum()
+    covariance = counts.right_C.sum() * total - given_C @ real_C
+    spread = np.sqrt((total**2 - given_C @ given_C) * (total**2 - real_C @ real_C))
     return float(covariance / spread) if spread > 0 else 0.0
 
 
