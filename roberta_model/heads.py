@@ -30,12 +30,14 @@ class Head(nn.Module):
         name: What its parameters' names begin with in a model, before a dot.
         stock_names: Beginnings of its parameters' own names, and what a folder has instead.
         other_names: Further names in folders, by the usual one.
+        copies: Weights that a folder may hold as well, by the names of what they must equal.
     """
 
     architecture: ClassVar[str]
     name: ClassVar[str]
     stock_names: ClassVar[Mapping[str, str]]
     other_names: ClassVar[Mapping[str, str]] = {}
+    copies: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def from_huggingface(cls, config: ModelConfig, values: Mapping[str, Any]) -> Self:

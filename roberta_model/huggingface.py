@@ -207,6 +207,7 @@ def _filled(model: ModelT, files: WeightFiles, keep: str | None = None) -> Model
     kind = "RobertaModel"
     if isinstance(model, RobertaWithHead):
         others, kind = model.head_module.other_names, model.head_module.architecture
+        _check_copies(files, model.head_module.copies)
     wanted: dict[str, list[str]] = {}
     for name, parameter in model.named_parameters():
         if keep is not None and name.startswith(keep):
@@ -229,6 +230,21 @@ def _alias(files: WeightFiles, name: str, others: tuple[str, ...], kind: str) ->
         if alias in files:
             return alias
     raise ValueError(f"{files.folder}: the weights lack {name}, so this is no whole {kind}")
+
+
+def _check_copies(files: WeightFiles, copies: Mapping[str, str]) -> None:
+    """Refuse weights that should be one and are two: stock computes with both, whatever is said."""
+    for name, copy in copies.items():
+        first = name if name in files else name.removeprefix("roberta.")
+        if (
+            first in files
+            and copy in files
+            and not torch.equal(files.read(first), files.read(copy))
+        ):
+            raise ValueError(
+                f"{files.folder}: {copy} differs from {first}, and only models in which they are "
+                "the same are supported. Its encoder can still be embedded with and fine-tuned"
+            )
 
 
 def _check_shape(files: WeightFiles, name: str, asked: tuple[int, ...]) -> None:

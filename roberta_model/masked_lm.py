@@ -30,6 +30,10 @@ class MaskedLMHead(Head):
         "bias": "lm_head.bias",
     }
     other_names: ClassVar[Mapping[str, str]] = {"lm_head.bias": "lm_head.decoder.bias"}
+    copies: ClassVar[Mapping[str, str]] = {
+        "roberta.embeddings.word_embeddings.weight": "lm_head.decoder.weight",
+        "lm_head.bias": "lm_head.decoder.bias",
+    }
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_models import (
     PAD,
     our_model,
@@ -139,6 +140,28 @@ def test_a_model_we_cannot_compute_is_refused(
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ValueError, match=message):
+        load_masked_lm(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+        ("lm_head.bias", "lm_head.decoder.bias"),
+    ],
+)
+def test_a_decoder_of_its_own_is_refused_though_nothing_says_so(
+    name: str, copy: str, tmp_path: Path
+) -> None:
+    """Stock computes with what lies there; a copy of what it should be is what old folders have."""
+    model = our_model(small_config())
+    save_model(model, tmp_path)
+    path = tmp_path / "model.safetensors"
+    stored = load_file(path)
+    save_file({**stored, copy: stored[name].clone()}, path, metadata={"format": "pt"})
+    assert torch.equal(load_masked_lm(tmp_path).lm_head.bias, model.lm_head.bias)
+    save_file({**stored, copy: stored[name] + 1}, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=f"{copy} differs from {name}"):
         load_masked_lm(tmp_path)
 
 
