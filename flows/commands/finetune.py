@@ -182,6 +182,7 @@ def predict(
 
     A row keeps its columns; those that the answer brings begin with `predicted_`.
     """
+    from tasks.engine.outside import check_at_rest, stamp_before
     from tasks.finetuning.predictor import Predictor
     from tasks.finetuning.writing import ENDINGS, predictions, write_predictions
     from tasks.inference.results import check_target
@@ -191,12 +192,16 @@ def predict(
     predictor, columns = Predictor(Path(model)), ColumnsConfig(text=text, second=second)
     form: Any = format
     if out is None:
+        stamp = stamp_before(file)
         rows = predictions(predictor, file, columns, form)
         if as_json:
-            print_json({"rows": list(rows)})
-        else:
-            for row in rows:
-                click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
+            answered = list(rows)
+            check_at_rest(file, stamp)
+            print_json({"rows": answered})
+            return
+        for row in rows:
+            click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
+        check_at_rest(file, stamp)
         return
     count = write_predictions(predictor, file, columns, form, out)
     if as_json:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.engine.digests import known_digest, stamp_of
+from tasks.engine.digests import Stamp, known_digest, stamp_of
 from tasks.engine.identity import file_digest
 from tasks.engine.units import StoredFile
 from tasks.errors import UserError
@@ -45,6 +45,32 @@ def check_unchanged(payload: Any) -> None:
             raise _changed(path) from problem
         if not same:
             raise _changed(path)
+
+
+def stamp_before(path: Path) -> Stamp | None:
+    """What a file is known by before it is read, for `check_at_rest`; None for a pipe.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return stamp_of(path) if path.is_file() else None
+
+
+def check_at_rest(path: Path, stamp: Stamp | None) -> None:
+    """Hold a file that was read for something kept under no key against what it was before.
+
+    Raises:
+        UserError: it has changed since it had the stamp, so what was read may be of two states.
+    """
+    try:
+        same = stamp is None or stamp_of(path) == stamp
+    except OSError:
+        same = False
+    if not same:
+        raise UserError(
+            f"{path}: the file was changed while it was being read, so what came of it is of no "
+            "one state of it. Run the same command again when it is at rest."
+        )
 
 
 def _changed(path: Path) -> UserError:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from roberta_model.inference.encodable import lone_half
 from roberta_model.inference.reading import Columns
 from tasks.config.downstream import ColumnsConfig
+from tasks.engine.outside import check_at_rest, stamp_before
 from tasks.errors import UserError
 from tasks.finetuning.answer_columns import PREFIX, answer_would_replace
 from tasks.finetuning.items import chunks, find_columns, item_of
@@ -89,6 +90,7 @@ def write_predictions(
     Raises:
         UserError: a row cannot be read, the file can be read once alone, or it changed meanwhile.
     """
+    stamp = stamp_before(path)
     rows = predictions(predictor, path, given, form)
     schema = None
     if out.suffix.lower() != ".jsonl":
@@ -107,6 +109,7 @@ def write_predictions(
         for part in chunks(rows):
             results.write(part)
             count += len(part)
+        check_at_rest(path, stamp)
     return count
 
 

@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from roberta_model.inference.encodable import lone_half
 from tasks.config.reading import ReadingOptions
+from tasks.engine.digests import Stamp, stamp_of
+from tasks.engine.outside import check_at_rest
 from tasks.errors import UserError
 from tasks.formats.damage import explained
 from tasks.formats.encodings import BLOCK_BYTES
@@ -73,12 +75,14 @@ class TextFile:
         source: How it is read.
         column: The column or key that holds the text; None where there are none.
         is_guessed: Whether the column was told from the file's beginning.
+        stamp: What the file was known by before it was looked at.
     """
 
     path: Path
     source: SourceFile
     column: str | None
     is_guessed: bool
+    stamp: Stamp
 
     @property
     def bytes(self) -> int:
@@ -91,7 +95,8 @@ class TextFile:
         A window has so many at most, and fewer where they are long.
 
         Raises:
-            UserError: a record cannot be read; names it and what to do.
+            UserError: a record cannot be read; names it and what to do. Or the file was changed
+                since it was looked at.
         """
         number = consumed = 0
         with tempfile.TemporaryDirectory() as scratch, _as_options():
@@ -116,6 +121,7 @@ class TextFile:
                 raise explained(problem, self.source.name, number) from problem
             if texts:
                 yield Window(number - len(texts) + 1, texts, self.bytes)
+        check_at_rest(self.path, self.stamp)
 
 
 def open_texts(
@@ -139,8 +145,14 @@ def open_texts(
         (error, *_) = problem.errors()
         message = str(error["msg"]).removeprefix("Value error, ")
         raise UserError(f"--{error['loc'][0]} {error['input']}: {message}.") from None
+    if path.exists() and not path.is_file():
+        raise UserError(
+            f"{path}: this is no regular file, and how it is to be read is told from its beginning "
+            "before all of it is read. Save it to a file first."
+        )
     with _as_options():
         try:
+            stamp = stamp_of(path)
             source = unkept(path, options)
             seen = glimpse(source)
         except OSError as problem:
@@ -151,9 +163,9 @@ def open_texts(
                 f"{path}: this is plain text, which has no columns. Take --column out, or say by "
                 "--format how it is to be read."
             )
-        return TextFile(path, source, None, False)
+        return TextFile(path, source, None, False, stamp)
     if column is not None or not seen.fields:
-        return TextFile(path, source, options.text_field, False)
+        return TextFile(path, source, options.text_field, False, stamp)
     found = likely_text(seen.fields)
     if found is None:
         raise UserError(
@@ -163,7 +175,7 @@ def open_texts(
     changed = source.options.model_copy(update={"text_field": found})
     is_guessed = found != "text"
     kept = SourceFile(source.name, source.file, source.container, changed)
-    return TextFile(path, kept, found, is_guessed)
+    return TextFile(path, kept, found, is_guessed, stamp)
 
 
 def _position(consumed: int, read_bytes: int) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from flows.cli import roberta
 from flows.commands.evaluate import _told_contained
 from roberta_model import load
 from roberta_model.inference.loaded import LoadedModel
+from roberta_model.inference.reading import Columns
 from tasks.errors import UserError
 from tasks.finetuning.predictor import Predictor
 
@@ -91,6 +93,30 @@ def test_predict_refuses_a_place_before_it_reads_anything(
     with pytest.raises(UserError, match=message):
         call("predict", tmp_path / "no model", rows, "--out", tmp_path / out)
     assert rows.read_text() == "text\nRome\n"
+
+
+@pytest.mark.parametrize("out", ["answers.jsonl", "answers.csv", None])
+def test_predict_answers_no_file_that_changes_meanwhile(
+    out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of two states of a file are of none; a table's file is read twice."""
+    (rows := tmp_path / "rows.csv").write_text("text\nRome\n")
+    reading = SimpleNamespace(task="classify", columns=Columns("text", None, None))
+
+    class Replacing:
+        def __init__(self, _: Path) -> None:
+            self.reading, self.problem = reading, ""
+
+        def __call__(self, items: list[Any]) -> list[dict[str, Any]]:
+            (tmp_path / "new").write_text("text\nOslo\n")
+            (tmp_path / "new").replace(rows)
+            return [{"label": "yes", "score": 1.0} for _ in items]
+
+    monkeypatch.setattr("tasks.finetuning.predictor.Predictor", Replacing)
+    given = () if out is None else ("--out", tmp_path / out)
+    with pytest.raises(UserError, match=r"rows\.csv: the file was changed while it was being read"):
+        call("predict", tmp_path, rows, *given)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
 def test_what_was_too_short_to_look_for_is_said() -> None:

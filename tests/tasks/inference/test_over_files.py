@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,34 @@ def test_what_cannot_be_read_leaves_no_half_result(
     assert "source" not in str(caught.value).removeprefix(str(tmp_path))
     assert out.read_bytes() == b"an earlier result"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "out.npy"])
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_a_file_that_changes_while_it_is_read_gives_no_result(
+    size: int, model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short at a line's end, or with other letters under the old size and time."""
+    file, out = tmp_path / "lines.txt", tmp_path / "out.npy"
+    file.write_text("cat\ndog\n")
+    texts, before = open_texts(file), file.stat()
+    embed = LoadedModel.embed_with_lengths
+
+    def embed_meanwhile(*given: Any) -> Any:
+        file.write_text("cat\ndig\n"[:size])
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return embed(*given)
+
+    monkeypatch.setattr(LoadedModel, "embed_with_lengths", embed_meanwhile)
+    with pytest.raises(UserError, match=r"lines\.txt: the file was changed while it was"):
+        over_files.embed_file(model, texts, out)
+    assert not out.exists()
+
+
+def test_a_pipe_is_refused_in_words(tmp_path: Path) -> None:
+    """Its beginning would be gone once it is looked at; nobody waits for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: this is no regular file, .* Save it to a file"):
+        open_texts(tmp_path / "pipe")
 
 
 def test_the_column_is_told_from_the_file_or_asked_for(tmp_path: Path) -> None:
