@@ -48,11 +48,7 @@ def zip_members(
     with _told_as_damage():
         archive = zipfile.ZipFile(stream)
     with archive:
-        for info in archive.infolist():
-            is_link = stat.S_ISLNK(info.external_attr >> 16)
-            is_file = info.filename and not info.is_dir() and not is_link
-            if not is_file or not is_wanted(info.filename, include, exclude):
-                continue
+        for info in _wanted_files(archive, include, exclude):
             try:
                 with _told_as_damage():
                     member = archive.open(info)
@@ -63,6 +59,24 @@ def zip_members(
                 ) from None
             with member:
                 yield info.filename, io.BufferedReader(cast(io.RawIOBase, member))
+
+
+def zip_sizes(
+    stream: io.BufferedReader, include: Sequence[str], exclude: Sequence[str]
+) -> dict[str, int]:
+    """Bytes of each wanted file in a zip archive as its directory has them, by name."""
+    with _told_as_damage(), zipfile.ZipFile(stream) as archive:
+        return {info.filename: info.file_size for info in _wanted_files(archive, include, exclude)}
+
+
+def _wanted_files(
+    archive: zipfile.ZipFile, include: Sequence[str], exclude: Sequence[str]
+) -> Iterator[zipfile.ZipInfo]:
+    for info in archive.infolist():
+        is_link = stat.S_ISLNK(info.external_attr >> 16)
+        is_file = info.filename and not info.is_dir() and not is_link
+        if is_file and is_wanted(info.filename, include, exclude):
+            yield info
 
 
 @contextmanager

@@ -264,18 +264,11 @@ def _size(source: Found, listing: Listing) -> Size:
         except (UserError, OSError) as problem:
             listing.left_out[path] = _short(problem, path)
     try:
-        size = sampled(described)
-        if source.how.get("separator") == "file" and not any(map(_is_packed, source.formats)):
-            size["documents"] = len(described)  # however uneven those that were looked at
-        return size
+        return sampled(described)
     except (UserError, OSError):
         # Said by `plan`, with the record and what to do.
         stored = sum(file.file.bytes for file in described)
         return {"documents": max(1, stored // 2000), "bytes": stored}
-
-
-def _is_packed(form: str) -> bool:
-    return form.endswith(_IN_ARCHIVES)
 
 
 def _short(problem: Exception, path: Path) -> str:
