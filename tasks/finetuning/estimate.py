@@ -7,6 +7,7 @@ Ends that come early (`patience`) are not known beforehand: it is what the train
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,14 +16,14 @@ from tasks.config.downstream import FineTuningConfig
 from tasks.errors import UserError
 from tasks.finetuning.choices import choices_of
 from tasks.finetuning.items import find_columns
-from tasks.formats.rows import read_rows
+from tasks.formats.rows import is_columnar, read_rows
 
 if TYPE_CHECKING:
     from roberta_model.config import ModelConfig
 
 BYTES_A_TOKEN = 3.5  # labelled text is often of another kind than what the tokenizer has learnt
 _AROUND = {"classify": 2, "regress": 4, "pair": 4, "tag": 2, "qa": 4}  # <s> and </s>
-_MOST_ROWS = 200_000  # looked at; a larger file is taken to go on as it began
+_MOST_ROWS = 200_000  # looked at; of a larger file, by the bytes read, it goes on as it began
 _SECONDS_A_TRAINING = 10.0  # its processes start
 _SECONDS_A_TASK = 20.0  # data looked through, the model held against stock
 
@@ -94,11 +95,20 @@ def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
 
     Whatever is wrong with a row is told by the run, which reads them all.
     """
-    examples = rows = tokens = seen_bytes = 0
+    examples = rows = tokens = at = 0
+    share = 1.0
     limit = min(settings.max_tokens, most_tokens)
     columns: Columns | None = None
-    try:
-        for where, row in read_rows(path, settings.format):
+    # How far a table of columns has been read tells nothing: it is looked at whole.
+    most_rows = math.inf if is_columnar(path, settings.format) else _MOST_ROWS
+    with suppress(UserError, OSError), path.open("rb") as file:
+        for where, row in read_rows(path, settings.format, opened=file):
+            if file.tell() != at:
+                # The next block: those before have given all their rows.
+                if examples >= most_rows:
+                    share = at / path.stat().st_size
+                    break
+                at = file.tell()
             columns = columns or find_columns(
                 settings.task, row, settings.columns, where, labelled=False
             )
@@ -109,16 +119,8 @@ def load_of(settings: FineTuningConfig, path: Path, most_tokens: int) -> Load:
             length = (first / BYTES_A_TOKEN, second / BYTES_A_TOKEN)
             made = _rows_of(settings, *length, limit)
             rows, tokens = rows + made[0], tokens + made[1]
-            seen_bytes += first + second
             examples += 1
-            if examples == _MOST_ROWS:
-                break
-    except UserError:
-        pass
-    if examples < _MOST_ROWS:
-        return Load(examples, rows, tokens)
-    more = max(1.0, path.stat().st_size / max(1, seen_bytes))
-    return Load(int(examples * more), int(rows * more), int(tokens * more))
+    return Load(int(examples / share), int(rows / share), int(tokens / share))
 
 
 def _bytes_of(value: Any) -> int:

@@ -33,18 +33,25 @@ _BY_ENDING: Mapping[str, RowFormat] = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
+_COLUMNAR = ("parquet", "arrow")
 _ROWS_AT_ONCE = 1024
 
 Row = tuple[str, dict[str, Any]]
 
 
-def read_rows(path: Path, form: RowFormat = "auto", name: str | None = None) -> Iterator[Row]:
+def read_rows(
+    path: Path,
+    form: RowFormat = "auto",
+    name: str | None = None,
+    opened: io.BufferedReader | None = None,
+) -> Iterator[Row]:
     """(where it stands, its values by column) of each row of a file.
 
     Args:
         path: The file.
         form: How to read it; auto goes by the name's ending.
         name: What to call it, where that is not its path.
+        opened: The file as whoever sees by it how much has been read has opened it; is closed.
 
     Raises:
         UserError: the file cannot be read, is of no such format, or a row is broken; names the
@@ -54,7 +61,7 @@ def read_rows(path: Path, form: RowFormat = "auto", name: str | None = None) -> 
     known = _format_of(where) if form == "auto" else form
     number = 0
     try:
-        with path.open("rb") as file, decompressed(file) as stream:
+        with opened or path.open("rb") as file, decompressed(file) as stream:
             for row in _rows(stream, known, where):
                 yield row
                 number += 1
@@ -78,6 +85,11 @@ def read_rows(path: Path, form: RowFormat = "auto", name: str | None = None) -> 
         raise told from problem
 
 
+def is_columnar(path: Path, form: RowFormat = "auto") -> bool:
+    """Whether a file is Parquet or Arrow, which are not read from their beginning on."""
+    return (_BY_ENDING.get(ending_of(path.name)) if form == "auto" else form) in _COLUMNAR
+
+
 def _format_of(name: str) -> RowFormat:
     ending = ending_of(name)
     if ending in _BY_ENDING:
@@ -89,7 +101,7 @@ def _format_of(name: str) -> RowFormat:
 
 
 def _rows(stream: io.BufferedReader, form: RowFormat, where: str) -> Iterator[Row]:
-    if form in ("parquet", "arrow"):
+    if form in _COLUMNAR:
         # Both seek, which a decompressed stream cannot.
         source = stream if stream.seekable() else io.BytesIO(stream.read())
         yield from _columnar(source, form, where)

@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from byte_models import byte_model
+from pyarrow import parquet
 from small_finetuning import sentences, write_jsonl
 
 from roberta_model.config import PRESETS, ModelConfig
@@ -110,15 +112,28 @@ def test_a_compressed_file_counts_as_what_is_in_it(moods: Path, tmp_path: Path) 
     assert load_of(settings, packed, 128) == load_of(settings, moods, 128)
 
 
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".parquet"])
 def test_a_file_longer_than_is_looked_at_goes_on_as_it_began(
-    moods: Path, monkeypatch: pytest.MonkeyPatch
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within what labels and punctuation of JSON weigh."""
-    settings = settings_of(moods)
-    whole = load_of(settings, moods, 128)
-    monkeypatch.setattr(estimate, "_MOST_ROWS", 10)
-    part = load_of(settings, moods, 128)
-    assert whole.examples < part.examples < 2.5 * whole.examples
+    """By how many of its stored bytes were read, however it is packed."""
+    texts = [f"{n} {n * 7919 % 10_007} is what it says, {n % 13}" for n in range(120_000)]
+    path = tmp_path / f"long{ending}"
+    if ending == ".parquet":
+        parquet.write_table(pa.table({"text": texts, "label": ["warm"] * len(texts)}), path)
+    elif ending == ".csv":
+        lines = ["text,label", *(f'"{text}",warm' for text in texts)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        write_jsonl(tmp_path / "long.jsonl", [{"text": text, "label": "warm"} for text in texts])
+        if ending == ".jsonl.gz":
+            path.write_bytes(gzip.compress((tmp_path / "long.jsonl").read_bytes()))
+    settings = settings_of(path)
+    whole = load_of(settings, path, 128)
+    monkeypatch.setattr(estimate, "_MOST_ROWS", 40_000)
+    part = load_of(settings, path, 128)
+    assert whole.examples == len(texts)
+    assert part.examples == pytest.approx(len(texts), rel=0.1)
     assert part.tokens / part.examples == pytest.approx(whole.tokens / whole.examples, rel=0.1)
 
 
