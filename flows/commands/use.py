@@ -174,6 +174,13 @@ def score(
             for line in window:
                 shown = "-" if line["score"] is None else f"{line['score']:.4f}"
                 say(f"{shown:>12}  {one_line(line['text'])}")
+    if account.too_long:
+        say(
+            f"{account.too_long:,} of {account.texts:,} texts are longer than the "
+            f"{loaded.max_tokens} tokens that the model reads, and have no score: a window would "
+            "not see all of what a token depends on",
+            err=True,
+        )
 
 
 @click.command()

@@ -28,6 +28,12 @@ class LineScore(TypedDict):
     per_token: float | None
 
 
+class LineRead(LineScore):
+    """The score of a text that may be longer than the model reads; `why` says that it has none."""
+
+    why: str | None
+
+
 def score_texts(
     model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], first: int = 1
 ) -> list[LineScore]:
@@ -53,6 +59,30 @@ def score_texts(
                 f"Text {number:,} has {len(ids)} tokens but the model reads at most {limit}. Split "
                 "it: a window would not see all of what a token depends on."
             )
+    return _scored(model, tokenizer, texts, sequences)
+
+
+def score_readable(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], first: int = 1
+) -> list[LineRead]:
+    """As `score_texts`, but a text longer than the model's positions is told in its own place."""
+    sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
+    limit = model.config.max_row_tokens
+    why = [
+        None if len(ids) <= limit else f"{len(ids)} tokens, and the model reads at most {limit}"
+        for ids in sequences
+    ]
+    read = [[] if told else ids for ids, told in zip(sequences, why, strict=True)]
+    scores = _scored(model, tokenizer, texts, read)
+    return [LineRead(**score, why=told) for score, told in zip(scores, why, strict=True)]
+
+
+def _scored(
+    model: RobertaMaskedLM,
+    tokenizer: "Tokenizer",
+    texts: Sequence[str],
+    sequences: Sequence[list[int]],
+) -> list[LineScore]:
     known = tokenizer.get_vocab()
     per_token = token_log_probabilities(
         model, sequences, mask_id=known[MASK], special_ids=special_ids(known)

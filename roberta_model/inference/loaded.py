@@ -28,7 +28,7 @@ from roberta_model.inference.answers import Answered, answer_questions
 from roberta_model.inference.batches import Text, encode
 from roberta_model.inference.classes import Classified, classify_texts
 from roberta_model.inference.folder import model_of, open_folder, wrong_head
-from roberta_model.inference.likelihood import LineScore, score_texts
+from roberta_model.inference.likelihood import LineRead, LineScore, score_readable, score_texts
 from roberta_model.inference.masks import Guess, fill_masks
 from roberta_model.inference.reading import Reading, reading_of
 from roberta_model.inference.special_tokens import BERT_MASK, MASK, has_mask
@@ -135,6 +135,10 @@ class LoadedModel:
                 the first one), or the model is no masked LM.
         """
         return score_texts(self._masked_lm(), self.tokenizer, list(texts), first)
+
+    def score_readable(self, texts: Sequence[str], first: int = 1) -> list[LineRead]:
+        """As `score`, but texts longer than the model's positions have no score and a `why`."""
+        return score_readable(self._masked_lm(), self.tokenizer, texts, first)
 
     def embed(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """A vector for each text, [N, D]: stock's mean pooling under the attention mask.

@@ -19,7 +19,7 @@ from tasks.inference.results import whole_results
 from tasks.inference.texts import TextFile, Window
 
 if TYPE_CHECKING:
-    from roberta_model.inference.likelihood import LineScore
+    from roberta_model.inference.likelihood import LineRead
     from roberta_model.inference.loaded import LoadedModel
 
 # Texts at once: enough to find others of their length, and few enough to see how far it is. A
@@ -35,6 +35,7 @@ SCORED = pa.schema(
         ("tokens", pa.int32()),
         ("score", pa.float64()),
         ("per_token", pa.float64()),
+        ("why", pa.string()),
     ]
 )
 
@@ -48,6 +49,7 @@ class Account:
         empty: Of them, those without text.
         tokens: Tokens read or scored, or masks filled.
         cut: Texts whose ends were left out.
+        too_long: Texts that have no score, since they are longer than the model reads.
         seconds: How long it took, the model's loading not counted.
     """
 
@@ -55,6 +57,7 @@ class Account:
     empty: int = 0
     tokens: int = 0
     cut: int = 0
+    too_long: int = 0
     seconds: float = 0.0
 
 
@@ -94,16 +97,19 @@ def embed_file(
 
 def score_windows(
     model: "LoadedModel", texts: TextFile, account: Account, progress: Progress | None = None
-) -> Iterator[list["LineScore"]]:
+) -> Iterator[list["LineRead"]]:
     """The scores of a file's texts, window by window; adds up what they come to.
 
+    A text longer than the model reads has none, and says why.
+
     Raises:
-        UserError: a text is longer than the model reads, or cannot be read; names it.
+        UserError: a text cannot be read; names it.
     """
     for window in _counted(model, texts, "score", account, progress):
         with _naming(texts):
-            scores = model.score(window.words, window.first)
+            scores = model.score_readable(window.words, window.first)
         account.tokens += sum(score["tokens"] for score in scores)
+        account.too_long += sum(score["why"] is not None for score in scores)
         yield scores
 
 

@@ -70,9 +70,22 @@ def test_scores_go_to_a_table(model: Path, tmp_path: Path) -> None:
     done = call("score", model, tmp_path / "lines.txt", "--out", tmp_path / "s.tsv")
     assert "2 texts (1 of them empty), " in done.stdout
     header, first, second = (tmp_path / "s.tsv").read_text().split("\n")[:3]
-    assert header.split("\t") == ["text", "tokens", "score", "per_token"]
+    assert header.split("\t") == ["text", "tokens", "score", "per_token", "why"]
     assert float(first.split("\t")[2]) < 0
-    assert second == "\t0\t\t"
+    assert second == "\t0\t\t\t"
+
+
+def test_texts_too_long_to_score_are_counted_at_the_end(model: Path, tmp_path: Path) -> None:
+    """Wherever the scores go, on stderr: they are one JSON document or lines on stdout."""
+    (tmp_path / "lines.txt").write_text(f"A list.\n{'A list. ' * 30}\n")
+    for more in ((), ("--json",), ("--out", tmp_path / "s.jsonl")):
+        done = call("score", model, tmp_path / "lines.txt", *more)
+        assert done.exit_code == 0
+        assert "1 of 2 texts are longer than the 32 tokens that the model reads" in done.stderr
+        if more == ("--json",):
+            first, second = json.loads(done.stdout)["lines"]
+            assert (first["why"], second["score"]) == (None, None)
+            assert "the model reads at most 32" in second["why"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -251,12 +252,30 @@ def test_a_place_for_results_is_looked_at_before_anything_is_computed(tmp_path: 
             results.check_target(tmp_path / place, (".parquet", ".npy"), file)
 
 
-def test_a_text_that_is_too_long_to_score_is_named(model: LoadedModel, tmp_path: Path) -> None:
+def test_a_text_that_is_too_long_to_score_says_so_in_its_place(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    """The others have the scores that they have without it."""
+    file, account = tmp_path / "lines.txt", over_files.Account()
+    file.write_text("a list\n" * 5 + "word " * 90 + "\na list\n")
+    windows = over_files.score_windows(model, open_texts(file), account)
+    lines = [line for window in windows for line in window]
+    assert (account.texts, account.too_long) == (7, 1)
+    (alone,) = model.score(["a list"])
+    assert [line["tokens"] for line in lines] == [alone["tokens"]] * 5 + [0, alone["tokens"]]
+    assert lines[5]["score"] is None
+    assert lines[5]["per_token"] is None
+    told = [line["why"] for line in lines if line["why"] is not None]
+    limit = model.max_tokens
+    assert told == [lines[5]["why"]]
+    assert re.fullmatch(rf"\d+ tokens, and the model reads at most {limit}", told[0])
+    scores = [line["score"] for line in lines if line["why"] is None]
+    assert scores == pytest.approx([alone["score"]] * 6, abs=1e-4)
+
+
+def test_a_text_that_is_too_long_to_fill_is_named(model: LoadedModel, tmp_path: Path) -> None:
     """By file and number, beyond the first window too."""
     file = tmp_path / "lines.txt"
-    file.write_text("a\n" * 5 + "word " * 90)
-    with pytest.raises(UserError, match=r"lines\.txt: Text 6 has \d+ tokens but the model reads"):
-        list(over_files.score_windows(model, open_texts(file), over_files.Account()))
     file.write_text("a\n" * 5 + "word " * 90 + "<mask>")
     with pytest.raises(UserError, match=r"lines\.txt: Text 6 has \d+ tokens"):
         list(over_files.fill_windows(model, open_texts(file), 5, over_files.Account()))

@@ -20,8 +20,8 @@ from tasks.inference.results import check_target, whole_results
 from tasks.inference.texts import open_texts
 
 ROWS: list[dict[str, Any]] = [
-    {"text": 'é, "a"\tb', "tokens": 3, "score": -1.5, "per_token": -0.5},
-    {"text": "", "tokens": 0, "score": None, "per_token": None},
+    {"text": 'é, "a"\tb', "tokens": 3, "score": -1.5, "per_token": -0.5, "why": None},
+    {"text": "", "tokens": 0, "score": None, "per_token": None, "why": "long"},
 ]
 
 
@@ -47,11 +47,15 @@ def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
     [
         (
             "s.jsonl",
-            '{"text": "é, \\"a\\"\\tb", "tokens": 3, "score": -1.5, "per_token": -0.5}\n'
-            '{"text": "", "tokens": 0, "score": null, "per_token": null}\n',
+            '{"text": "é, \\"a\\"\\tb", "tokens": 3, "score": -1.5, "per_token": -0.5, '
+            '"why": null}\n'
+            '{"text": "", "tokens": 0, "score": null, "per_token": null, "why": "long"}\n',
         ),
-        ("s.csv", 'text,tokens,score,per_token\n"é, ""a""\tb",3,-1.5,-0.5\n,0,,\n'),
-        ("S.TSV", 'text\ttokens\tscore\tper_token\n"é, ""a""\tb"\t3\t-1.5\t-0.5\n\t0\t\t\n'),
+        ("s.csv", 'text,tokens,score,per_token,why\n"é, ""a""\tb",3,-1.5,-0.5,\n,0,,,long\n'),
+        (
+            "S.TSV",
+            'text\ttokens\tscore\tper_token\twhy\n"é, ""a""\tb"\t3\t-1.5\t-0.5\t\n\t0\t\t\tlong\n',
+        ),
     ],
 )
 def test_lines_and_tables_have_every_row_in_order(name: str, text: str, tmp_path: Path) -> None:
