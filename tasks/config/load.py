@@ -21,6 +21,7 @@ from tasks.config.corpus import SOURCE_TYPES
 from tasks.config.evaluate import TASK_TYPES
 from tasks.config.places import read_from
 from tasks.config.root import Config
+from tasks.config.yaml_files import read_mapping, read_yaml
 from tasks.errors import UserError
 
 PRESETS = Path(__file__).resolve().parents[2] / "deployments" / "presets"
@@ -95,41 +96,6 @@ def find_file(source: str, folder: Path, file: str, kind: str) -> Path:
     )
 
 
-def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
-    """The mapping in a YAML file; `wanted` says what should stand there.
-
-    Raises:
-        UserError: it cannot be read, is not YAML, or is no mapping.
-    """
-    try:
-        values = _read_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(problem, "problem", None) or problem
-        raise UserError(f"{path}{place}: this is not valid YAML: {what}.") from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path}: cannot be read: {problem}.") from problem
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: {wanted}, this is not one.")
-    return values
-
-
-def _read_yaml(text: str) -> Any:
-    """The value that YAML text stands for.
-
-    Raises:
-        yaml.YAMLError: it stands for none.
-    """
-    try:
-        return yaml.safe_load(text)
-    except RecursionError:
-        raise yaml.YAMLError("it is nested too deeply") from None
-    # A scalar that is none of its kind, such as a 13th month, is told by whatever it led to.
-    except (ValueError, LookupError, TypeError, AttributeError) as problem:
-        raise yaml.YAMLError(f"a value is none of its type ({problem})") from None
-
-
 def set_value(values: dict[str, Any], override: str) -> None:
     """Apply one `a.b.0.c=value`; the value is read as YAML.
 
@@ -142,7 +108,7 @@ def set_value(values: dict[str, Any], override: str) -> None:
     if not separator or not all(keys):
         raise UserError(f"--set {redacted(override)}: write it as a.b=value.")
     try:
-        value = _read_yaml(text)
+        value = read_yaml(text)
     except yaml.YAMLError as problem:
         raise UserError(f"--set {redacted(override)}: the value is not valid YAML.") from problem
     place: Any = values

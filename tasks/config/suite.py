@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from tasks.config.base import Section
 from tasks.config.downstream import FineTuningConfig
 from tasks.config.evaluate import AnyTask, check_names
-from tasks.config.load import find_file, read_mapping, set_value, validated
+from tasks.config.load import find_file, set_value, validated
 from tasks.config.places import read_from
+from tasks.config.yaml_files import read_mapping
 
 SUITES = Path(__file__).resolve().parents[2] / "deployments" / "suites"
 

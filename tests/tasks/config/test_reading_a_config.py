@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.config.corpus import FilesSource
-from tasks.config.load import find_file, load_config, read_mapping, set_value, validate
+from tasks.config.load import find_file, load_config, set_value, validate
 from tasks.config.suite import load_suite
 from tasks.errors import UserError
 
@@ -64,24 +64,6 @@ def test_a_file_beside_what_is_not_there_may_be_meant(folder: Path, tmp_path: Pa
     (tmp_path / "letters.yml").touch()
     with pytest.raises(UserError, match=rf"Did you mean '{tmp_path}/letters\.yml'\?"):
         find_file(f"{tmp_path}/leters.yaml", folder, "config", "preset")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"a: 1\nb: [", r"my\.yaml, line 2, column 5: this is not valid YAML"),
-        (b"a: 1\nb: {x: 1, y: ]", r"my\.yaml, line 2, column 14: this is not valid YAML"),
-        (b"\xff\xfe\xff", r"my\.yaml: cannot be read: 'utf-8' codec"),
-        (b"", r"my\.yaml: a thing, this is not one\."),
-        (b"[1]", r"my\.yaml: a thing, this is not one\."),
-    ],
-)
-def test_what_is_no_mapping_is_told_with_its_place(
-    tmp_path: Path, content: bytes, words: str
-) -> None:
-    (tmp_path / "my.yaml").write_bytes(content)
-    with pytest.raises(UserError, match=words):
-        read_mapping(tmp_path / "my.yaml", "a thing")
 
 
 def test_a_config_is_called_after_its_file_unless_it_says_otherwise(tmp_path: Path) -> None:
