@@ -7,8 +7,10 @@ Only data formats are read (JSON, text, safetensors): opening a stranger's folde
 code from it, so pickled weights (pytorch_model.bin) are refused with the way to convert them.
 """
 
+import difflib
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,12 +71,10 @@ def require_folder(folder: Path) -> None:
     """
     is_folder = folder.is_dir()
     if not is_folder or not (folder / "config.json").is_file():
-        inner = folder / "model"
         raise UnusableError(
             f"{folder}: this is no model folder, "
             f"{'there is no config.json in it' if is_folder else 'it is not a folder'}. Give the "
-            "`model` folder of a run or any Hugging Face RoBERTa folder."
-            + (f" Did you mean {inner}?" if (inner / "config.json").is_file() else "")
+            f"`model` folder of a run or any Hugging Face RoBERTa folder.{_meant(folder)}"
         )
     try:
         weight_files(folder)
@@ -150,3 +150,14 @@ def wrong_head(folder: Path, named: str | None, wanted: str) -> str:
         f"{folder}: this is a {kind}, and a {wanted} is needed. Give {use[wanted]}; {as_it_is}"
         "texts can be embedded with any."
     )
+
+
+def _meant(folder: Path) -> str:
+    """The model folder within it, or beside it and called most like it, as a question; or ""."""
+    if (folder / "model" / "config.json").is_file():
+        return f" Did you mean {folder / 'model'}?"
+    with suppress(OSError):
+        beside = [each.name for each in folder.parent.iterdir() if (each / "config.json").is_file()]
+        for close in difflib.get_close_matches(folder.name, sorted(beside), n=1):
+            return f" Did you mean {folder.with_name(close)}?"
+    return ""

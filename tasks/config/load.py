@@ -87,7 +87,7 @@ def find_file(source: str, folder: Path, file: str, kind: str) -> Path:
             "Text in a folder is named by a source's `paths`."
         )
     names = sorted(each.stem for each in folder.glob("*.yaml"))
-    beside = sorted(str(path.parent / each.name) for each in path.parent.glob("*.y*ml"))
+    beside = [str(each) for each in sorted(path.parent.glob("*.y*ml")) if _is_a(file, each)]
     close = difflib.get_close_matches(source, [*beside, *names], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UserError(
@@ -130,6 +130,16 @@ def _index(place: Any, key: str, override: str) -> int:
         return int(key)
     size = f"a list of {len(place)}" if isinstance(place, list) else f"the value {place!r}"
     raise UserError(f"--set {redacted(override)}: {key!r} does not name anything in {size}.")
+
+
+def _is_a(file: str, path: Path) -> bool:
+    """Whether a YAML file has the sections of a config or of a suite: these take no other."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    has = set(re.findall(r"^(corpus|tasks|downstream)\s*:", text, re.MULTILINE))
+    return "corpus" in has if file == "config" else bool(has) and "corpus" not in has
 
 
 def validate(values: dict[str, Any], where: str) -> Config:

@@ -162,8 +162,20 @@ def test_a_text_that_is_no_text_and_a_device_that_is_not_there(folder: Path) -> 
         load(folder).embed(["a", "b\ud800"])
     with pytest.raises(UnusableError, match="no device 'cuda:99'|no device 'mine'"):
         load(folder, device="mine")
-    with pytest.raises(ValueError, match="is not a folder"):
+    with pytest.raises(ValueError, match="it is not a folder"):
         load(folder / "none")
+
+
+def test_a_model_folder_may_be_meant_where_there_is_none(tmp_path: Path) -> None:
+    """No file, and no folder of something else, whatever it is called."""
+    (tmp_path / "sentiments.yaml").write_text("tasks: []\n")
+    (tmp_path / "sentimen").mkdir()
+    with pytest.raises(UnusableError, match=r"sentimens: this is no model folder, .* RoBERTa folder\.$"):
+        load(tmp_path / "sentimens")
+    (tmp_path / "sentiment").mkdir()
+    (tmp_path / "sentiment/config.json").write_text("{}")
+    with pytest.raises(UnusableError, match=rf"Did you mean {tmp_path}/sentiment\?"):
+        load(tmp_path / "sentimens")
 
 
 def test_importing_the_package_imports_no_library() -> None:

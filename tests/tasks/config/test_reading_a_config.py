@@ -61,9 +61,16 @@ def test_what_is_not_there_is_met_with_all_there_is(folder: Path) -> None:
 
 
 def test_a_file_beside_what_is_not_there_may_be_meant(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "letters.yml").touch()
+    """A config where one is wanted, a suite where that is: no other YAML file."""
+    (tmp_path / "letters.yml").write_text("name: x\ncorpus: []\n")
+    (tmp_path / "leterz.yaml").write_text("tasks: []\n")
+    (tmp_path / "leters.yam").mkdir()
+    (tmp_path / "leters.yml").write_bytes(b"\xff corpus:")
+    (tmp_path / "leteri.yaml").write_text("services: {}\n")
     with pytest.raises(UserError, match=rf"Did you mean '{tmp_path}/letters\.yml'\?"):
         find_file(f"{tmp_path}/leters.yaml", folder, "config", "preset")
+    with pytest.raises(UserError, match=rf"Did you mean '{tmp_path}/leterz\.yaml'\?"):
+        find_file(f"{tmp_path}/leters.yaml", folder, "suite", "suite")
 
 
 def test_a_config_is_called_after_its_file_unless_it_says_otherwise(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_cutting_a_result_short_leaves_nothing(model: LoadedModel, tmp_path: Pat
     schema: Any = over_files.SCORED
 
     def stopped() -> Any:
-        yield model.score(["a"])
+        yield model.score_readable(["a"], 1)
         raise KeyboardInterrupt
 
     for ending in ("jsonl", "csv", "parquet"):
