@@ -52,7 +52,7 @@ def init(
     survey = request.look()
     if not as_json:
         for line in survey.told():
-            say(line)
+            say(one_line(line))
     if minutes is None:
         minutes = _ask_minutes() if is_asking else _USUAL_MINUTES
     made = make_config(survey, minutes)

@@ -16,6 +16,7 @@ from tasks.starting.sizes import Sizes, suitable_sizes
 from tasks.starting.survey import AT_SENTENCE_ENDS, ChooseColumn, Found, survey, total_of
 
 _LITTLE_BYTES = 1_000_000
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,32 @@ class Survey:
     found: Sequence[Found]
 
     def told(self) -> list[str]:
-        """It in a line for each source, and one for what is left out."""
+        """It in a line for each source, named by its files, and one for what is left out."""
         lines = []
         for source in self.found:
             how = ", ".join(_read_how(key, value) for key, value in source.how.items())
             formats = " and ".join(f"{n:,} {form}" for form, n in source.formats.most_common())
+            formats = formats if len(source.files) > 1 else formats.removeprefix("1 ")
             lines.append(
-                f"{formats}: about {source.size['documents']:,} documents, "
+                f"{_named(source)}: {formats}, about {source.size['documents']:,} documents, "
                 f"{describe_bytes(source.size['bytes'])} of text" + (f" ({how})" if how else "")
             )
         if total_of(self.found)["bytes"] < _LITTLE_BYTES:
             lines.append("this is little text: a model learns next to nothing from less than 1 MB")
         if self.listing.left_out:
             count = len(self.listing.left_out)
-            lines.append(f"{count:,} left out; the config says which and why")
+            first = list(self.listing.left_out.items())[:_MOST_NAMED]
+            which = "; ".join(f"{path}: {why}" for path, why in first)
+            more = "; …" if count > len(first) else ""
+            lines.append(f"{count:,} left out, as the config says: {which}{more}")
         return lines
+
+
+def _named(source: Found) -> str:
+    """The file that a source is, or the globs that match its files."""
+    names = [str(source.files[0])] if len(source.files) == 1 else source.paths
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 @dataclass(frozen=True)

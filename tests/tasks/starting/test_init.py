@@ -146,7 +146,7 @@ def test_a_config_in_the_folder_it_is_about_does_not_read_itself(tmp_path: Path)
     (tmp_path / "artifacts/1-download/key").mkdir(parents=True)
     write_jsonl(tmp_path / "artifacts/1-download/key/b.jsonl")
     done = init("--out", "mine.yaml", "--minutes", 1)
-    assert "1 jsonl: about 30 documents" in done.stdout
+    assert "a.jsonl: jsonl, about 30 documents" in done.stdout
     assert "this is little text" in done.stdout
     assert "next: roberta plan mine.yaml" in done.stdout
     assert planned("mine.yaml") == ["a.jsonl"]

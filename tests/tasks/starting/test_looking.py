@@ -11,6 +11,7 @@ from tasks.errors import UserError
 from tasks.sources import sizes
 from tasks.starting import listing, survey
 from tasks.starting.listing import Listing, list_files, suffix_of
+from tasks.starting.make_config import Request
 from tasks.starting.survey import (
     AT_SENTENCE_ENDS,
     Found,
@@ -236,3 +237,18 @@ def test_where_each_file_is_a_document_the_files_are_counted(
     whole = survey._size(Found({"separator": "file"}, files=files), Listing())
     lines = survey._size(Found({"separator": "line"}, files=files), Listing())
     assert (whole["documents"], lines["documents"]) == (5, 505)
+
+
+def test_each_line_that_is_told_names_its_files(tmp_path: Path) -> None:
+    """One by its path, several by the globs that the config has; what is left out with why."""
+    (tmp_path / "one.jsonl").write_text(json.dumps({"body": "It was a dark night, he said."}))
+    (tmp_path / "more").mkdir()
+    for number in range(3):
+        (tmp_path / f"more/{number}.txt").write_text("Es war eine dunkle Nacht.\n\nSagte er.\n")
+    (tmp_path / "page.html").write_text("<p>It was a dark night.</p>")
+    request = Request([tmp_path], "x", tmp_path / "x.yaml", None, nobody)
+    more, one, little, left = request.look().told()
+    assert one.startswith(f"{tmp_path}/one.jsonl: jsonl, about 1 documents, ")
+    assert more.startswith(f"{tmp_path}/**/*.txt: 3 text, about 6 documents, ")
+    assert "little text" in little
+    assert left == f"1 left out, as the config says: {tmp_path}/page.html: a web page"
