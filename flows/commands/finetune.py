@@ -11,7 +11,7 @@ import click
 from flows.cli import print_json
 from flows.commands import completing
 from flows.commands.options import json_option
-from flows.commands.use import begins_again
+from flows.commands.use import begins_again, device_option
 from flows.terminal import printable, printable_json, say
 from roberta_model.recipe import FirstAttention, TaskName
 from tasks.config.downstream import ColumnsConfig, FineTuningConfig, Metric
@@ -167,6 +167,7 @@ def _tell(found: dict[str, Any], out: Path) -> None:
 @click.option("--text", metavar="COLUMN", help="The text; in qa the question.")
 @click.option("--second", metavar="COLUMN", help="The second text; in qa the context.")
 @_chosen("--format", _FORMATS, "FORMAT", "Of FILE.", default="auto")
+@device_option
 @json_option
 @begins_again
 def predict(
@@ -176,6 +177,7 @@ def predict(
     text: str | None,
     second: str | None,
     format: str,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Answer each row of FILE with DIR, a fine-tuned folder; without --out as JSON lines.
@@ -189,7 +191,8 @@ def predict(
 
     if out is not None:
         check_target(out, ENDINGS, file)
-    predictor, columns = Predictor(Path(model)), ColumnsConfig(text=text, second=second)
+    predictor = Predictor(Path(model), device)
+    columns = ColumnsConfig(text=text, second=second)
     form: Any = format
     if out is None:
         stamp = stamp_before(file)

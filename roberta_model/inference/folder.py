@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
 from roberta_model.architectures import HEADS
 from roberta_model.encoder import Encoder
 from roberta_model.huggingface import load_encoder, load_with_head, read_config
@@ -61,6 +63,20 @@ def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, To
             "folder."
         )
     return model.eval(), tokenizer
+
+
+def move_to_device(model: Encoder, device: str | None = None) -> None:
+    """Move a model to a device as torch names it; without one to the GPU where there is one.
+
+    Raises:
+        UnusableError: There is no such device.
+    """
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        model.to(name)
+    except RuntimeError as problem:
+        told = str(problem).strip().split("\n")[0]
+        raise UnusableError(f"There is no device {name!r} here: {told}") from problem
 
 
 def require_folder(folder: Path) -> None:

@@ -27,7 +27,7 @@ from roberta_model.huggingface import load_encoder, read_config
 from roberta_model.inference.answers import Answered, answer_questions
 from roberta_model.inference.batches import Text, encode
 from roberta_model.inference.classes import Classified, classify_texts
-from roberta_model.inference.folder import model_of, open_folder, wrong_head
+from roberta_model.inference.folder import model_of, move_to_device, open_folder, wrong_head
 from roberta_model.inference.likelihood import LineRead, LineScore, score_readable, score_texts
 from roberta_model.inference.masks import Guess, fill_masks
 from roberta_model.inference.reading import Reading, reading_of
@@ -247,7 +247,6 @@ def open_model(folder: Path, device: str | None = None, *, head: bool = True) ->
     Raises:
         UnusableError: As `roberta_model.load`.
     """
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     architecture = "RobertaModel"
 
     def load(place: Path) -> Encoder:
@@ -258,12 +257,7 @@ def open_model(folder: Path, device: str | None = None, *, head: bool = True) ->
         return model
 
     model, tokenizer = open_folder(folder, load)
-    try:
-        model.to(name)
-    except RuntimeError as problem:
-        raise UnusableError(
-            f"There is no device {name!r} here: {_first_line(problem)}"
-        ) from problem
+    move_to_device(model, device)
     return LoadedModel(folder, architecture, model, tokenizer)
 
 
@@ -272,10 +266,6 @@ def _copied(tokenizer: "Tokenizer") -> "Tokenizer":
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(tokenizer.to_str())
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().split("\n")[0]
 
 
 def _shown(text: str) -> str:

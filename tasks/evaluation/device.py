@@ -47,6 +47,13 @@ class Device:
             )
         return "cpu"
 
+    def give_back(self) -> None:
+        """Let go of a GPU's memory that no tensor needs any more: a training beside may want it."""
+        import torch
+
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
 
 def map_for(context: StageContext[Any], device: Device) -> Callable[..., list[UnitResult]]:
     """How a stage runs units that score on a device: on a GPU of this machine one after the other.

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 from roberta_model.inference.answers import answers_in
+from roberta_model.inference.folder import move_to_device
 from roberta_model.inference.reading import reading_of
 from roberta_model.inference.tags import tags_of
 from roberta_model.predicting import Logits, logits_of
 from tasks.engine.executors import default_workers
-from tasks.evaluation.device import Device
 from tasks.finetuning.encoding import ItemEncoder
 from tasks.finetuning.items import Item
 from tasks.inference.model_folder import load_folder_as_named, refusals
 
 _THRESHOLD = 0.5
-_ANY = Device()
 
 
 class Predictor:
@@ -31,8 +30,8 @@ class Predictor:
 
     Args:
         folder: Any RoBERTa folder with a head for classes, numbers, tags or answers.
-        device: Where it computes. On a CPU with all of the machine's processors; the answers are
-            the same for any number of them.
+        device: Where it computes, as torch names it; without it on the GPU where there is one. On
+            a CPU with all of the machine's processors: the answers are the same for any number.
 
     Attributes:
         reading: What it reads.
@@ -44,17 +43,17 @@ class Predictor:
         UserError: the folder cannot be read, or has another head; there is no such device.
     """
 
-    def __init__(self, folder: Path, device: Device = _ANY) -> None:
-        place = device.on_this_machine()
-        model, tokenizer = load_folder_as_named(folder)
-        self.model = model.to(place)
-        self._workers = default_workers() if place == "cpu" else 1
+    def __init__(self, folder: Path, device: str | None = None) -> None:
+        self.model, tokenizer = load_folder_as_named(folder)
         head = self.model.head_module
         self.labels: tuple[str, ...] = getattr(head, "labels", ())
         self.problem: str = getattr(head, "problem", "")
         limit = self.model.config.max_row_tokens
         with refusals():
             self.reading = reading_of(folder, head, limit)
+            move_to_device(self.model, device)
+        is_on_cpu = next(self.model.parameters()).device.type == "cpu"
+        self._workers = default_workers() if is_on_cpu else 1
         self.encoder = ItemEncoder(tokenizer, *self.reading.sizes(limit))
 
     def __call__(self, items: Sequence[Item]) -> list[dict[str, Any]]:

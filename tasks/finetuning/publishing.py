@@ -59,7 +59,7 @@ def publish(
     scores: dict[str, Any] = {}
     checked: list[str] = []
     rows = {}
-    predictor = Predictor(folder, device)
+    predictor = Predictor(folder, device.on_this_machine())
     for part, data in files.items():
         items = list(data.items(settings, known.reading.columns))
         answers = predictor(items)
@@ -115,7 +115,7 @@ def predict_file(
     work: UnitWork, *, model: Files, file: DataFile, settings: FineTuningConfig, device: Device
 ) -> UnitReport:
     """Write the model's answer for each row of a file into `.jsonl`."""
-    predictor = Predictor(linked_folder(work, model), device)
+    predictor = Predictor(linked_folder(work, model), device.on_this_machine())
     path, form = file.file.local(), settings.format
     rows = predictions(predictor, path, settings.columns, form, file.name)
     count = write_jsonl(rows, work.path(".jsonl"))

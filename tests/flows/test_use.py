@@ -117,7 +117,7 @@ def test_predict_answers_no_file_that_changes_meanwhile(
     reading = SimpleNamespace(task="classify", columns=Columns("text", None, None))
 
     class Replacing:
-        def __init__(self, _: Path) -> None:
+        def __init__(self, *_: Any) -> None:
             self.reading, self.problem = reading, ""
 
         def __call__(self, items: list[Any]) -> list[dict[str, Any]]:
