@@ -83,7 +83,7 @@ class FineTuningObjective:
         self.examples = Examples(Path(spec.examples))
         if not len(self.examples):
             raise ValueError("there are no examples to learn from")
-        self.model: RobertaWithHead = _first_model(spec).to(self.device).train()
+        self.model: RobertaWithHead = first_model(spec).to(self.device).train()
         longest, limit = int(self.examples.lengths.max()), self.model.config.max_row_tokens
         if longest > limit:
             raise ValueError(f"an example has {longest} tokens; the model reads at most {limit}")
@@ -239,7 +239,7 @@ def new_head(spec: FineTuningSpec, config: ModelConfig) -> Head:
     return SequenceClassificationHead(config, spec.labels, spec.dropout, spec.problem)
 
 
-def _first_model(spec: FineTuningSpec) -> RobertaWithHead:
+def first_model(spec: FineTuningSpec) -> RobertaWithHead:
     """The given encoder under a new head, whose weights depend on the seed alone.
 
     A folder that was fine-tuned for classes of the same names, or for answers, keeps its head.

@@ -23,7 +23,7 @@ from roberta_model.data.examples import (
 from roberta_model.huggingface import save_model
 from roberta_model.recipe import HeadName, OptimizerRecipe, Problem
 from roberta_model.training.checkpoint import read_checkpoint
-from roberta_model.training.fine_tuning import FineTuningObjective, StepShare, _first_model
+from roberta_model.training.fine_tuning import FineTuningObjective, StepShare, first_model
 from roberta_model.training.loop import Training
 from roberta_model.training.spec import FineTuningSpec
 from tasks.config import LaunchConfig
@@ -301,7 +301,7 @@ def test_no_group_holds_too_much() -> None:
 def test_s_may_begin_by_reading_all_tokens_alike(tmp_path: Path, model_folder: Path) -> None:
     """The last layer's queries are zero then, and nothing else differs."""
     before, after = (
-        _first_model(make_spec(tmp_path, model_folder, first_attention=attention)).state_dict()
+        first_model(make_spec(tmp_path, model_folder, first_attention=attention)).state_dict()
         for attention in ("pretrained", "uniform")
     )
     last = f"layers.{CONFIG.num_layers - 1}.attention.qkv."

@@ -25,9 +25,11 @@ from roberta_model.data.examples import SCHEMA
 from roberta_model.data.masking import MaskingTables
 from roberta_model.huggingface import save_model
 from roberta_model.masked_lm import RobertaMaskedLM, load_masked_lm
+from roberta_model.predicting import logits_of
 from roberta_model.recipe import HeadName, OptimizerRecipe
 from roberta_model.scoring import pseudo_log_likelihood
 from roberta_model.training.checkpoint import read_checkpoint
+from roberta_model.training.fine_tuning import first_model
 from roberta_model.training.loop import StepResult, Training
 from roberta_model.training.process import prepare
 from roberta_model.training.spec import FineTuningSpec, TrainingSpec
@@ -250,3 +252,16 @@ def test_a_resumed_fine_tuning_is_the_uninterrupted_one_to_the_bit(
             batch_rows=200,
         )
     check_resuming(spec)
+
+
+@pytest.mark.parametrize("head", ["sequence", "tokens", "span"])
+def test_a_fine_tuned_model_answers_as_on_a_cpu(labelled: FineTuningSpec, head: HeadName) -> None:
+    """Rows of all lengths, in batches; what they are scored by and written down as."""
+    labels = () if head == "span" else labelled.labels
+    spec = replace(labelled, head=head, labels=labels, first_attention="pretrained")
+    model = first_model(spec).eval()
+    rows = [[0, *range(5, 6 + n % 50), 2] for n in range(300)]
+    on_cpu = logits_of(model, rows, workers=2)
+    on_gpu = logits_of(model.to("cuda"), rows)
+    for ours, known in zip(on_gpu, on_cpu, strict=True):
+        np.testing.assert_allclose(ours, known, rtol=1e-3, atol=1e-3)
