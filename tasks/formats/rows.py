@@ -74,15 +74,13 @@ def read_rows(
     except UserError as problem:
         # Labelled data are no source of a corpus: what may be set is the task's own.
         raise UserError(str(problem).replace("the source's", "its")) from problem
-    except OSError as problem:
-        if problem.errno is not None:
-            raise UserError(f"{where} cannot be read: {problem.strerror}.") from problem
-        raise explained(problem, where, number) from problem
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise UserError(f"{where} cannot be read: {problem.strerror}.") from problem
         told = explained(problem, where, number)
         if told is problem:
             raise
-        raise told from problem
+        raise UserError(str(told).replace(", or leave it out of the source", "")) from problem
 
 
 def is_columnar(path: Path, form: RowFormat = "auto") -> bool:

@@ -102,8 +102,9 @@ def test_damage_is_told_with_the_rows_before_it(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b'{"a": 1}\n' * 9)[:-4])
     with pytest.raises(
         UserError, match=r"a\.jsonl\.gz: the data are damaged or cut short after \d+"
-    ):
+    ) as caught:
         list(read_rows(path))
+    assert str(caught.value).endswith("from where it came."), "labelled data are of no source"
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.xml", "a.zip"])
