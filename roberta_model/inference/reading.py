@@ -7,7 +7,7 @@ no torch.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.recipe import TaskName
@@ -51,6 +51,23 @@ class Reading:
         most = min(self.max_tokens, limit)
         return most, min(self.stride, most // 2)
 
+    def check(self) -> None:
+        """Hold the fields against what they are to be: a folder may be a stranger's.
+
+        Raises:
+            ValueError: One is another; names it.
+        """
+        text, *others = self.columns
+        for name, is_right in {
+            "task": self.task in get_args(TaskName),
+            "columns": isinstance(text, str) and all(isinstance(n, str | None) for n in others),
+            "max_tokens": type(self.max_tokens) is int and self.max_tokens > 0,
+            "stride": type(self.stride) is int and self.stride >= 0,
+            "may_have_no_answer": isinstance(self.may_have_no_answer, bool),
+        }.items():
+            if not is_right:
+                raise ValueError(f"{name} cannot be {getattr(self, name)!r}")
+
     def write(self, folder: Path) -> None:
         """Write it into a model folder."""
         values = asdict(self) | {"columns": self.columns._asdict()}
@@ -69,8 +86,10 @@ class Reading:
             return None
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "columns": Columns(**values["columns"])})
-        except (OSError, ValueError, TypeError, KeyError) as problem:
+            found = cls(**{**values, "columns": Columns(**values["columns"])})
+            found.check()
+            return found
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as problem:
             raise UnusableError(
                 f"{path}: this is not the record of a fine-tuning ({problem}). Remove the file to "
                 "have the folder read as a stranger's."
@@ -88,8 +107,16 @@ def reading_of(folder: Path, head: object, max_tokens: int) -> Reading:
     Raises:
         UnusableError: It has a record that is none, or a head that no fine-tuning gives.
     """
-    known = Reading.of(folder)
-    return known or Reading(_task_of(head, folder), Columns("", None, None), max_tokens)
+    known, task = Reading.of(folder), _task_of(head, folder)
+    if known is None:
+        return Reading(task, Columns("", None, None), max_tokens)
+    if known.task != task and {known.task, task} & {"tag", "qa"}:
+        raise UnusableError(
+            f"{folder / RECORD}: this is the record of a fine-tuning for {known.task}, and the "
+            f"head of the model is one for {task}. Remove the file to have the folder read as a "
+            "stranger's."
+        )
+    return known
 
 
 def _task_of(head: object, folder: Path) -> TaskName:

@@ -18,6 +18,7 @@ from roberta_model.inference.reading import reading_of
 from roberta_model.inference.tags import tags_of
 from roberta_model.predicting import Logits, logits_of
 from tasks.engine.executors import default_workers
+from tasks.errors import UserError
 from tasks.finetuning.encoding import ItemEncoder
 from tasks.finetuning.items import Item
 from tasks.inference.model_folder import load_folder_as_named, refusals
@@ -48,6 +49,11 @@ class Predictor:
         head = self.model.head_module
         self.labels: tuple[str, ...] = getattr(head, "labels", ())
         self.problem: str = getattr(head, "problem", "")
+        if self.problem == "regression" and len(self.labels) > 1:
+            raise UserError(
+                f"{folder}: the model gives {len(self.labels)} numbers for a text, and an answer "
+                "holds one. In Python `roberta_model.load` gives them all (`classify`, `scores`)."
+            )
         limit = self.model.config.max_row_tokens
         with refusals():
             self.reading = reading_of(folder, head, limit)

@@ -1,5 +1,6 @@
 """`.tag` and `.answer` of a loaded folder: what stock's logits say, and `roberta predict` gives."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,36 @@ def test_a_record_that_is_none_is_named(reader: Path, tmp_path: Path) -> None:
     (tmp_path / "finetuning.json").write_text('{"task": "qa"}')
     with pytest.raises(UnusableError, match="finetuning.json: this is not the record"):
         load(tmp_path).answer(*PAIRS[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_tokens": "many"}, "max_tokens cannot be 'many'"),
+        ({"max_tokens": 12.5}, "max_tokens cannot be 12.5"),
+        ({"max_tokens": 0}, "max_tokens cannot be 0"),
+        ({"stride": -5}, "stride cannot be -5"),
+        ({"may_have_no_answer": "no"}, "may_have_no_answer cannot be 'no'"),
+        ({"columns": {"text": 5, "second": None, "label": None}}, "columns cannot be"),
+        ({"task": "guess"}, "task cannot be 'guess'"),
+        ({"task": "classify"}, "for classify, and the head of the model is one for qa"),
+    ],
+)
+def test_a_strangers_record_that_would_not_do_is_named(
+    changes: dict[str, Any], message: str, reader: Path, tmp_path: Path
+) -> None:
+    """It once ended in a traceback, at the first question."""
+    for path in reader.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    record = tmp_path / "finetuning.json"
+    record.unlink(missing_ok=True)
+    Reading("qa", Columns("question", "context", None), 24, 8).write(tmp_path)
+    load(tmp_path).answer(*PAIRS[0])
+    record.write_text(json.dumps({**json.loads(record.read_text()), **changes}))
+    with pytest.raises(UnusableError, match=message):
+        load(tmp_path).answer(*PAIRS[0])
+    with pytest.raises(UserError, match=message):
+        Predictor(tmp_path)
 
 
 @pytest.mark.parametrize("max_tokens", [12, 16, 32])

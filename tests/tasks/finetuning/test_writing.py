@@ -194,6 +194,15 @@ def test_answers_are_those_that_a_loaded_folder_gives(problem: str, tmp_path: Pa
             assert mine["labels"] == [name for name, p in theirs["scores"].items() if p > 0.5]
 
 
+def test_a_folder_that_gives_several_numbers_a_text_is_refused(tmp_path: Path) -> None:
+    """The first of them once was the answer, without a word on the others."""
+    changes: dict[str, Any] = {"num_labels": 3, "problem_type": "regression"}
+    stock_folder(tmp_path, "RobertaForSequenceClassification", **changes)
+    assert len(load(tmp_path).classify(["Rome"])[0]["scores"]) == 3
+    with pytest.raises(UserError, match="gives 3 numbers for a text, and an answer holds one"):
+        Predictor(tmp_path)
+
+
 def test_half_of_a_surrogate_pair_in_another_column_stays_what_it_was(
     predictor: Predictor, tmp_path: Path
 ) -> None:
