@@ -34,10 +34,15 @@ class Repository:
         url: `hf://user/name`.
 
     Raises:
-        UserError: the name is none, or there is no token.
+        UserError: the name is none or carries a secret, or there is no token.
     """
 
     def __init__(self, url: str) -> None:
+        if redacted(url) != url:
+            raise UserError(
+                f"--to: {redacted(url)} carries a secret, which others could read wherever it is "
+                "told. Take it out of the address, and set the token as HF_TOKEN."
+            )
         self.url, self.name = url, url.removeprefix(HUB).strip("/")
         if self.name.count("/") != 1:
             raise UserError(f"{url}: the hub's addresses are {HUB}user/name.")

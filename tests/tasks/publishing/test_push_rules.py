@@ -178,6 +178,21 @@ def test_a_name_that_was_moved_in_is_flushed_before_the_old_model_goes(
     assert [path.name for path in (tmp_path / "given").iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["hf://me:hf_s3cret@us/model", "hf://hf_s3cret@hub/us/model", "hf://us/m?token=hf_s3cret"],
+)
+@pytest.mark.parametrize("token", ["", "hf_other"])
+def test_a_secret_in_the_hubs_address_is_refused_and_not_repeated(
+    url: str, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It once stood in every message on that address."""
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(UserError, match=r"hf://.*\*\*\*.* carries a secret.* HF_TOKEN") as caught:
+        push_model(tmp_path, url)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["hf://a", "hf://a/b/c", "hf://", "hf:///a"])
 def test_a_repository_of_the_hub_has_an_owner_and_a_name(
     name: str, one: Path, monkeypatch: pytest.MonkeyPatch
