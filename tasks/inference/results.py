@@ -1,7 +1,7 @@
 """Results written row by row: a whole file under its name, or none.
 
-The rows go into a file beside it, which gets the name when all are there. The name's ending says
-the format: `.parquet`, `.jsonl`, `.csv`, `.tsv`, and `.npy` for one column of vectors.
+The rows go into a file in a folder beside it, which gets the name when all are there. The name's
+ending says the format: `.parquet`, `.jsonl`, `.csv`, `.tsv`, and `.npy` for one column of vectors.
 """
 
 import csv
@@ -9,7 +9,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,9 +20,9 @@ from tasks.engine.files import (
     cannot_write_file,
     flush_file,
     give_usual_mode,
-    temporary_beside,
 )
-from tasks.errors import UserError
+from tasks.errors import StageError, UserError
+from tasks.publishing.staging import staged_beside
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -231,20 +231,34 @@ def whole_results(path: Path, schema: pa.Schema | None) -> Iterator[Results]:
         StageError: the disk is full, or fails; what stood there stays.
         UserError: the place may not be written, or a value does not fit its column.
     """
-    temporary = temporary_beside(path.resolve())
-    results: Results | None = None
-    try:
-        results = _Explained(path, temporary, schema)
-        yield results
-        results.close()
-        with _told(path):
-            flush_file(temporary)
-            give_usual_mode(temporary)
-            os.replace(temporary, path.resolve())
-    except BaseException:
-        if results is not None:
-            with suppress(Exception):
-                results.close()
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _place_beside(path) as temporary:
+        results: Results | None = None
+        try:
+            results = _Explained(path, temporary, schema)
+            yield results
+            results.close()
+            with _told(path):
+                flush_file(temporary)
+                give_usual_mode(temporary)
+                os.replace(temporary, path.resolve())
+        except BaseException:
+            if results is not None:
+                with suppress(Exception):
+                    results.close()
+            raise
+
+
+@contextmanager
+def _place_beside(path: Path) -> Iterator[Path]:
+    """Where a file is written that gets the name of its place when it is whole, on the same disk.
+
+    What killed processes have left of files for that place goes; what others are writing stays.
+    """
+    with ExitStack() as made:
+        try:
+            folder = made.enter_context(staged_beside(path.resolve()))
+        except StageError as problem:
+            if isinstance(problem.__cause__, OSError):
+                raise cannot_write_file(path, problem.__cause__) from problem
+            raise
+        yield folder / path.name

@@ -2,7 +2,10 @@
 
 import csv
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +123,7 @@ def test_a_result_is_flushed_before_it_has_its_name(
     flushed = list[tuple[int, str]]()
 
     def flush(temporary: Path) -> None:
-        assert temporary.parent == tmp_path
+        assert temporary.parent.parent == tmp_path
         flushed.append((temporary.stat().st_size, path.read_text()))
         flush_file(temporary)
 
@@ -167,6 +170,37 @@ def test_an_error_leaves_the_earlier_result(tmp_path: Path) -> None:
         interrupted(path, None)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["s.csv"]
+
+
+def test_what_a_killed_command_left_goes_with_the_next_of_that_name(tmp_path: Path) -> None:
+    """Not what another is writing to the same name just now, nor a file that is called alike."""
+    hold = (
+        "import sys; from pathlib import Path\n"
+        "from tasks.inference.over_files import SCORED\n"
+        "from tasks.inference.results import whole_results\n"
+        "with whole_results(Path(sys.argv[1]), SCORED) as out:\n"
+        f"    out.write({ROWS!r})\n"
+        "    print(flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    path = tmp_path / "s.csv"
+    (tmp_path / ".s.csv.mine.tmp").write_text("mine")
+    killed, alive = (
+        subprocess.Popen(
+            [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    )
+    for each in (killed, alive):
+        assert each.stdout is not None
+        each.stdout.readline()
+    assert len(list(tmp_path.iterdir())) == 3
+    killed.kill()
+    killed.communicate()
+    written(path)
+    assert len(list(tmp_path.iterdir())) == 3  # mine, the new one, and what is being written
+    alive.communicate()
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".s.csv.mine.tmp", "s.csv"]
 
 
 def test_the_file_that_is_read_is_not_written_over_by_any_name(tmp_path: Path) -> None:
@@ -232,8 +266,7 @@ def test_a_full_disk_is_told_with_the_place_and_what_to_do(
     """It once was `[Errno 28] No space left on device` and no more."""
     (path := tmp_path / name).write_text("an earlier result")
     # Every byte that is written there is refused as on a full disk.
-    monkeypatch.setattr(results, "temporary_beside", lambda _: Path("/dev/full"))
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    monkeypatch.setattr(results, "_place_beside", lambda _: nullcontext(Path("/dev/full")))
     with pytest.raises(StageError, match=f"{name}: .* No space left on device.* make room"):
         written(path, ROWS * 2000)
     assert path.read_text() == "an earlier result"
