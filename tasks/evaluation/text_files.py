@@ -6,6 +6,7 @@ word but empty lines.
 """
 
 import csv
+import difflib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -144,7 +145,7 @@ def read_records(
         form: jsonl, tsv or csv.
         told: What to call it in messages.
         columns: A table's first row names its columns if it holds all of these; else its first
-            columns are these.
+            columns are these. A first row with some of them, or one like them, has a mistake.
         are_chosen: Whether these are names of somebody's choice, which a table must then have.
 
     Raises:
@@ -164,7 +165,7 @@ def _rows(
         if row == 0 and set(columns) <= set(cells):
             names = cells
             continue
-        if row == 0 and are_chosen:
+        if row == 0 and (are_chosen or any(_is_like(cell, columns) for cell in cells)):
             absent = [column for column in columns if column not in cells]
             raise UserError(
                 f"{where}: there is no column {' or '.join(map(repr, absent))} in "
@@ -177,6 +178,11 @@ def _rows(
                 f" were expected. A first row with these names says which columns they are."
             )
         yield where, dict(zip(names, cells, strict=False))
+
+
+def _is_like(cell: str, columns: Sequence[str]) -> bool:
+    """Whether a cell is meant as the name of a column, perhaps with a slip of the pen."""
+    return bool(difflib.get_close_matches(cell[:100], columns, n=1, cutoff=0.8))
 
 
 def _cells(lines: Iterator[str], form: str, told: str) -> Iterator[tuple[str, list[str]]]:

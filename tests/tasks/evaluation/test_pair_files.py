@@ -82,6 +82,7 @@ def test_any_names_of_fields_are_read_and_paradigms_and_groups_with_them(tmp_pat
         ("right,wrong", {"good_field": "rihgt", "bad_field": "wrong"}, "'rihgt'"),
         ("right,wrong", {"good_field": "rihgt", "bad_field": "wrnog"}, "'rihgt' or 'wrnog'"),
         ("sentence_good,bad", {"bad_field": "wrong"}, "'wrong'"),
+        ("sentence_good,sentence_bat", {}, "'sentence_bad'"),
     ],
 )
 def test_a_column_that_a_table_lacks_is_refused_instead_of_taking_the_first_row_for_a_pair(

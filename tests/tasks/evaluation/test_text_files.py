@@ -79,10 +79,17 @@ def test_the_first_row_names_the_columns_if_it_names_all_that_are_wanted(tmp_pat
         (2, {"bad": "b", "id": "1", "good": "g"}),
         (3, {"bad": "good", "id": "x", "good": "bad"}),
     ]
-    assert records(tmp_path / "b.tsv", "good\tother\nx\ty\tz\n") == [
-        (1, {"good": "good", "bad": "other"}),
+    assert records(tmp_path / "b.tsv", "this\tother\nx\ty\tz\n") == [
+        (1, {"good": "this", "bad": "other"}),
         (2, {"good": "x", "bad": "y"}),
     ]
+
+
+@pytest.mark.parametrize("first", ["good\tother", "good\tbadd", "goo\tx", "x\tbad"])
+def test_a_first_row_with_a_slip_in_a_name_is_no_record(first: str, tmp_path: Path) -> None:
+    """It was scored as a pair, as if its names were sentences."""
+    with pytest.raises(UserError, match="line 1: there is no column '.*' in the first row"):
+        records(tmp_path / "a.tsv", f"{first}\nx\ty\n")
 
 
 def test_rows_have_the_numbers_of_their_lines(tmp_path: Path) -> None:
