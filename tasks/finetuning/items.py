@@ -3,18 +3,17 @@
 A column that is not named is guessed from the names that public data sets use, and said.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from roberta_model.inference.encodable import lone_half
 from roberta_model.inference.reading import Columns
 from roberta_model.recipe import TaskName
 from tasks.config.downstream import ColumnsConfig
 from tasks.errors import UserError
+from tasks.finetuning.cells import check_label, kind_of, text_of, words_of
 from tasks.formats.rows import Row, RowFormat, read_rows
 
 T = TypeVar("T")
@@ -167,13 +166,13 @@ def item_of(row: Mapping[str, Any], task: TaskName, columns: Columns, where: str
         UserError: it lacks what it must have.
     """
     value = _value(row, columns.text, where)
-    text: Any = (_words if task == "tag" else _text)(value, columns.text, where)
+    text: Any = (words_of if task == "tag" else text_of)(value, columns.text, where)
     second = label = None
     if columns.second is not None:
-        second = _text(_value(row, columns.second, where), columns.second, where)
+        second = text_of(_value(row, columns.second, where), columns.second, where)
     if columns.label is not None:
         label = _value(row, columns.label, where)
-        _check_label(task, label, text, columns.label, where)
+        check_label(task, label, text, columns.label, where)
     return Item(where, text, second, label)
 
 
@@ -193,60 +192,6 @@ def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
     if column not in row:
         raise UserError(f"{where}: there is no {column!r}. It has {_shown(row)}. Mend the record.")
     return row[column]
-
-
-def _text(value: Any, column: str, where: str) -> str:
-    if isinstance(value, str):
-        _require_encodable(value, column, where)
-        return value
-    raise UserError(f"{where}: {column!r} holds {_kind(value)}, not text. Mend the record.")
-
-
-def _require_encodable(text: str, column: str, where: str) -> None:
-    if (half := lone_half(text)) is not None:
-        raise UserError(f"{where}: {column!r} holds {half}. Mend the record.")
-
-
-def _words(value: Any, column: str, where: str) -> list[str]:
-    words = value.split() if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise UserError(
-            f"{where}: {column!r} holds {_kind(value)}, not a list of words or words with spaces "
-            "between them. Mend the record."
-        )
-    _require_encodable("".join(words), column, where)
-    return words
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"{str(value)[:40]!r}"
-
-
-def _is_missing(label: Any) -> bool:
-    """Whether a label is none: nothing, white space, or the NaN that tables have for it."""
-    if isinstance(label, float):
-        return not math.isfinite(label)
-    return label is None or (isinstance(label, str) and not label.strip())
-
-
-def _check_label(task: TaskName, label: Any, text: Any, column: str, where: str) -> None:
-    parts = label if isinstance(label, list | tuple) and task != "qa" else [label]
-    if any(map(_is_missing, parts)):
-        raise UserError(
-            f"{where}: there is no label in {column!r}. Every row to learn from or to score needs "
-            "one; label it or remove the row."
-        )
-    for part in parts:
-        if isinstance(part, str):
-            _require_encodable(part, column, where)
-    if task == "tag":
-        tags = label.split() if isinstance(label, str) else label
-        if not isinstance(tags, list) or len(tags) != len(text):
-            count = len(tags) if isinstance(tags, list) else "no list of"
-            raise UserError(
-                f"{where}: {column!r} has {count} tags for {len(text)} words. Each word needs one; "
-                "mend the record."
-            )
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:
@@ -278,7 +223,7 @@ def answers_of(item: Item) -> list[Answer]:
         pairs = [(None, None)]
     if not all(isinstance(text, str) and isinstance(start, int) for text, start in pairs):
         raise UserError(
-            f"{item.where}: the answers are {_kind(label)}; each must have 'text' and "
+            f"{item.where}: the answers are {kind_of(label)}; each must have 'text' and "
             "'answer_start'. Mend the record."
         )
     return [Answer(text, start) for text, start in pairs]

@@ -107,6 +107,27 @@ def test_what_is_no_number_and_no_name_is_no_label(label: Any) -> None:
         item_of({"text": "a", "label": label}, "classify", Columns("text", None, "label"), "f")
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("nan", "f: 'label' holds 'nan', which tables write where there is no label"),
+        (" NaN ", "f: 'label' holds 'NaN'"),
+        (["good", "nan"], "f: 'label' holds 'nan'"),
+        ({"name": "good"}, "'label' holds .*name.*, which is a structure and no class"),
+        ([["good"]], "which is a structure and no class"),
+        (b"good", "which is a structure and no class"),
+    ],
+)
+def test_what_a_table_writes_for_nothing_and_a_structure_are_no_classes(
+    label: Any, words: str
+) -> None:
+    """They were learnt as classes of these names. Neither is a question's answer refused so."""
+    with pytest.raises(UserError, match=words):
+        item_of({"text": "a", "label": label}, "classify", Columns("text", None, "label"), "f")
+    row = {"question": "a", "context": "nan", "answers": [{"text": "nan", "answer_start": 0}]}
+    item_of(row, "qa", Columns("question", "context", "answers"), "f")
+
+
 @pytest.mark.parametrize("label", ["good\ud83d", ["a", "\ud83d"]])
 def test_half_of_a_surrogate_pair_is_no_label(label: Any) -> None:
     """A model's config could not hold its name, which would be found out after the training."""
