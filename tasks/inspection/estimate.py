@@ -61,10 +61,14 @@ def check_before_run(config: Config, store: Store, until: str | None = None) -> 
     """Look for what would fail in a late stage, before the first one runs for hours.
 
     Raises:
-        UserError: something that a stage would read is missing, what is asked of one cannot be
-            done, or there is no GPU where something would be trained on one.
+        UserError: something that a stage would read is missing or begins with what cannot be read
+            as configured, what is asked of one cannot be done, or there is no GPU where something
+            would be trained on one.
     """
+    from tasks.sources.table import try_out_corpus
+
     check_outside(config, until)
+    try_out_corpus(config.corpus)
     if config.engine.launch.device == "gpu":
         missing = lacks_device(make_plan(config, store, until), config)
         if missing is not None:

@@ -17,11 +17,14 @@ from tasks.formats.source_files import (
     endings_file,
     in_order,
     reading_options,
+    unkept,
 )
 from tasks.sources.globs import find_real_files
 from tasks.sources.read_files import read_in_units
-from tasks.sources.sizes import Size, sampled
+from tasks.sources.sizes import Size, sampled, try_out
 from tasks.sources.source import RunUnits, SourceResult, TextSource
+
+_TRIED_FILES = 16
 
 
 class LocalFiles(TextSource[FilesSource]):
@@ -30,6 +33,15 @@ class LocalFiles(TextSource[FilesSource]):
     def check(self) -> None:
         """Whether every glob matches something."""
         find_files(self.config, self._where)
+
+    def try_out(self) -> None:
+        """Some files, spread over all of them."""
+        paths, options = find_files(self.config, self._where), reading_options(self.config)
+        for path in paths[:: max(1, len(paths) // _TRIED_FILES)]:
+            try:
+                try_out(unkept(path, options))
+            except OSError as problem:
+                raise _unreadable(path, problem) from problem
 
     def externals(self) -> dict[str, StoredFile]:
         """Every file, and what endings mean where archives have members to be named by them."""
@@ -122,7 +134,11 @@ def _describe(path: Path, options: ReadingOptions) -> SourceFile:
         stored = outside_file(path)
         return describe(printable(str(path)), stored, options)
     except OSError as problem:
-        raise UserError(
-            f"{printable(str(path))}: cannot be read ({problem.strerror or problem}). Make it "
-            "readable, or leave it out of the source's `paths`."
-        ) from problem
+        raise _unreadable(path, problem) from problem
+
+
+def _unreadable(path: Path, problem: OSError) -> UserError:
+    return UserError(
+        f"{printable(str(path))}: cannot be read ({problem.strerror or problem}). Make it "
+        "readable, or leave it out of the source's `paths`."
+    )

@@ -7,6 +7,7 @@ Nothing is fetched: of remote sources only what the config says of their size is
 """
 
 import contextlib
+import itertools
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -16,13 +17,15 @@ from typing import NamedTuple
 from tasks.config.reading import ReadingOptions
 from tasks.errors import UserError
 from tasks.formats import archives
+from tasks.formats.compression import compression_of
 from tasks.formats.damage import explained
 from tasks.formats.members import MemberReader
 from tasks.formats.source_files import SourceFile
-from tasks.formats.table import format_by_name
+from tasks.formats.table import FORMATS, BinaryFormat, format_by_name
 
 _MOST_FILES = 4
 _SAMPLE_BYTES = 2 << 20
+_TRIED_RECORDS = 3
 _WHOLE_BYTES = 4 << 20  # stored: read in a second, whatever it is packed with
 # Where no text is looked at: bytes of text for each stored byte, and for each document.
 INFLATION = 2.5
@@ -147,6 +150,33 @@ def _sample(file: SourceFile, most_bytes: int | None) -> tuple[float, int, int]:
         except Exception as problem:
             raise explained(problem, file.name, documents) from problem
     return 1.0, documents, size
+
+
+def try_out(file: SourceFile) -> None:
+    """Read the first records of a file, unless that would copy much of it first.
+
+    Raises:
+        UserError: it cannot be read as configured.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            if file.file.bytes > _WHOLE_BYTES and _is_copied(file):
+                return
+            for _, _, records in MemberReader(file, Path(scratch), Counter()).members():
+                for _ in itertools.islice(records, _TRIED_RECORDS):
+                    pass
+                return
+        except Exception as problem:
+            raise explained(problem, file.name, 0) from problem
+
+
+def _is_copied(file: SourceFile) -> bool:
+    """Whether all of a file, or of its first member, is copied before its first record comes."""
+    if file.container != "plain" or file.options.encoding == "auto":
+        return True
+    with file.file.local().open("rb") as stream:
+        is_packed = compression_of(stream.read(6)) is not None
+    return is_packed and isinstance(FORMATS[file.options.format], BinaryFormat)
 
 
 def _rows_of_parquet(file: SourceFile) -> int:

@@ -55,6 +55,13 @@ class TextSource(ABC, Generic[C]):
             UserError: nothing is where the config says.
         """
 
+    def try_out(self) -> None:  # noqa: B027 (most have nothing that costs little to try)
+        """Read the beginning of some of it, as far as that costs next to nothing.
+
+        Raises:
+            UserError: it cannot be read as configured.
+        """
+
     @abstractmethod
     def externals(self) -> dict[str, StoredFile]:
         """What it reads that nobody keeps for us, by content; labels begin with `prefix`.

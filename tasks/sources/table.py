@@ -35,3 +35,13 @@ def estimate_corpus(corpus: Sequence[AnySource]) -> Size:
     """
     sizes = [source.estimate() for source in open_sources(corpus)]
     return {measure: sum(size[measure] for size in sizes) for measure in ("documents", "bytes")}
+
+
+def try_out_corpus(corpus: Sequence[AnySource]) -> None:
+    """Read the beginnings of some of the files, so that a wrong field is told before any work.
+
+    Raises:
+        UserError: a local file cannot be read as configured.
+    """
+    for source in open_sources(corpus):
+        source.try_out()

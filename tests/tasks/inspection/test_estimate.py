@@ -6,7 +6,8 @@ import pytest
 
 from tasks.config import Config
 from tasks.engine.stores import open_store
-from tasks.inspection.estimate import lacks_device, remarks_on, total_of
+from tasks.errors import UserError
+from tasks.inspection.estimate import check_before_run, lacks_device, remarks_on, total_of
 from tasks.inspection.plan import StagePlan
 
 CONFIG = Config.model_validate({"corpus": [{"type": "docs"}]})
@@ -54,3 +55,15 @@ def test_a_device_is_asked_for_only_where_something_is_trained(
     assert told is not None
     assert "no GPU" in told
     assert lacks_device([StagePlan("pretrain", None, "run", [])], CONFIG) is None
+
+
+def test_a_field_that_a_file_has_not_is_told_before_anything_runs(tmp_path: Path) -> None:
+    """Of the last source too: those before it may take an hour."""
+    (tmp_path / "a.txt").write_text("The captain sailed.\n")
+    (tmp_path / "b.jsonl").write_text('{"body": "The captain sailed."}\n')
+    corpus = [{"type": "files", "paths": [str(tmp_path / name)]} for name in ("a.txt", "b.jsonl")]
+    store = open_store(str(tmp_path / "store"))
+    with pytest.raises(UserError, match=r"b\.jsonl, line 1: there is no 'text'.* mean 'body'"):
+        check_before_run(Config.model_validate({"corpus": corpus}), store)
+    corpus[1]["text_field"] = "body"
+    check_before_run(Config.model_validate({"corpus": corpus}), store)
