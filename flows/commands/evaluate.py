@@ -45,9 +45,11 @@ def evaluate(
     from tasks.config.suite import load_suite
     from tasks.engine.progress import default_progress
     from tasks.evaluation.running import costs
+    from tasks.inference.model_folder import check_folder
     from tasks.stages.evaluate_suite import evaluate_folder
 
     asked = load_suite(suite, overrides)
+    check_folder(Path(model))  # before a folder is made for the store
     opened = open_default(store)
     opened.check_writable()
     engine = EngineConfig(workers=workers)

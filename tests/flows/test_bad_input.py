@@ -60,12 +60,15 @@ def test_a_wrong_config(
 
 
 def test_wrong_arguments(tmp_path: Path, roberta: Command) -> None:
-    """A stage, an override or a file that does not exist."""
+    """A stage, an override, a file or a model that does not exist; nothing is made for it."""
     config = write_config(tmp_path)
     complain(roberta("run", config, "--until", "pretrian"), 2, "pretrian", "pretrain")
     complain(roberta("run", config, "--set", "pack.row_token=5"), 2, "did you mean", "row_tokens")
     complain(roberta("run", tmp_path / "absent.yaml"), 2, "absent.yaml")
     complain(roberta("fill-mask", tmp_path, "A <mask>."), 2, str(tmp_path))
+    asked = ("--suite", "blimp-fast", "--store", tmp_path / "store")
+    complain(roberta("evaluate", tmp_path, *asked), 2, "this is no model folder")
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.slow
