@@ -54,7 +54,8 @@ class FineTuningConfig(Section):
         "a number), tag each word, or qa (find the answer in a context)."
     )
     train: Annotated[str, Execution(), LocalPath()] = Field(
-        description="Labelled data to learn from: csv, tsv, jsonl, json, parquet, arrow or SQuAD."
+        description="Labelled data to learn from: csv, tsv, jsonl, json, parquet, arrow or SQuAD; "
+        "a file of the hub as hf://datasets/USER/NAME[@COMMIT]/PATH. So dev, test and predict."
     )
     dev: Annotated[str, Execution(), LocalPath()] = Field(
         description="Labelled data that choose the epoch, the learning rate and the seed."

@@ -31,7 +31,8 @@ class BlimpConfig(Section):
     """Minimal pairs, scored by pseudo-log-likelihood; a tie counts as wrong."""
 
     data: Annotated[str, Execution(), LocalPath()] = Field(
-        description="Folder of BLiMP-format .jsonl files, plain or compressed."
+        description="Folder of BLiMP-format files, JSON Lines or Parquet, or a dataset of the hub "
+        "(hf://datasets/nyu-mll/blimp)."
     )
     max_pairs: int | None = Field(None, ge=1, description="Pairs scored in each file at most.")
 
@@ -67,13 +68,14 @@ class MinimalPairsConfig(TaskBase):
 
     task: Literal["minimal_pairs"] = Field(description="What is asked.")
     data: Annotated[str, Execution(), LocalPath()] = Field(
-        description="A file, or a folder of files of one format, plain or compressed."
+        description="A file, or a folder of files of one format, plain or compressed; on the hub "
+        "hf://datasets/USER/NAME[@COMMIT][/PATH]."
     )
-    format: Literal["auto", "jsonl", "tsv", "csv", "two_lines"] = Field(
+    format: Literal["auto", "jsonl", "parquet", "tsv", "csv", "two_lines"] = Field(
         "auto",
-        description="auto: by the names' endings (.jsonl, .tsv, .csv; .txt is two_lines: a good "
-        "sentence, below it the bad one). Tables without a row of names have the good sentence in "
-        "the first column and the bad one in the second.",
+        description="auto: by the names' endings (.jsonl, .parquet, .tsv, .csv; .txt is two_lines: "
+        "a good sentence, below it the bad one). Tables in text without a row of names have the "
+        "good sentence in the first column and the bad one in the second.",
     )
     good_field: str = Field("sentence_good", min_length=1, description="Key of the good sentence.")
     bad_field: str = Field("sentence_bad", min_length=1, description="Key of the bad sentence.")
@@ -92,7 +94,7 @@ class ClozeConfig(TaskBase):
 
     task: Literal["cloze"] = Field(description="What is asked.")
     data: Annotated[str, Execution(), LocalPath()] = Field(
-        description="A .jsonl file, or a folder of them, plain or compressed."
+        description="A .jsonl or .parquet file, or a folder of them; also of the hub, as for pairs."
     )
     sentence_fields: tuple[str, ...] = Field(
         ("masked_sentence", "masked_sentences"),

@@ -14,7 +14,6 @@ among the candidates also facts whose relation has no other answer.
 """
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,20 +23,20 @@ from roberta_model.threads import one_thread
 from tasks.config.evaluate import ClozeConfig
 from tasks.engine.outside import outside_file
 from tasks.engine.units import StoredFile, UnitReport, UnitResult, UnitWork, shown_as
-from tasks.evaluation.cloze_files import Fact, each_fact, read_facts
+from tasks.evaluation.cloze_files import FORMATS, Fact, each_fact, read_facts
 from tasks.evaluation.device import Device
 from tasks.evaluation.intervals import mean_with_interval
 from tasks.evaluation.opened import open_model
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Task, file_units
 from tasks.evaluation.text_files import find_files
+from tasks.sources.hub_files import on_this_machine
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
 DEPTHS = (1, 5, 10)
-_FORMATS = ("jsonl",)
 Tokens = tuple[int, ...]
 
 
@@ -53,7 +52,8 @@ def check_facts(settings: ClozeConfig, where: str) -> None:
 
 
 def _paths(settings: ClozeConfig, where: str) -> dict[str, Path]:
-    return find_files(Path(os.path.expanduser(settings.data)), "auto", f"{where}.data", _FORMATS)
+    told = f"{where}.data"
+    return find_files(on_this_machine(settings.data, told), "auto", told, FORMATS)
 
 
 @shown_as("cloze facts")

@@ -1,4 +1,4 @@
-"""Cloze facts as LAMA keeps them: JSON Lines with a sentence that has a mask, and its answer."""
+"""Cloze facts as LAMA keeps them: records with a sentence that has a mask, and its answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from pathlib import Path
 from roberta_model.inference.special_tokens import BERT_MASK, MASK
 from tasks.config.evaluate import ClozeConfig
 from tasks.errors import UserError
-from tasks.evaluation.text_files import read_records, shown_name
+from tasks.evaluation.text_files import endings_of, read_records, shown_name
+
+FORMATS = ("jsonl", "parquet")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def each_fact(path: Path, settings: ClozeConfig, told: str, name: str) -> Iterat
     Raises:
         UserError: a line is no fact.
     """
-    for where, record in read_records(path, "jsonl", told, ()):
+    form = "parquet" if path.name.endswith(endings_of("parquet")) else "jsonl"
+    for where, record in read_records(path, form, told, ()):
         sentence = next((record[key] for key in settings.sentence_fields if key in record), None)
         if isinstance(sentence, list) and sentence:
             sentence = sentence[0]

@@ -8,7 +8,6 @@ sentence without what decides it.
 The accuracy is the unweighted mean over the paradigms, as BabyLM counts it.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,25 +25,26 @@ from tasks.evaluation.pair_files import FORMATS, MinimalPair, read_pairs
 from tasks.evaluation.records import read_record, write_record
 from tasks.evaluation.task import ModelFiles, ScoreRow, SpecialTokens, Task, file_units
 from tasks.evaluation.text_files import find_files
+from tasks.sources.hub_files import on_this_machine
 
 _COUNTS = ("pairs", "right", "ties", "too_long")
 
 
 def pair_files(settings: MinimalPairsConfig, where: str) -> dict[str, StoredFile]:
     """The files by name: they are part of the identity of what is scored."""
-    paths = find_files(_place(settings), settings.format, f"{where}.data", FORMATS)
+    paths = _paths(settings, f"{where}.data")
     return {name: outside_file(path) for name, path in paths.items()}
 
 
 def check_pairs(settings: MinimalPairsConfig, where: str) -> None:
     """Refuse files that hold no pairs, by their first one."""
     told = f"{where}.data"
-    for path in find_files(_place(settings), settings.format, told, FORMATS).values():
+    for path in _paths(settings, told).values():
         read_pairs(path, settings, f"{told}: {path.name}", max_pairs=1)
 
 
-def _place(settings: MinimalPairsConfig) -> Path:
-    return Path(os.path.expanduser(settings.data))
+def _paths(settings: MinimalPairsConfig, told: str) -> dict[str, Path]:
+    return find_files(on_this_machine(settings.data, told), settings.format, told, FORMATS)
 
 
 @shown_as("minimal pairs")

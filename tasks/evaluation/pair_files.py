@@ -16,7 +16,7 @@ from tasks.config.evaluate import MinimalPairsConfig
 from tasks.errors import UserError
 from tasks.evaluation.text_files import format_of, read_lines, read_records, shown_name
 
-FORMATS = ("jsonl", "tsv", "csv", "two_lines")
+FORMATS = ("jsonl", "parquet", "tsv", "csv", "two_lines")
 
 _USUAL_KEYS = tuple(
     MinimalPairsConfig.model_fields[name].default for name in ("good_field", "bad_field")

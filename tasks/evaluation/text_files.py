@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ ENDINGS = {
     "jsonl": (".jsonl", ".ndjson"),
     "tsv": (".tsv", ".tab"),
     "csv": (".csv",),
+    "parquet": (".parquet",),
     "two_lines": (".txt",),
 }
 """How the names of each format's files end, before the ending of a compression."""
@@ -49,6 +51,9 @@ def set_name(path: Path) -> str:
 def find_files(data: Path, form: str, told: str, formats: Sequence[str]) -> dict[str, Path]:
     """The files to read, by name in alphabetical order: the file itself, or those of a folder.
 
+    Of a folder that has none but folders with some, as datasets of the hub do, those of all of
+    them; one that is alone in its folder is called by that.
+
     Args:
         data: A file or a folder.
         form: The format; `auto` takes the first of `formats` that the folder has files of.
@@ -60,13 +65,13 @@ def find_files(data: Path, form: str, told: str, formats: Sequence[str]) -> dict
             that cannot be shown, or two have the same.
     """
     if data.is_file():
-        return {_shown_name(data, told): data}
+        return {_shown_name(set_name(data), data, told): data}
     if not data.is_dir():
         raise UserError(f"{told}: {data} is neither a file nor a folder.")
     wanted = [*formats] if form == "auto" else [form]
     found: list[Path] = []
-    for each in wanted:
-        found = sorted(path for path in data.iterdir() if path.name.endswith(endings_of(each)))
+    for pattern, each in product(("*", "[!.]*/*"), wanted):
+        found = sorted(path for path in data.glob(pattern) if path.name.endswith(endings_of(each)))
         if found:
             break
     if not found:
@@ -77,7 +82,7 @@ def find_files(data: Path, form: str, told: str, formats: Sequence[str]) -> dict
         )
     known: dict[str, Path] = {}
     for path in found:
-        name = _shown_name(path, told)
+        name = _name_within(data, path, found, told)
         if (other := known.setdefault(name, path)) is not path:
             raise UserError(
                 f"{told}: {data} holds one set twice, as {other.name} and {path.name}. Remove "
@@ -86,13 +91,20 @@ def find_files(data: Path, form: str, told: str, formats: Sequence[str]) -> dict
     return known
 
 
-def _shown_name(path: Path, told: str) -> str:
-    """What a file is called.
+def _name_within(data: Path, path: Path, found: Sequence[Path], told: str) -> str:
+    """What a file of a folder is called: after the folder in it that it lies alone in, or both."""
+    folders = path.relative_to(data).parts[:-1]
+    is_alone = bool(folders) and sum(each.parent == path.parent for each in found) == 1
+    own = () if is_alone else (set_name(path),)
+    return _shown_name(".".join((*folders, *own)), path, told)
+
+
+def _shown_name(name: str, path: Path, told: str) -> str:
+    """The name that a file is called by.
 
     Raises:
-        UserError: that cannot be shown.
+        UserError: it cannot be shown.
     """
-    name = set_name(path)
     if not name.isprintable() or not name:
         raise UserError(
             f"{told}: there is a file with a name that the report cannot show: "
@@ -135,14 +147,14 @@ def read_lines(path: Path, told: str) -> Iterator[str]:
 def read_records(
     path: Path, form: str, told: str, columns: Sequence[str], *, are_chosen: bool = False
 ) -> Iterator[Row]:
-    """The records of a JSON Lines file or a table, each with its place: file and line.
+    """The records of a JSON Lines or Parquet file or a table, each with its place: file and line.
 
-    Tables are read more leniently than `formats` reads a corpus's: a row of column names need
-    not be there, and cells beyond those that are wanted do not count.
+    Tables in text are read more leniently than `formats` reads a corpus's: a row of column names
+    need not be there, and cells beyond those that are wanted do not count.
 
     Args:
         path: The file.
-        form: jsonl, tsv or csv.
+        form: jsonl, parquet, tsv or csv.
         told: What to call it in messages.
         columns: A table's first row names its columns if it holds all of these; else its first
             columns are these. A first row with some of them, or one like them, has a mistake.
@@ -153,6 +165,8 @@ def read_records(
     """
     if form == "jsonl":
         yield from read_rows(path, "jsonl", told)
+    elif form == "parquet":
+        yield from read_rows(path, "parquet", told)
     else:
         yield from _rows(read_lines(path, told), form, told, columns, are_chosen)
 

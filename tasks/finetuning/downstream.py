@@ -3,7 +3,6 @@
 Stages that teach a model share this: the pipeline's own, a suite's, and that of one task alone.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from tasks.finetuning.contained import find_contained
 from tasks.finetuning.items import find_columns, first_row
 from tasks.finetuning.job import Taught, fine_tune
 from tasks.finetuning.plan import DataFile, Job
+from tasks.sources.hub_files import on_this_machine
 
 
 def data_files(settings: FineTuningConfig, field: str) -> dict[str, Path]:
@@ -37,10 +37,10 @@ def data_files(settings: FineTuningConfig, field: str) -> dict[str, Path]:
     for part, name in named.items():
         if name is None:
             continue
-        path = Path(os.path.expanduser(name))
+        key = f"{field}{part.split('/')[0]}"
+        path = on_this_machine(name, key)
         if not path.is_file():
-            key = part.split("/")[0]
-            raise UserError(f"{field}{key}: there is no file {path}. Correct the path.")
+            raise UserError(f"{key}: there is no file {path}. Correct the path.")
         found[part] = path
     return found
 

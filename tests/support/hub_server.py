@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -76,8 +78,9 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             hub.tokens.add(self.headers.get("authorization"))
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             status, kind = 200, "application/octet-stream"
-            if f"/resolve/{hub.commit}/" in self.path:
-                content = hub.files[self.path.rpartition("/")[2]]
+            _, *asked = re.split(f"/resolve/(?:main|{hub.commit})/", self.path)
+            if asked:
+                content = hub.files[unquote(asked[0])]
             else:
                 status, value = hub.answer(self.path, body)
                 content, kind = json.dumps(value).encode(), "application/json"
