@@ -181,8 +181,10 @@ def _targets_of(item: Item, labels: Labels) -> list[float]:
 def _span_of(item: Item, window: Window) -> list[float]:
     """Where the first right answer begins and ends; at <s> where it is not in the window.
 
+    White space around it does not count: tokens tell none that parts words.
+
     Raises:
-        UserError: the answer does not stand in the context where it is said to.
+        UserError: the answer does not stand in the context where it is said to, or has no letter.
     """
     answers = answers_of(item)
     if not answers:
@@ -190,10 +192,14 @@ def _span_of(item: Item, window: Window) -> list[float]:
     assert item.second is not None
     answer = answers[0]
     start = item.second.find(answer.text) if answer.start < 0 else answer.start
-    if not answer.text or item.second[start : start + len(answer.text)] != answer.text or start < 0:
+    if not answer.text.strip():
+        raise UserError(f"{item.where}: the answer is empty. Mend or remove the record.")
+    if item.second[start : start + len(answer.text)] != answer.text or start < 0:
+        at = f" at character {answer.start:,}" if answer.start >= 0 else ""
         raise UserError(
-            f"{item.where}: the answer {answer.text[:40]!r} does not stand in its context at "
-            f"character {answer.start:,}. Mend or remove the record."
+            f"{item.where}: the answer {answer.text[:40]!r} does not stand in its context{at}. "
+            "Mend or remove the record."
         )
-    place = window.place(start, start + len(answer.text))
+    stop = start + len(answer.text.rstrip())
+    place = window.place(stop - len(answer.text.strip()), stop)
     return [0.0, 0.0] if place is None else [float(place[0]), float(place[1])]

@@ -90,6 +90,23 @@ def test_the_first_right_answer_is_learnt_where_it_is_said_to_stand() -> None:
         _span_of(Item("f", "?", context, {"text": "was", "answer_start": 0}), window)
 
 
+@pytest.mark.parametrize(("text", "start"), [(" Rome ", 0), ("Rome\n", 1), ("Rome", 1)])
+def test_white_space_around_an_answer_is_no_part_of_it(text: str, start: int) -> None:
+    """No token covers it: at the edge of a context the answer was learnt as none."""
+    context = text if start == 0 else f" {text}"
+    window = Window([0, 9, 2, 2, 7, 2], 4, [(1, 5)])
+    item = Item("f", "?", context, {"text": text, "answer_start": start})
+    assert _span_of(item, window) == [4.0, 4.0]
+    with pytest.raises(UserError, match="f: the answer is empty"):
+        _span_of(Item("f", "?", context, {"text": " ", "answer_start": 0}), window)
+
+
+@pytest.mark.parametrize("answers", ["Paris", {"text": "Paris"}])
+def test_an_answer_that_stands_nowhere_is_named(answers: Any) -> None:
+    with pytest.raises(UserError, match=r"'Paris' does not stand in its context\. Mend"):
+        _span_of(Item("f", "?", "Rome", answers), Window([0, 2, 2, 7, 2], 3, [(0, 4)]))
+
+
 @pytest.mark.parametrize(("nothing", "found"), [((2.0, 9.0), "cat"), ((9.0, 9.5), "")])
 def test_there_is_no_answer_where_every_window_says_so(
     nothing: tuple[float, float], found: str
