@@ -7,6 +7,7 @@ from typing import Any
 from tasks.publishing.svg import WIDTH, Plot, Point
 
 _MOST_POINTS = 300
+_FALL = 54  # below the river, where what is dropped leaves it
 
 
 def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
@@ -63,7 +64,7 @@ def lengths_chart(counts: Mapping[int, int]) -> str:
     """How many documents have how many characters; the key n stands for 2**n and more."""
     first, last = min(counts), max(counts) + 1
     plot = Plot((first, last), (0, 1.1 * max(counts.values())), 180)
-    plot.above("documents")
+    plot.heights("documents", most=5)
     for power in range(first, last):
         low, high = f"{2**power:,}", f"{2 ** (power + 1):,}"
         told = f"{counts.get(power, 0):,} documents of {low} to {high} characters"
@@ -81,16 +82,18 @@ def flow_chart(stages: Sequence[Mapping[str, Any]], measure: str) -> str:
     Heights are amounts of the measure. What a stage adds (a long text that is cut) widens it.
     """
     most = max(max(stage[measure]["in"], stage[measure]["kept"]) for stage in stages) or 1
-    plot = Plot((0, len(stages)), (-0.75 * most, most), 240, left=8)
-    plot.top = 10
+    has_falls = any(n > 0 for stage in stages for n in stage[measure]["dropped"].values())
+    plot = Plot((0, len(stages)), (0, most), 230 if has_falls else 158, left=8)
+    plot.top, plot.bottom = 10, 150
     for number, stage in enumerate(stages):
         taken, kept = stage[measure]["in"], stage[measure]["kept"]
         lost = sum(amount for amount in stage[measure]["dropped"].values() if amount > 0)
         start, middle, end = number + 0.04, number + 0.36, min(number + 1.04, len(stages))
         plot.draw(_band(plot, (start, middle, end), taken, kept))
         if lost:
-            plot.draw(_fall(plot, (start, middle), lost, most))
-            plot.text(plot.x(middle + 0.22), plot.y(-0.68 * most), f"{lost:,} dropped", "middle")
+            plot.draw(_fall(plot, (start, middle), lost))
+            label = f"{lost:,} dropped"
+            plot.text(plot.x(middle + 0.22), plot.bottom + _FALL + 16, label, "middle")
         plot.bar((start - 0.04, start), (0, taken), "node", f"{taken:,} {measure} came in")
         plot.text(plot.x(start + 0.03), plot.y(0) - 6, f"{stage['name']}: {taken:,}", "start")
     last = stages[-1][measure]["kept"]
@@ -107,10 +110,10 @@ def _band(plot: Plot, ends: tuple[float, float, float], taken: float, kept: floa
     return f'<path class="flow" d="{path}"><title>{kept:,} kept</title></path>'
 
 
-def _fall(plot: Plot, ends: Point, lost: float, most: float) -> str:
+def _fall(plot: Plot, ends: Point, lost: float) -> str:
     """What is dropped: it leaves the river at its floor."""
     width = max(1.5, plot.y(0) - plot.y(lost))
-    x, floor, low = plot.x(ends[0]), plot.y(0), plot.y(-0.55 * most)
+    x, floor, low = plot.x(ends[0]), plot.y(0), plot.bottom + _FALL
     half = min(width, 60.0)
     bend = plot.x(ends[1] + 0.2)
     path = (

@@ -132,4 +132,5 @@ def _shown_portrait(portrait: Mapping[str, Any] | None) -> Mapping[str, Any] | N
         kind: [seen(text).replace(" ", "·") for text in texts]
         for kind, texts in portrait["tokens"].items()
     }
-    return {**portrait, "samples": samples, "tokens": tokens}
+    has_escapes = any(seen(text) != text for each in portrait["tokens"].values() for text in each)
+    return {**portrait, "samples": samples, "tokens": tokens, "has_escapes": has_escapes}

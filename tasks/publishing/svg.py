@@ -75,17 +75,17 @@ class Plot:
 
     def grid(self, x_label: str, y_label: str) -> Self:
         """Axes with their numbers and names."""
-        for value in ticks(*self.y_range, most=4):
+        self.heights(y_label)
+        for value in ticks(*self.x_range, most=6):
+            self.text(self.x(value), self.bottom + 16, shown(value), "middle", "tick")
+        return self.text((self.left + self.right) / 2, self.height - 4, x_label, "middle")
+
+    def heights(self, label: str, most: int = 4) -> Self:
+        """The y axis alone: its numbers, and above whatever is drawn what they count."""
+        for value in ticks(*self.y_range, most=most):
             place = self.y(value)
             self._parts.append(f'<path class="grid" d="M{self.left} {place}H{self.right}"/>')
             self.text(self.left - 6, place + 4, shown(value), "end")
-        for value in ticks(*self.x_range, most=6):
-            self.text(self.x(value), self.bottom + 16, shown(value), "middle", "tick")
-        self.text((self.left + self.right) / 2, self.height - 4, x_label, "middle")
-        return self.above(y_label)
-
-    def above(self, label: str) -> Self:
-        """What the picture is high for, above whatever is drawn."""
         return self.text(self.left, self.top - 10, label, "start")
 
     def line(self, points: Sequence[Point], kind: str, beside: str = "") -> Self:

@@ -96,8 +96,12 @@ def test_samples_and_tokens_show_what_nobody_sees() -> None:
     portrait = {"samples": {"odd": ["a\x1b b"]}, "tokens": {"longest": [" a\u202e"]}, "files": 3}
     shown = _shown_portrait(portrait)
     assert shown == {
-        **{"samples": {"odd": ["a\\x1b b"]}, "tokens": {"longest": ["·a\\u202e"]}, "files": 3}
+        **{"samples": {"odd": ["a\\x1b b"]}, "tokens": {"longest": ["·a\\u202e"]}, "files": 3},
+        "has_escapes": True,
     }
+    plain = _shown_portrait({**portrait, "tokens": {"longest": [" a"]}})
+    assert plain is not None
+    assert not plain["has_escapes"], "nothing to be explained"
     assert _shown_portrait(None) is None
 
 
@@ -143,6 +147,7 @@ def test_every_power_between_the_shortest_and_the_longest_has_a_bar() -> None:
         "0 documents of 16 to 32 characters",
         "1,000 documents of 32 to 64 characters",
     ]
+    assert re.findall(r'text-anchor="end">([^<]*)<', svg) == ["0", "500", "1,000"], "the y axis"
     heights = [float(height) for height in re.findall(r'class="kept"[^>]* height="([\d.]+)"', svg)]
     assert heights[1] == 0
     assert heights[2] > 200 * heights[0]

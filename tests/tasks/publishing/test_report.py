@@ -60,6 +60,15 @@ def test_the_rivers_widths_are_the_documents() -> None:
     assert "<b>" not in svg
 
 
+@pytest.mark.parametrize("dropped", [{}, {"empty": 7}])
+def test_the_river_leaves_no_room_that_nothing_is_in(dropped: dict[str, int]) -> None:
+    """Below it what is dropped, and where nothing is, the picture's end."""
+    svg = flow_chart([stage("download", 10, 10 - sum(dropped.values()), **dropped)], "documents")
+    height = int(re.findall(r'viewBox="0 0 \d+ (\d+)"', svg)[0])
+    lowest = max(float(y) for y in re.findall(r'<text x="[\d.]+" y="([\d.]+)"', svg))
+    assert height - 16 < lowest < height
+
+
 def test_a_line_is_where_its_figures_are() -> None:
     """Ends of the axes are ends of the picture; a loss that falls goes down."""
     plot = Plot((0, 10), (0, 1), height=120, left=40).line([(0, 1), (5, 0.5), (10, 0)], "main")
