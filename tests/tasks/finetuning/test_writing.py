@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from datetime import date
 from pathlib import Path
@@ -201,6 +202,16 @@ def test_a_folder_that_gives_several_numbers_a_text_is_refused(tmp_path: Path) -
     assert len(load(tmp_path).classify(["Rome"])[0]["scores"]) == 3
     with pytest.raises(UserError, match="gives 3 numbers for a text, and an answer holds one"):
         Predictor(tmp_path)
+
+
+def test_one_logit_of_no_told_kind_is_a_share_to_one_and_a_number_to_the_other(
+    tmp_path: Path,
+) -> None:
+    """As docs/using-the-model.md says: stock's pipeline takes it so, and its training so."""
+    stock_folder(tmp_path, "RobertaForSequenceClassification", num_labels=1)
+    (answer,) = Predictor(tmp_path)([Item("", "Rome", None, None)])
+    (share,) = load(tmp_path).classify(["Rome"])
+    assert share["score"] == pytest.approx(1 / (1 + math.exp(-answer["value"])), abs=1e-5)
 
 
 def test_half_of_a_surrogate_pair_in_another_column_stays_what_it_was(
