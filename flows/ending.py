@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas import State
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ def ending(record: Mapping[str, Any]) -> Iterator[None]:
             is_interrupted = not isinstance(problem, Exception | None)
             if not _server_answers(1 if is_interrupted else _TRIES):
                 _cut_off()
+            elif type(problem) is KeyboardInterrupt:  # a subclass is the sign of SIGTERM
+                _call_cancelled()
 
 
 def note_missed(artifacts: list[str]) -> None:
@@ -144,6 +148,22 @@ def _cut_off() -> None:
     client = context.client._client
     assert isinstance(client, httpx.Client)
     client.close()
+
+
+def _call_cancelled() -> None:
+    """Say that a run which somebody has ended by Ctrl-C was cancelled: to Prefect it has crashed.
+
+    The engine leaves a run as it is that has an end already.
+    """
+    context = FlowRunContext.get()
+    assert context is not None
+    run, client = context.flow_run, context.client
+    assert run is not None
+    assert isinstance(client, SyncPrefectClient)
+    state: State[Any] = Cancelled(message="stopped by Ctrl-C; the same command goes on")
+    with contextlib.suppress(Exception):  # then it is told as Prefect does it
+        client.set_flow_run_state(run.id, state, force=True)
+        run.state = state
 
 
 def _abandon_senders() -> None:

@@ -35,6 +35,10 @@ from tasks.stages import FINE_TUNING
 log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 10.0
+_RECOVERIES = {
+    **dict.fromkeys(("failed", "killed"), "the last run did not end well, this one did"),
+    "stopped": "this run has finished what the last one was stopped in",
+}
 
 
 class RecordedProgress(Sink):
@@ -197,12 +201,12 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     store = open_store(config.store)
     check_before_run(config, store, until)
     record = _new_record(config)
-    recovers = _was_failing(store, config.name)
+    before = _end_of_last(store, config.name)
     write_run(store, record)
     with ending(record), watching(config, store) as watch:
         yield from _at_work(config, store, record, watch)
-        if recovers:
-            tell("recovery", config.name, "the last run did not end well, this one did", record)
+        if before in _RECOVERIES:
+            tell("recovery", config.name, _RECOVERIES[before], record)
 
 
 def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch) -> Iterator[Run]:
@@ -225,10 +229,10 @@ def _at_work(config: Config, store: Store, record: dict[str, Any], watch: Watch)
     watch.run_ended(record, made)
 
 
-def _was_failing(store: Store, name: str) -> bool:
-    """Whether the last run of this name, an earlier try of this one included, did not end well."""
+def _end_of_last(store: Store, name: str) -> str | None:
+    """How the last run of this name ended, an earlier try of this one included."""
     before = next(iter(read_runs(store, name)), None)
-    return before is not None and state_of(before) in ("failed", "stopped", "killed")
+    return None if before is None else state_of(before)
 
 
 def _new_record(config: Config) -> dict[str, Any]:

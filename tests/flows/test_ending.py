@@ -1,5 +1,6 @@
 """How a run's end is told, and what the server is known to have missed."""
 
+import contextlib
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import ending
+from flows.cli import Terminated
 from flows.ending import Ended, note_missed, run_to_end
 
 RECORD = {"state": "done"}
@@ -120,6 +122,28 @@ def test_an_interruption_goes_on_and_the_server_is_asked_once(asked: list[Any]) 
     with pytest.raises(KeyboardInterrupt):
         run_to_end(interrupted)
     assert asked == [1, "cut"]
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, Terminated, ValueError])
+def test_to_a_server_that_answers_only_ctrl_c_is_a_cancel(
+    problem: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect would call it a crash; a run that SIGTERM or an error ends is told as ever."""
+    called: list[str] = []
+    monkeypatch.setattr(ending, "_server_answers", lambda _: True)
+    monkeypatch.setattr(ending, "_call_cancelled", lambda: called.append("cancelled"))
+    with pytest.raises(problem), ending.ending(RECORD):
+        raise problem
+    assert called == [], "a worker's run is the server's to end"
+
+    def ended(**_: Any) -> Any:
+        with contextlib.suppress(problem), ending.ending(RECORD):
+            raise problem
+        return SimpleNamespace(result=lambda **_: None)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run_to_end(ended)
+    assert called == ["cancelled"] * (problem is KeyboardInterrupt)
 
 
 def test_a_server_that_answers_is_not_cut_off(

@@ -11,7 +11,7 @@ import pytest
 from hand_made import GONE, hand_made, hand_made_run
 
 from flows import running
-from flows.running import RecordedProgress, Run, _at_work, _failed_entry, _was_failing, recorded
+from flows.running import RecordedProgress, Run, _at_work, _end_of_last, _failed_entry, recorded
 from tasks.config import Config
 from tasks.engine.lease import this_process
 from tasks.engine.progress import Count
@@ -191,23 +191,24 @@ def test_a_failed_entry_has_a_problem_whatever_it_was(
 
 
 @pytest.mark.parametrize(
-    ("record", "failing"),
+    ("record", "end"),
     [
-        ({"state": "failed"}, True),
-        ({"state": "stopped"}, True),
-        ({"state": "running", "process": GONE}, True),
-        ({"state": "running", "process": this_process()}, False),
-        ({"state": "done"}, False),
+        ({"state": "failed"}, "failed"),
+        ({"state": "stopped"}, "stopped"),
+        ({"state": "running", "process": GONE}, "killed"),
+        ({"state": "running", "process": this_process()}, "running"),
+        ({"state": "done"}, "done"),
     ],
 )
-def test_only_the_last_run_of_the_name_was_failing(
-    store: Store, record: dict[str, Any], failing: bool
+def test_only_the_last_run_of_the_name_counts(
+    store: Store, record: dict[str, Any], end: str
 ) -> None:
-    assert _was_failing(store, "letters") is False
-    hand_made_run(store, "a", started="1", state="done" if failing else "failed")
+    assert _end_of_last(store, "letters") is None
+    other = "failed" if end == "done" else "done"
+    hand_made_run(store, "a", started="1", state=other)
     hand_made_run(store, "b", started="2", **record)
-    hand_made_run(store, "c", started="3", name="mail", state="done" if failing else "failed")
-    assert _was_failing(store, "letters") is failing
+    hand_made_run(store, "c", started="3", name="mail", state=other)
+    assert _end_of_last(store, "letters") == end
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(running, "watching", watching)
     monkeypatch.setattr(running, "check_before_run", check)
     monkeypatch.setattr(running, "_new_record", lambda _: new_record())
-    monkeypatch.setattr(running, "tell", lambda news, *_: happened.append(("told", news)))
+    monkeypatch.setattr(running, "tell", lambda *news: happened.append(("told", news[0], news[2])))
     return happened
 
 
@@ -247,7 +248,14 @@ def test_a_run_is_checked_recorded_and_its_recovery_told(store: Store, around: l
     hand_made_run(store, "r", state="failed")
     with recorded(config):
         pass
-    assert around == [("checked", None), ("told", "recovery"), ("ended", "done")]
+    words = "the last run did not end well, this one did"
+    assert around == [("checked", None), ("told", "recovery", words), ("ended", "done")]
+    around.clear()
+    hand_made_run(store, "r", state="stopped")
+    with recorded(config):
+        pass
+    words = "this run has finished what the last one was stopped in"
+    assert around[1] == ("told", "recovery", words), "one's own Ctrl-C is no failure"
     around.clear()
     hand_made_run(store, "r", state="failed")
     with pytest.raises(ZeroDivisionError), recorded(config):

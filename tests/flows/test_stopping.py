@@ -116,6 +116,13 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     state = {signal.SIGKILL: "killed"}.get(how, "stopped")
     status = roberta("status", "--store", store, "--json").json
     assert [run["state"] for run in status["runs"]] == [state]
+    if how != signal.SIGKILL:  # of that the server hears nothing
+        (known,) = [
+            run["state"]
+            for run in roberta("runs", "--store", store, "--json").json["runs"]
+            if run["run"] == status["runs"][0]["run"]
+        ]
+        assert known == ("Cancelled" if how == signal.SIGINT else "Crashed")
     kept = [item for item in status["artifacts"] if item["stage"] == "pretrain"]
     assert [(item["state"], item["in_use"]) for item in kept] == [("partial", False)]
     plan = roberta("plan", *arguments[1:4], *TRAINING, "--until", "pretrain", "--json").json
