@@ -161,4 +161,26 @@ MUTANTS = (
         "silent += time.monotonic() - began",
         ("tests/tasks/training/test_launch.py",),
     ),
+    Mutant(
+        "answers depend on how many processors there are",
+        "roberta_model/threads.py",
+        "    with one_thread():\n        if workers == 1:",
+        "    if True:\n        if workers == 1:",
+        ("tests/roberta_model/test_predicting.py",),
+        "thread",
+    ),
+    Mutant(
+        "of a dataset's folders each a set of the same name",
+        "tasks/evaluation/text_files.py",
+        "own = () if is_alone else (set_name(path),)",
+        "own = (set_name(path),)",
+        ("tests/tasks/sources/test_hub_files.py",),
+    ),
+    Mutant(
+        "what the hub has since then is never asked for",
+        "tasks/sources/hub_files.py",
+        "info = HfApi().dataset_info(dataset, revision=revision)",
+        'raise ConnectionError("")',
+        ("tests/tasks/sources/test_hub_files.py",),
+    ),
 )

@@ -69,9 +69,21 @@ def test_an_error_in_a_thread_is_told_and_the_rest_not_begun() -> None:
         if number == 3:
             raise ValueError("three")
         time.sleep(0.01)
-        return torch.get_num_threads()
+        return number
 
     with pytest.raises(ValueError, match="three"):
         map_in_threads(compute, range(1000), workers=2)
     assert len(begun) < 1000
-    assert map_in_threads(compute, [1, 2], workers=2) == [1, 1]
+
+
+def test_each_part_is_one_threads_work() -> None:
+    """Sums are then added up in one order, whatever torch is set to elsewhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for workers in (1, 2):
+            found = map_in_threads(lambda _: torch.get_num_threads(), [1, 2], workers)
+            assert found == [1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
