@@ -28,9 +28,18 @@ _ALONE = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
     "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
-# Soft hyphens, joiners, marks of direction: within a word they part nothing.
-_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# Vowel signs, viramas and accents that have no letter with them: to `re` they part words.
+_MARKS = "".join(
+    mark
+    for mark in map(chr, range(0x300, 0x1F000))
+    if unicodedata.category(mark) in ("Mn", "Mc") and not re.match(f"[{_ALONE}]", mark)
+)
+_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+(?:[{_MARKS}]+[^\W_{_ALONE}]*)*")
+# Soft hyphens, joiners, marks of direction and of variants: within a word they part nothing.
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
+    "\U000e0100-\U000e01ef]"
+)
 _MOST_CHARACTERS = 64  # of a word
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it is lost
 _WORDS_AT_ONCE = 1 << 20
@@ -43,8 +52,8 @@ def words_of(text: str) -> list[str]:
 
     >>> words_of("The cats' CAT-naps: _ﬁne_!")
     ['the', 'cats', 'cat', 'naps', 'fine']
-    >>> words_of("ta\u00adble, 猫 cat")
-    ['table', '猫', 'cat']
+    >>> words_of("ta\u00adble, 猫 cat हिन्दी")
+    ['table', '猫', 'cat', 'हिन्दी']
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
     if not plain.isascii():

@@ -173,7 +173,7 @@ def estimate(config: Config, _size: CorpusSize) -> Estimate:
 FINETUNE = Stage(
     name="finetune",
     number=8,
-    version=10,
+    version=11,
     needs=("pretrain", "tokenizer", "clean"),
     config=lambda config: DownstreamSlice(
         downstream=config.downstream, contamination=config.evaluate.contamination

@@ -257,7 +257,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=16,
+    version=17,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

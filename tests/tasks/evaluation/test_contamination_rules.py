@@ -170,6 +170,13 @@ def test_what_was_compared_is_said_beside_the_result(tmp_path: Path) -> None:
         ("ខម", ["ខ", "ម"]),
         ("ကခ", ["က", "ခ"]),
         ("a\u061cb c\u2066d", ["ab", "cd"]),
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940 x\u0325y",
+            ["\u0939\u093f\u0928\u094d\u0926\u0940", "x\u0325y"],
+        ),
+        ("\u0645\u064f\u062d\u0645\u062f", ["\u0645\u064f\u062d\u0645\u062f"]),
+        ("\u0301 cat\ufe0fs \u845b\U000e0100", ["cats", "\u845b"]),
+        ("\u0e01\u0e34", ["\u0e01", "\u0e34"]),
     ],
 )
 def test_words_are_what_is_left_without_dress(text: str, words: list[str]) -> None:
