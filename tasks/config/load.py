@@ -173,7 +173,8 @@ def _describe(error: Any, root: type[Section]) -> str:
     given = error.get("input")
     given = redacted(given) if isinstance(given, str) else given
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    return f"`{dotted}`: {message[:1].lower()}{message[1:]}{shown}"
+    named = f"`{dotted}`: " if dotted else ""  # of the whole no key is the wrong one
+    return f"{named}{message[:1].lower()}{message[1:]}{shown}"
 
 
 def _describe_tag(error: Any, dotted: str) -> str:

@@ -238,9 +238,9 @@ def test_packaged_suites_are_valid(name: str) -> None:
         (
             "tasks: [{task: minimal_pairs, name: a, data: b}, {task: minimal_pairs, name: a, "
             "data: c}]",
-            "two tasks are called a",
+            r"s\.yaml: two tasks are called a",
         ),
-        ("tasks: []", "there is nothing in `tasks` or in `downstream`"),
+        ("tasks: []", r"s\.yaml: there is nothing in `tasks` or in `downstream`"),
         ("taskz: []", "unknown key `taskz`, did you mean `tasks`"),
         ("[1]", "a suite is a mapping"),
         ("tasks: [", "not valid YAML"),
