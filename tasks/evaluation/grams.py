@@ -35,6 +35,7 @@ _MARKS = "".join(
     if unicodedata.category(mark) in ("Mn", "Mc") and not re.match(f"[{_ALONE}]", mark)
 )
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+(?:[{_MARKS}]+[^\W_{_ALONE}]*)*")
+_ASCII_WORD = re.compile("[a-z0-9]+")  # the same of ASCII, several times as fast
 # Soft hyphens, joiners, marks of direction and of variants: within a word they part nothing.
 _UNSEEN = re.compile(
     "[\u00ad\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
@@ -56,9 +57,11 @@ def words_of(text: str) -> list[str]:
     ['table', '猫', 'cat', 'हिन्दी']
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
-    if not plain.isascii():
-        plain = _UNSEEN.sub("", plain)
-    return [word[:_MOST_CHARACTERS] for word in _WORD.findall(plain)]
+    if plain.isascii():
+        words = _ASCII_WORD.findall(plain)
+    else:
+        words = _WORD.findall(_UNSEEN.sub("", plain))
+    return [word[:_MOST_CHARACTERS] for word in words]
 
 
 def word_hash(word: str) -> int:
