@@ -57,11 +57,10 @@ def words_of(text: str) -> list[str]:
     ['table', '猫', 'cat', 'हिन्दी']
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
-    if plain.isascii():
-        words = _ASCII_WORD.findall(plain)
-    else:
-        words = _WORD.findall(_UNSEEN.sub("", plain))
-    return [word[:_MOST_CHARACTERS] for word in words]
+    if not plain.isascii():
+        plain = _UNSEEN.sub("", plain)
+    word_of = _ASCII_WORD if plain.isascii() else _WORD
+    return [word[:_MOST_CHARACTERS] for word in word_of.findall(plain)]
 
 
 def word_hash(word: str) -> int:

@@ -77,9 +77,10 @@ def class_measures(
     def tally(numbers: Int64s) -> ClassCounts:
         return ClassCounts.of(real[numbers], given[numbers], num_classes)
 
+    whole = tally(np.arange(len(real)))
     measures: dict[str, Measure] = {
         "accuracy": lambda n: accuracy_of(tally(n)),
-        "macro_f1": lambda n: macro_f1_of(tally(n)),
+        "macro_f1": lambda n: macro_f1_of(tally(n), whole),
         "mcc": lambda n: mcc_of(tally(n)),
     }
     if num_classes == 2:
@@ -108,10 +109,15 @@ def f1s_of(counts: ClassCounts) -> Floats:
     return f1s_C
 
 
-def macro_f1_of(counts: ClassCounts) -> float:
-    """Mean F1 of the classes that occur or were given, as scikit-learn takes it."""
-    seen_C = (counts.given_C + counts.real_C) > 0
-    return float(f1s_of(counts)[seen_C].mean()) if seen_C.any() else 0.0
+def macro_f1_of(counts: ClassCounts, whole: ClassCounts) -> float:
+    """Mean F1 of the classes that occur or were given in the whole, as scikit-learn takes it.
+
+    A class that a draw of it happens to lack has what it has in the whole: left out, or as 0, it
+    would move the mean, and with many rare classes the interval would not hold its own value.
+    """
+    seen_C, known_C = ((each.given_C + each.real_C) > 0 for each in (whole, counts))
+    f1s_C = np.where(known_C, f1s_of(counts), f1s_of(whole))
+    return float(f1s_C[seen_C].mean()) if seen_C.any() else 0.0
 
 
 def mcc_of(counts: ClassCounts) -> float:
@@ -136,9 +142,15 @@ def multi_label_measures(gold_NC: NDArray[Any], found_NC: NDArray[Any]) -> dict[
         right, both = counts(numbers)
         return float(2 * right.sum() / max(1.0, both.sum()))
 
-    def macro(numbers: Int64s) -> float:
+    def f1s(numbers: Int64s) -> tuple[Floats, NDArray[np.bool_]]:
         right, both = counts(numbers)
-        return float((2 * right / np.where(both == 0, 1, both)).mean())
+        return 2 * right / np.where(both == 0, 1, both), both > 0
+
+    whole_C, _ = f1s(np.arange(len(gold)))
+
+    def macro(numbers: Int64s) -> float:
+        f1s_C, known_C = f1s(numbers)
+        return float(np.where(known_C, f1s_C, whole_C).mean())  # as `macro_f1_of`
 
     same_N = (gold == found).all(axis=1).astype(np.float64)
     return {"f1": micro, "macro_f1": macro, "accuracy": lambda n: float(same_N[n].mean())}

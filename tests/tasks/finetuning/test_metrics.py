@@ -239,3 +239,19 @@ def test_a_text_has_the_classes_that_are_likelier_than_not() -> None:
 def test_an_article_between_signs_leaves_a_space() -> None:
     """As SQuAD's script has it: a dash is none of its punctuation."""
     assert normalised_answer("x—the—y") == "x— —y"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_rare_classes_leave_the_mean_of_f1s_within_its_interval(several: bool) -> None:
+    """A draw lacks a third of those that are there once; left out, or 0, they would move it."""
+    gold = np.concatenate([np.arange(200) % 4, np.arange(200)])  # four are common, and found
+    found = np.where((gold < 4) | (several & (gold % 2 == 0)), gold, 0)
+    if several:
+        measures = multi_label_measures(np.eye(200)[gold], np.eye(200)[found])
+    else:
+        measures = class_measures(gold.tolist(), found.tolist(), 200)
+    scored = with_intervals({"macro_f1": measures["macro_f1"]}, 400)["macro_f1"]
+    expected = reference.f1_score(gold, found, average="macro")
+    assert scored.value == pytest.approx(expected)
+    assert scored.low < scored.value < scored.high
+    assert scored.high - scored.low < 0.2
