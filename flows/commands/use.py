@@ -130,12 +130,13 @@ def fill_mask(
     if out is not None:
         over_files.write_windows(windows, out, over_files.FILLED)
         _tell(account, f"{account.tokens:,} masks filled", out)
-        return
-    number = 0
-    for window in windows:
-        for row in window:
-            number += 1
-            _show_filled(number, row)
+    else:
+        number = 0
+        for window in windows:
+            for row in window:
+                number += 1
+                _show_filled(number, row)
+    _tell_too_long(account, loaded, "are not filled")
 
 
 @click.command()
@@ -174,13 +175,7 @@ def score(
             for line in window:
                 shown = "-" if line["score"] is None else f"{line['score']:.4f}"
                 say(f"{shown:>12}  {one_line(line['text'])}")
-    if account.too_long:
-        say(
-            f"{account.too_long:,} of {account.texts:,} texts are longer than the "
-            f"{loaded.max_tokens} tokens that the model reads, and have no score: a window would "
-            "not see all of what a token depends on",
-            err=True,
-        )
+    _tell_too_long(account, loaded, "have no score")
 
 
 @click.command()
@@ -279,6 +274,16 @@ def _show_guesses(masks: Any) -> None:
             say(f"mask {number}")
         for guess in guesses:
             say(f"{guess['score']:8.4f}  {shown_token(guess['token'])}")
+
+
+def _tell_too_long(account: Any, loaded: Any, so: str) -> None:
+    if account.too_long:
+        say(
+            f"{account.too_long:,} of {account.texts:,} texts are longer than the "
+            f"{loaded.max_tokens} tokens that the model reads, and {so}: a window would not see "
+            "all of what a token depends on",
+            err=True,
+        )
 
 
 def _show_filled(number: int, row: Any) -> None:

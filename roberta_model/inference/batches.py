@@ -55,6 +55,18 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[Text], first: int = 1) -> "li
     return encoded
 
 
+def too_long(sequences: Sequence[Sequence[int]], limit: int) -> list[str | None]:
+    """Of each row of tokens what is wrong with its length, where a model reads `limit` at most.
+
+    >>> too_long([[0, 2], [0, 7, 2]], limit=2)
+    [None, '3 tokens, and the model reads at most 2']
+    """
+    return [
+        None if len(ids) <= limit else f"{len(ids)} tokens, and the model reads at most {limit}"
+        for ids in sequences
+    ]
+
+
 def require_encodable(parts: Iterable[str], number: int) -> None:
     """Hold the parts of a text against what a tokenizer takes.
 

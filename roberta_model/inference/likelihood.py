@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from roberta_model.inference.batches import encode
+from roberta_model.inference.batches import encode, too_long
 from roberta_model.inference.special_tokens import MASK, special_ids
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.masked_lm import RobertaMaskedLM
@@ -52,12 +52,11 @@ def score_texts(
         UnusableError: A text is longer than the model's positions; names it.
     """
     sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
-    limit = model.config.max_row_tokens
-    for number, ids in enumerate(sequences, start=first):
-        if len(ids) > limit:
+    for number, told in enumerate(too_long(sequences, model.config.max_row_tokens), start=first):
+        if told is not None:
             raise UnusableError(
-                f"Text {number:,} has {len(ids)} tokens but the model reads at most {limit}. Split "
-                "it: a window would not see all of what a token depends on."
+                f"Text {number:,} has {told}. Split it: a window would not see all of what a token "
+                "depends on."
             )
     return _scored(model, tokenizer, texts, sequences)
 
@@ -67,11 +66,7 @@ def score_readable(
 ) -> list[LineRead]:
     """As `score_texts`, but a text longer than the model's positions is told in its own place."""
     sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
-    limit = model.config.max_row_tokens
-    why = [
-        None if len(ids) <= limit else f"{len(ids)} tokens, and the model reads at most {limit}"
-        for ids in sequences
-    ]
+    why = too_long(sequences, model.config.max_row_tokens)
     read = [[] if told else ids for ids, told in zip(sequences, why, strict=True)]
     scores = _scored(model, tokenizer, texts, read)
     return [LineRead(**score, why=told) for score, told in zip(scores, why, strict=True)]

@@ -29,7 +29,7 @@ from roberta_model.inference.batches import Text, encode
 from roberta_model.inference.classes import Classified, classify_texts
 from roberta_model.inference.folder import model_of, move_to_device, open_folder, wrong_head
 from roberta_model.inference.likelihood import LineRead, LineScore, score_readable, score_texts
-from roberta_model.inference.masks import Guess, fill_masks
+from roberta_model.inference.masks import Guess, TextFilled, fill_masks, fill_readable
 from roberta_model.inference.reading import Reading, reading_of
 from roberta_model.inference.special_tokens import BERT_MASK, MASK, has_mask
 from roberta_model.inference.tags import Tagged, tag_texts
@@ -126,6 +126,10 @@ class LoadedModel:
         `first` is the number of the first text in messages.
         """
         return fill_masks(self._masked_lm(), self.tokenizer, texts, top, first)
+
+    def fill_readable(self, texts: Sequence[str], top: int, first: int = 1) -> list[TextFilled]:
+        """As `fill_masks`, but texts longer than the model's positions say so in `why`."""
+        return fill_readable(self._masked_lm(), self.tokenizer, texts, top, first)
 
     def score(self, texts: Iterable[str], first: int = 1) -> list[LineScore]:
         """The pseudo-log-likelihood of each text, in order: higher is more likely.

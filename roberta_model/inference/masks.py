@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
-from roberta_model.inference.batches import batches, encode
+from roberta_model.inference.batches import batches, encode, too_long
 from roberta_model.inference.special_tokens import BERT_MASK, MASK
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.masked_lm import RobertaMaskedLM
@@ -31,6 +31,14 @@ class Guess(TypedDict):
     score: float
 
 
+class TextFilled(TypedDict):
+    """A text of a file with the guesses for each of its masks; why it has none: it is too long."""
+
+    text: str
+    masks: list[list[Guess]]
+    why: str | None
+
+
 def fill_masks(
     model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], top: int, first: int = 1
 ) -> list[list[list[Guess]]]:
@@ -48,20 +56,45 @@ def fill_masks(
         UnusableError: A text with a mask is longer than the model's positions, or `top` is not
             positive.
     """
+    sequences = _with_masks(tokenizer, texts, top, first)
+    for number, told in enumerate(too_long(sequences, model.config.max_row_tokens), start=first):
+        if told is not None:
+            which = "The text" if len(texts) == first == 1 else f"Text {number:,}"
+            raise UnusableError(f"{which} has {told}. Shorten it.")
+    return _filled(model, tokenizer, sequences, top)
+
+
+def fill_readable(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", texts: Sequence[str], top: int, first: int = 1
+) -> list[TextFilled]:
+    """As `fill_masks`, but a text longer than the model's positions is told in its own place."""
+    sequences = _with_masks(tokenizer, texts, top, first)
+    why = too_long(sequences, model.config.max_row_tokens)
+    read = [[] if told else ids for ids, told in zip(sequences, why, strict=True)]
+    return [
+        TextFilled(text=text, masks=masks, why=told)
+        for text, masks, told in zip(texts, _filled(model, tokenizer, read, top), why, strict=True)
+    ]
+
+
+def _with_masks(
+    tokenizer: "Tokenizer", texts: Sequence[str], top: int, first: int
+) -> list[list[int]]:
+    """The ids of each text that holds a mask, and nothing of the others."""
     if top < 1:
         raise UnusableError(f"The number of guesses must be at least 1, not {top}.")
     if tokenizer.token_to_id(BERT_MASK) is None:
         texts = [text.replace(BERT_MASK, MASK) for text in texts]
-    mask_id, limit = tokenizer.get_vocab()[MASK], model.config.max_row_tokens
+    mask_id = tokenizer.get_vocab()[MASK]
     sequences = [encoding.ids for encoding in encode(tokenizer, texts, first)]
-    sequences = [ids if mask_id in ids else [] for ids in sequences]
-    for number, ids in enumerate(sequences, start=first):
-        if len(ids) > limit:
-            which = "The text" if len(texts) == first == 1 else f"Text {number:,}"
-            raise UnusableError(
-                f"{which} has {len(ids)} tokens but the model reads at most {limit}. Shorten it."
-            )
-    found: list[list[list[Guess]]] = [[] for _ in texts]
+    return [ids if mask_id in ids else [] for ids in sequences]
+
+
+def _filled(
+    model: RobertaMaskedLM, tokenizer: "Tokenizer", sequences: Sequence[list[int]], top: int
+) -> list[list[list[Guess]]]:
+    mask_id = tokenizer.get_vocab()[MASK]
+    found: list[list[list[Guess]]] = [[] for _ in sequences]
     device = next(model.parameters()).device
     with torch.inference_mode():
         for batch in batches(sequences, model.config.pad_id, device):

@@ -21,6 +21,7 @@ from tasks.inference.texts import TextFile, Window
 if TYPE_CHECKING:
     from roberta_model.inference.likelihood import LineRead
     from roberta_model.inference.loaded import LoadedModel
+    from roberta_model.inference.masks import TextFilled
 
 # Texts at once: enough to find others of their length, and few enough to see how far it is. A
 # text is scored by a row for each of its tokens.
@@ -28,7 +29,9 @@ _AT_ONCE = {"embed": 1024, "fill-mask": 1024, "score": 256}
 _MORE_ON_A_GPU = 8
 
 _GUESS = pa.struct([("token", pa.string()), ("id", pa.int32()), ("score", pa.float64())])
-FILLED = pa.schema([("text", pa.string()), ("masks", pa.list_(pa.list_(_GUESS)))])
+FILLED = pa.schema(
+    [("text", pa.string()), ("masks", pa.list_(pa.list_(_GUESS))), ("why", pa.string())]
+)
 SCORED = pa.schema(
     [
         ("text", pa.string()),
@@ -49,7 +52,7 @@ class Account:
         empty: Of them, those without text.
         tokens: Tokens read or scored, or masks filled.
         cut: Texts whose ends were left out.
-        too_long: Texts that have no score, since they are longer than the model reads.
+        too_long: Texts that are not scored or filled: they are longer than the model reads.
         seconds: How long it took, the model's loading not counted.
     """
 
@@ -119,19 +122,20 @@ def fill_windows(
     top: int,
     account: Account,
     progress: Progress | None = None,
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list["TextFilled"]]:
     """Each text of a file with the guesses for its masks, of which it may have none.
 
+    A text with a mask that is longer than the model reads has none, and says why.
+
     Raises:
-        UserError: a text with a mask is longer than the model reads, or cannot be read.
+        UserError: a text cannot be read; names it.
     """
     for window in _counted(model, texts, "fill-mask", account, progress):
         with _naming(texts):
-            found = model.fill_masks(window.words, top, window.first)
-        account.tokens += sum(map(len, found))
-        yield [
-            {"text": text, "masks": masks} for text, masks in zip(window.words, found, strict=True)
-        ]
+            found = model.fill_readable(window.words, top, window.first)
+        account.tokens += sum(len(filled["masks"]) for filled in found)
+        account.too_long += sum(filled["why"] is not None for filled in found)
+        yield found
 
 
 def write_windows(windows: Iterator[list[Any]], out: Path, schema: pa.Schema) -> None:

@@ -39,7 +39,7 @@ def test_a_text_of_just_as_many_tokens_as_the_model_reads_is_scored() -> None:
     """Ten letters between <s> and </s>; one more is named by its line."""
     (found,) = score_texts(MODEL, tokenizer_of(USUAL), ["a" * 10])
     assert found["tokens"] == 10
-    with pytest.raises(UnusableError, match="Text 8 has 13 tokens but the model reads at most 12"):
+    with pytest.raises(UnusableError, match="Text 8 has 13 tokens, and the model reads at most 12"):
         score_texts(MODEL, tokenizer_of(USUAL), ["a", "a" * 11], first=7)
 
 
@@ -64,7 +64,7 @@ def test_a_text_of_just_as_many_tokens_as_the_model_reads_is_filled() -> None:
     (guesses,) = fill_masks(MODEL, tokenizer, ["a" * 9 + "<mask>"], top=2)[0]
     assert len(guesses) == 2
     assert fill_masks(MODEL, tokenizer, ["a" * 40], top=2) == [[]]
-    with pytest.raises(UnusableError, match="The text has 13 tokens but the model reads at most"):
+    with pytest.raises(UnusableError, match="The text has 13 tokens, and the model reads at most"):
         fill_masks(MODEL, tokenizer, ["a" * 10 + "<mask>"], top=2)
     with pytest.raises(UnusableError, match="Text 5 has 13 tokens"):
         fill_masks(MODEL, tokenizer, ["a", "a" * 10 + "<mask>"], top=2, first=4)

@@ -316,7 +316,7 @@ def test_a_folder_with_vocabulary_and_merges_alone_gives_the_same(folder: Path) 
     [
         ("Nothing is hidden here.", 5, "no mask to fill in 'Nothing is hidden here.'"),
         ("A <mask>.", 0, "at least 1, not 0"),
-        ("word " * 100 + "<mask>", 5, "tokens but the model reads at most 64"),
+        ("word " * 100 + "<mask>", 5, "tokens, and the model reads at most 64"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_refused(

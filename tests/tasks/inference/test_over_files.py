@@ -273,12 +273,20 @@ def test_a_text_that_is_too_long_to_score_says_so_in_its_place(
     assert scores == pytest.approx([alone["score"]] * 6, abs=1e-4)
 
 
-def test_a_text_that_is_too_long_to_fill_is_named(model: LoadedModel, tmp_path: Path) -> None:
-    """By file and number, beyond the first window too."""
-    file = tmp_path / "lines.txt"
-    file.write_text("a\n" * 5 + "word " * 90 + "<mask>")
-    with pytest.raises(UserError, match=r"lines\.txt: Text 6 has \d+ tokens"):
-        list(over_files.fill_windows(model, open_texts(file), 5, over_files.Account()))
+def test_a_text_that_is_too_long_to_fill_says_so_in_its_row(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    """The others are filled; one without a mask may be of any length."""
+    file, long = tmp_path / "lines.txt", "word " * 90
+    file.write_text(f"{TEXTS[-1]}\n{long}<mask>\n{long}\n{TEXTS[-1]}\n")
+    account = over_files.Account()
+    (rows,) = over_files.fill_windows(model, open_texts(file), 5, account)
+    assert [len(row["masks"]) for row in rows] == [1, 0, 0, 1]
+    told = rows[1]["why"]
+    assert told is not None
+    assert re.fullmatch(rf"\d+ tokens, and the model reads at most {model.max_tokens}", told)
+    assert [row["why"] for row in rows] == [None, told, None, None]
+    assert (account.texts, account.tokens, account.too_long) == (4, 2, 1)
 
 
 def test_cutting_a_result_short_leaves_nothing(model: LoadedModel, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_value_of_another_type_is_told_and_nothing_is_written(tmp_path: Path) 
 
 def test_guesses_of_each_mask_are_lists_of_lists(tmp_path: Path) -> None:
     guess = {"token": " a", "id": 7, "score": 0.5}
-    rows: list[dict[str, Any]] = [{"text": "<mask>", "masks": [[guess], []]}]
+    rows: list[dict[str, Any]] = [{"text": "<mask>", "masks": [[guess], []], "why": None}]
     found = parquet.read_table(written(tmp_path / "f.parquet", rows, FILLED))
     assert found.to_pylist() == rows
 
