@@ -265,8 +265,9 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp_pat
     undisturbed = run_first(open_store(str(tmp_path / "other")), list(range(1, 13)))
     assert done.stdout.strip() == undisturbed.artifact.digest
     labels = trace.read_text().split() if trace.exists() else []
-    # A unit in the making at a kill is computed once more; two are in the making at a time.
-    assert len(labels) <= 12 + 2 * kills
+    # A unit that no record says is done at a kill is computed once more. Two are in the making at a
+    # time; on a busy machine two more are made, and the driver has not come to record them.
+    assert len(labels) <= 12 + 4 * kills
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
