@@ -9,9 +9,16 @@ from hub_server import hub_server
 from huggingface_hub import HfApi
 
 from tasks.errors import StageError, UserError
+from tasks.publishing import export
 from tasks.publishing.push import push_model
 
 URL = "hf://us/model"
+
+
+@pytest.fixture
+def no_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock is asked once for all, in the first test: it takes seconds each time."""
+    monkeypatch.setattr(export, "check_against_stock", lambda folder, texts: 0.25)
 
 
 def test_a_new_repository_is_private_and_gets_every_file(
@@ -48,6 +55,7 @@ def test_without_a_token_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.Mo
     assert hub.tokens == set()
 
 
+@pytest.mark.usefixtures("no_gate")
 def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it look at the wrong commit: a new one names the one that was looked at."""
     model = byte_model(tmp_path / "model")
@@ -67,6 +75,7 @@ def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert "tokenizer.json" in hub.files
 
 
+@pytest.mark.usefixtures("no_gate")
 def test_another_model_is_replaced_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +96,7 @@ def test_another_model_is_replaced_only_when_asked(
     assert hub.files == {path.name: path.read_bytes() for path in second.iterdir()}
 
 
+@pytest.mark.usefixtures("no_gate")
 def test_a_strangers_model_is_no_place_for_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +114,7 @@ def test_a_strangers_model_is_no_place_for_ours(
     assert hub.files.keys() == names | {"files.json", "notes.md"}
 
 
+@pytest.mark.usefixtures("no_gate")
 def test_who_commits_in_between_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

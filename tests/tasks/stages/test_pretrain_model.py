@@ -9,7 +9,7 @@ from typing import Any
 
 import elsewhere_training
 import pytest
-from tiny_pipeline import digests, merged, run_all, write_config
+from tiny_pipeline import bytes_on_disk, digests, merged, run_all, write_config
 
 from roberta_model.training.checkpoint import RECORD, read_record
 from tasks.config import Config
@@ -111,19 +111,6 @@ def test_a_training_never_holds_more_checkpoints_than_asked_for(
     kept = bytes_on_disk(artifact_folder(config))
     assert plan["kept_bytes"] == pytest.approx(kept, rel=0.05)
     assert plan["disk_bytes"] == pytest.approx(max(kept, *num_bytes), rel=0.05)
-
-
-def bytes_on_disk(folder: Path, but: str = "") -> int:
-    """The sizes of an artifact's files; in `.lasting` are second names of some of them.
-
-    A training that is at work renames what it writes there: what is left out is not walked.
-    """
-    size = 0
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != but]
-        files = [Path(place, name) for name in names]
-        size += sum(path.stat().st_size for path in files if not path.is_symlink())
-    return size
 
 
 @pytest.mark.parametrize("moment", ["before letting go", "while letting go"])
