@@ -19,6 +19,7 @@ from tasks.errors import RobertaError, TransientError, UserError
 from tasks.formats.columns import validate_columns
 from tasks.formats.damage import explained
 from tasks.formats.json_records import text_of
+from tasks.sources.hub_files import first_line
 from tasks.sources.parts import DocumentParts
 from tasks.sources.sink import DocumentSink
 from tasks.sources.sizes import INFLATION, Size, guessed
@@ -190,7 +191,7 @@ def _explained(source: HubSource) -> Iterator[None]:
         raise
     except (ConnectionError, TimeoutError) as problem:
         raise TransientError(
-            f"{source.dataset}: the hub cannot be reached ({_first_line(problem)}). What was "
+            f"{source.dataset}: the hub cannot be reached ({first_line(problem)}). What was "
             "finished is kept; run the same command again."
         ) from problem
     except OSError as problem:
@@ -203,11 +204,6 @@ def _explained(source: HubSource) -> Iterator[None]:
 
 def _wrong(source: HubSource, problem: Exception) -> UserError:
     return UserError(
-        f"{source.dataset}: the dataset cannot be read ({_first_line(problem)}). Check the "
+        f"{source.dataset}: the dataset cannot be read ({first_line(problem)}). Check the "
         "source's `dataset`, `subset`, `split` and `revision`; a private one wants HF_TOKEN."
     )
-
-
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return lines[0].rstrip(".")

@@ -107,18 +107,19 @@ def _explained(data: str, field: str) -> Iterator[None]:
 
 def _transient(data: str, field: str, problem: Exception) -> TransientError:
     return TransientError(
-        f"{field}: {data}: the hub cannot be reached ({_first_line(problem)}). What was finished "
+        f"{field}: {data}: the hub cannot be reached ({first_line(problem)}). What was finished "
         "is kept; run the same command again, or name a file of this machine."
     )
 
 
 def _wrong(data: str, field: str, problem: Exception) -> UserError:
     return UserError(
-        f"{field}: {data} cannot be read ({_first_line(problem)}). Check user, name and revision; "
+        f"{field}: {data} cannot be read ({first_line(problem)}). Check user, name and revision; "
         "a private dataset wants HF_TOKEN in the environment."
     )
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """What the hub's library says first, for a sentence of ours."""
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     return lines[0].rstrip(". ")
