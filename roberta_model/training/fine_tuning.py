@@ -243,6 +243,9 @@ def first_model(spec: FineTuningSpec) -> RobertaWithHead:
     """The given encoder under a new head, whose weights depend on the seed alone.
 
     A folder that was fine-tuned for classes of the same names, or for answers, keeps its head.
+
+    Raises:
+        ValueError: The folder's files are damaged, or of no RoBERTa.
     """
     folder = Path(str(spec.initial))
     head = new_head(spec, config := load_config(folder))

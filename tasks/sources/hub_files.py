@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 from tasks.errors import TransientError, UserError
 
-HUB = "hf://datasets/"
-
-_ADDRESS = re.compile(r"hf://datasets/(?P<set>[^/@]+/[^/@]+)(@(?P<at>[^/]+))?(/(?P<path>.*))?")
+_ADDRESS = re.compile(
+    r"hf://datasets/(?P<set>[\w.-]+/[\w.-]+)(@(?P<at>[\w.%-]+))?(/(?P<path>[^?#]*))?"
+)
 
 
 def on_this_machine(data: str, field: str) -> Path:
@@ -37,9 +37,10 @@ def on_this_machine(data: str, field: str) -> Path:
     address = _ADDRESS.fullmatch(data)
     path = (address["path"] or "").strip("/") if address else ""
     if address is None or ".." in path.split("/"):
+        # It is not repeated: what was meant as one may hold a token.
         raise UserError(
-            f"{field}: {data} is no dataset's address. Write hf://datasets/USER/NAME/PATH, with "
-            "@REVISION after the name for a state of it."
+            f"{field}: this is no dataset's address. Write hf://datasets/USER/NAME/PATH, with "
+            "@REVISION after the name for a state of it; a token belongs in HF_TOKEN."
         )
     with _explained(data, field):
         return _fetched(address["set"], unquote(address["at"] or "") or None, path)

@@ -127,6 +127,13 @@ def test_a_dataset_that_is_not_there_or_not_ours_names_the_token(
         on_this_machine("hf://datasets/us/private", "dev")
 
 
+@pytest.mark.parametrize("secret", ["us/set?token=SECRET", "us:SECRET@hub/set", "us?token=SECRET"])
+def test_a_secret_in_an_address_is_not_repeated(hub: Hub, secret: str) -> None:
+    with pytest.raises(UserError) as caught:
+        on_this_machine(f"hf://datasets/{secret}", "dev")
+    assert "SECRET" not in str(caught.value)
+
+
 def test_a_path_of_this_machine_asks_nobody(tmp_path: Path) -> None:
     assert on_this_machine(str(tmp_path), "dev") == tmp_path
     assert on_this_machine("~/x", "dev") == Path.home() / "x"
