@@ -60,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    pretraining.leave(main())  # as the process itself ends, see there: a late abort is no failure
