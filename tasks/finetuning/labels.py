@@ -39,10 +39,18 @@ class Labels:
         """The numbers of an item's classes: one, any number of them, or one for each word.
 
         Raises:
-            UserError: one of them is not among the data to learn from.
+            UserError: one of them is not among the data to learn from, or a text has none or
+                several where each that is learnt from has one.
         """
         known = _numbers_of(tuple(self.names))
         names = tag_names(item) if tags else class_names(item.label, self.separator)
+        is_one = self.problem == "single_label_classification" and not tags
+        if is_one and len(names) != 1:
+            raise UserError(
+                f"{item.where}: this row has {len(names) or 'no'} labels, and each of the data to "
+                "learn from has one. Leave it one, or give those as lists where a text may have "
+                "several classes or none."
+            )
         for name in names:
             if name not in known:
                 shown = ", ".join(self.names[:_MOST_SHOWN])
@@ -138,8 +146,11 @@ def number_of(item: Item) -> float:
     Raises:
         UserError: it is none.
     """
+    label = item.label
     try:
-        value = float(item.label)
+        # Python reads 1_000 as well, and true as 1: both are a slip in a file.
+        is_slip = isinstance(label, bool) or (isinstance(label, str) and "_" in label)
+        value = float("nan" if is_slip else label)
     except (TypeError, ValueError):
         value = float("nan")
     if not -1e6 < value < 1e6:  # nan too

@@ -198,6 +198,24 @@ def test_a_number_is_below_a_million(value: float, is_number: bool) -> None:
             number_of(item(value))
 
 
+@pytest.mark.parametrize("label", [True, False, "true", "1_000", "1,000", [1.0], {"value": 1}])
+def test_what_only_python_takes_for_a_number_is_none(label: Any) -> None:
+    """A column of true and false is no column of numbers, nor is a digit group with `_`."""
+    with pytest.raises(UserError, match="row: .* is no number between"):
+        number_of(item(label))
+    assert [number_of(item(label)) for label in (" 1.5 ", "1e3", 2)] == [1.5, 1000, 2]
+
+
+@pytest.mark.parametrize(("label", "told"), [(["a", "b"], "2 labels"), ([], "no labels")])
+def test_a_row_of_several_classes_is_not_scored_by_its_first(label: Any, told: str) -> None:
+    """Where each text that is learnt from has one class; a list of one is that one."""
+    known = find_labels("classify", [item("a"), item("b")], None, "f")
+    with pytest.raises(UserError, match=f"row: this row has {told}"):
+        known.numbers(item(label))
+    assert known.numbers(item(["b"])) == [1]
+    assert Labels(("a", "b"), "multi_label_classification").numbers(item([])) == []
+
+
 def test_weights_make_classes_count_alike() -> None:
     """Six and two: the rare one counts three times as much, the mean item counts 1."""
     weights = Labels(("a", "b"), counts=(6, 2)).weights()
