@@ -10,16 +10,19 @@ its parameters stand in such a model and in a folder's weights, and what of the 
 Shape letters: B rows, T tokens in a row, D width, C classes.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from roberta_model.config import ModelConfig, fraction
+from roberta_model.config import ModelConfig, fraction, whole_number
 from roberta_model.encoder import Encoder
 from roberta_model.noise import Dropout
 from roberta_model.recipe import Problem
+
+_MOST_LABELS = 1_000_000
 
 
 class Head(nn.Module):
@@ -133,10 +136,17 @@ class SequenceClassificationHead(Head):
         """The classes are those of `id2label`; without it there are two, as in stock.
 
         Raises:
-            ValueError: `id2label` does not number the classes from 0 on, or `problem_type` is
-                none that we know.
+            ValueError: `id2label` does not number the classes from 0 on or has a name twice, or
+                `problem_type` is none that we know.
         """
         labels = labels_of(values)
+        # Scores are told by name: one of two would be lost.
+        if len(set(labels)) < len(labels):
+            ((twice, _),) = Counter(labels).most_common(1)
+            raise ValueError(
+                f"id2label calls several classes {twice!r}, so which one is meant cannot be told. "
+                "Give each a name of its own there"
+            )
         problem: Any = values.get("problem_type")
         if problem is None:  # as stock decides where labels are given
             problem = "regression" if len(labels) == 1 else "single_label_classification"
@@ -234,12 +244,19 @@ class QuestionAnsweringHead(Head):
 
 
 def labels_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The classes that a `config.json` names in `id2label`, in order; two where it names none.
+    """The classes that a `config.json` names in `id2label`, in order.
+
+    Where it names none they are as many as `num_labels` says, else two, as in stock.
 
     Raises:
-        ValueError: They are not numbered from 0 on.
+        ValueError: They are not numbered from 0 on, or are so many that it must be a mistake.
     """
-    names = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    names: Any = values.get("id2label")
+    if not names:
+        count = whole_number(values, "num_labels", 2)
+        if not 0 < count <= _MOST_LABELS:
+            raise ValueError(f"num_labels must be from 1 to {_MOST_LABELS:,}, not {count:,}")
+        names = {str(number): f"LABEL_{number}" for number in range(count)}
     if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
         raise ValueError(f"id2label must number the classes from 0 on, not {names!r}")
     return tuple(str(names[str(number)]) for number in range(len(names)))

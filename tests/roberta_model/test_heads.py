@@ -11,7 +11,12 @@ from small_models import draw_weights, our_model, random_ids, small_config, stoc
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from roberta_model.architectures import HEADS, load_model
-from roberta_model.heads import RobertaWithHead, SequenceClassificationHead
+from roberta_model.heads import (
+    RobertaWithHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+    labels_of,
+)
 from roberta_model.huggingface import load_encoder, load_under_head, save_model
 from roberta_model.masked_lm import MaskedLMHead, load_masked_lm
 from roberta_model.training.start import draw_weights as draw_plainly
@@ -136,6 +141,29 @@ def test_classes_that_are_not_numbered_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"1": "a", "2": "b"}}))
     with pytest.raises(ValueError, match=r"config\.json: id2label must number the classes"):
         load_model(tmp_path)
+
+
+def test_classes_of_one_name_are_refused_where_scores_are_told_by_name() -> None:
+    """Of two scores one would be lost, and the rest would not add up to 1; a tag is only a name."""
+    values = {"id2label": {"0": "bad", "1": "good", "2": "bad"}}
+    with pytest.raises(ValueError, match="id2label calls several classes 'bad'"):
+        SequenceClassificationHead.from_huggingface(CONFIG, values)
+    tagger = TokenClassificationHead.from_huggingface(CONFIG, values)
+    assert tagger.labels == ("bad", "good", "bad")
+
+
+@pytest.mark.parametrize("values", [{"num_labels": 1}, {"num_labels": 3}, {}])
+def test_classes_without_names_are_as_many_as_stock_has(values: dict[str, Any]) -> None:
+    """As `num_labels` says, else two."""
+    names: dict[int, str] = vars(RobertaConfig(**values))["id2label"]
+    assert labels_of(values) == tuple(names[number] for number in sorted(names))
+
+
+@pytest.mark.parametrize("count", [0, 1_000_001])
+def test_no_classes_and_far_too_many_are_refused(count: int) -> None:
+    """Before a name is made for each."""
+    with pytest.raises(ValueError, match=f"num_labels must be from 1 to .*, not {count:,}"):
+        labels_of({"num_labels": count})
 
 
 @pytest.mark.parametrize(
