@@ -50,7 +50,7 @@ def models(context: Context, parameter: Parameter, incomplete: str) -> list[Comp
 
 def _records(context: Context) -> list[dict[str, object]]:
     """The runs of the store that the command would look into."""
-    from flows.commands.options import DEFAULT_STORE
+    from tasks.config.root import DEFAULT_STORE
     from tasks.engine.stores import open_store
     from tasks.inspection.runs import read_runs
 

@@ -9,14 +9,13 @@ import click
 from flows.commands import completing
 from tasks.config import Config
 from tasks.config.load import load_config
+from tasks.config.root import DEFAULT_STORE
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import UserError
 from tasks.stages import KNOWN_STAGES
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_STORE = "./artifacts"
 
 config_argument = click.argument("config", metavar="CONFIG", shell_complete=completing.configs)
 any_config_argument = click.argument(

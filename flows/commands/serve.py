@@ -170,18 +170,18 @@ def _set_up(client: Any, jobs: int, configs: list[Config], roots: list[str]) -> 
 
 
 def _look_after(client: Any) -> None:
-    """Make states true, and show the stores of what is deployed; what fails is done later.
+    """Make states true, and show the stores there are; what fails is done later.
 
     A server that is away, a full disk, a run that somebody deletes: none of it may end the runs.
     """
     from flows.serving.mending import mend
-    from flows.serving.stores import show_stores
+    from flows.serving.stores import show_stores, stores_of
 
     try:
         for run, state in mend(client):
             say(f"run {run.id} ({run.name}): {state.name}, {state.message}", err=True)
         configs = [each.parameters.get("config") or {} for each in client.read_deployments()]
-        show_stores(config["store"] for config in configs if isinstance(config.get("store"), str))
+        show_stores(stores_of(configs, Path.cwd()))
     except Exception as problem:
         log.debug("not looked after everything, trying again: %r", problem)
 

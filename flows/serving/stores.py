@@ -1,4 +1,4 @@
-"""The stores whose runs a server shows: those of its deployments, as `roberta serve` finds them.
+"""The stores whose runs a server shows: those of its deployments, and of the folder it runs in.
 
 The server's process does not ask its own API: the list lies in a file beside the address.
 """
@@ -6,18 +6,19 @@ The server's process does not ask its own API: the list lies in a file beside th
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tasks.config.addresses import redacted
+from tasks.config.root import DEFAULT_STORE
 from tasks.engine.files import write_whole
 from tasks.engine.records import MANIFEST
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.errors import RobertaError
-from tasks.inspection.runs import read_run, read_runs, state_of
+from tasks.inspection.runs import RUNS, read_run, read_runs, state_of
 from tasks.stages import FINE_TUNING, KNOWN_STAGES, stage_folder
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,13 @@ def _file() -> Path:
     from prefect.settings import get_current_settings
 
     return Path(get_current_settings().home) / _FILE
+
+
+def stores_of(configs: Iterable[Mapping[str, Any]], folder: Path) -> list[str]:
+    """The stores of deployed configs, and the folder's own: `roberta` alone works with that one."""
+    deployed = [config["store"] for config in configs if isinstance(config.get("store"), str)]
+    own = folder / DEFAULT_STORE
+    return [*deployed, str(own)] if (own / RUNS).is_dir() else deployed
 
 
 def show_stores(urls: Iterable[str]) -> None:

@@ -16,6 +16,8 @@ from tasks.config.pack import PackConfig
 from tasks.config.pretrain import PretrainConfig
 from tasks.config.tokenizer import TokenizerConfig
 
+DEFAULT_STORE = "./artifacts"
+
 
 class Config(Section):
     """One pipeline: from a list of sources to a published encoder."""
@@ -27,7 +29,7 @@ class Config(Section):
         description="Name of the model and of its runs.",
     )
     store: Annotated[str, Execution(), LocalPath()] = Field(
-        "./artifacts", description="Where artifacts live: a folder or any fsspec URL."
+        DEFAULT_STORE, description="Where artifacts live: a folder or any fsspec URL."
     )
     corpus: list[Source] = Field(min_length=1, description="The sources of text.")
     clean: CleanConfig = CleanConfig()

@@ -15,7 +15,7 @@ from flows.commands.serve import _look_after
 from flows.serving import stores
 from flows.serving.mending import mend
 from flows.serving.metrics import metrics_text
-from flows.serving.stores import find_report, shown_stores
+from flows.serving.stores import find_report, shown_stores, stores_of
 from tasks.engine.lease import this_process
 from tasks.engine.stores import open_store
 from tasks.inspection.runs import FORMAT, write_run
@@ -93,3 +93,25 @@ def test_a_store_that_cannot_be_read_takes_no_figures_from_the_others(
     series = [line for line in metrics_text().splitlines() if line.startswith("roberta_runs{")]
     assert series == [f'roberta_runs{{store="{tmp_path}/sound",pipeline="letters",state="done"}} 1']
     assert find_report("x") is None
+
+
+def test_the_store_of_the_folder_is_shown_beside_those_of_deployments(tmp_path: Path) -> None:
+    """It is the one that `roberta status` there shows; one without a run is not."""
+    deployed: list[dict[str, Any]] = [{"store": "s3://bucket/a"}, {}, {"store": None}]
+    assert stores_of(deployed, tmp_path) == ["s3://bucket/a"]
+    (tmp_path / "artifacts").mkdir()
+    assert stores_of(deployed, tmp_path) == ["s3://bucket/a"]
+    write_run(open_store(str(tmp_path / "artifacts")), record("one", state="done"))
+    assert stores_of(deployed, tmp_path) == ["s3://bucket/a", f"{tmp_path}/artifacts"]
+
+
+def test_looking_after_shows_the_folder_that_serve_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stores, "_file", lambda: tmp_path / "shown.json")
+    write_run(open_store("./artifacts"), record("one", state="done"))
+    server = Server([])
+    monkeypatch.setattr(server, "read_deployments", lambda: [])
+    _look_after(server)
+    assert [store.url("") for store in shown_stores()] == [f"{tmp_path}/artifacts"]
