@@ -129,12 +129,13 @@ def _name_of(out: Path) -> str:
 def _tell(found: dict[str, Any], out: Path) -> None:
     """How well it does, beside what; and what to do with it."""
     from flows.console import command_name
+    from tasks.finetuning.encoding import told_cut
     from tasks.publishing.taught import told_repeated, told_unbeaten
 
     metric = found["metric"]
     say(f"\nread: {found['columns']}, {found['rows']['train']:,} examples to learn from")
     if found["cut"]:
-        say(f"{found['cut']:,} texts were longer than a row and were cut")
+        say(f"of them {told_cut(found['cut'], found['max_tokens'], found['task'])}")
     for sentence in told_repeated(found):
         say(sentence)
     best = found["tried"][found["chosen"]]
@@ -200,14 +201,21 @@ def predict(
         if as_json:
             answered = list(rows)
             check_at_rest(file, stamp)
-            print_json({"rows": answered})
+            print_json({"rows": answered, "cut": predictor.encoder.num_cut})
             return
         for row in rows:
             click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
         check_at_rest(file, stamp)
+        _tell_cut(predictor)
         return
     count = write_predictions(predictor, file, columns, form, out)
     if as_json:
-        print_json({"path": str(out), "rows": count})
+        print_json({"path": str(out), "rows": count, "cut": predictor.encoder.num_cut})
     else:
         print(f"{count:,} rows: {printable(str(out))}", file=sys.stderr)
+        _tell_cut(predictor)
+
+
+def _tell_cut(predictor: Any) -> None:
+    if told := predictor.told_cut():
+        say(told, err=True)

@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+def told_cut(num_cut: int, max_tokens: int, task: str) -> str:
+    """How many texts a row had no room for, in words; of a question at most half a row is read.
+
+    >>> told_cut(1200, 128, "classify")
+    'longer than the 128 tokens of a row, so their ends were left out: 1,200 texts'
+    >>> told_cut(2, 128, "qa")
+    'longer than half of the 128 tokens of a row, so their ends were left out: 2 questions'
+    """
+    half, what = ("half of ", "questions") if task == "qa" else ("", "texts")
+    return (
+        f"longer than {half}the {max_tokens:,} tokens of a row, so their ends were left out: "
+        f"{num_cut:,} {what}"
+    )
+
+
 class ItemEncoder:
     """A tokenizer set up for a task.
 

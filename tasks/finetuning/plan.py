@@ -175,6 +175,7 @@ class Found:
         """What of it is published beside the scores."""
         return {
             "rows": dict(self.rows),
+            "max_tokens": self.reading.max_tokens,
             "cut": self.cut,
             "repeated": dict(self.repeated),
             "columns": self.reading.columns.told(),

@@ -19,7 +19,7 @@ from roberta_model.inference.tags import tags_of
 from roberta_model.predicting import Logits, logits_of
 from tasks.engine.executors import default_workers
 from tasks.errors import UserError
-from tasks.finetuning.encoding import ItemEncoder
+from tasks.finetuning.encoding import ItemEncoder, told_cut
 from tasks.finetuning.items import Item
 from tasks.inference.model_folder import load_folder_as_named, refusals
 
@@ -61,6 +61,12 @@ class Predictor:
         is_on_cpu = next(self.model.parameters()).device.type == "cpu"
         self._workers = default_workers() if is_on_cpu else 1
         self.encoder = ItemEncoder(tokenizer, *self.reading.sizes(limit))
+
+    def told_cut(self) -> str:
+        """How many texts so far were longer than it reads; empty where none was."""
+        most, _ = self.reading.sizes(self.model.config.max_row_tokens)
+        cut = self.encoder.num_cut
+        return told_cut(cut, most, self.reading.task) if cut else ""
 
     def __call__(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         """The answer for each item, as plain JSON."""

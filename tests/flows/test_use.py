@@ -108,6 +108,20 @@ def test_predict_refuses_a_place_before_it_reads_anything(
     assert rows.read_text() == "text\nRome\n"
 
 
+def test_predict_says_how_many_texts_were_cut(tmp_path: Path) -> None:
+    """As `embed` does, wherever the answers go: a class of a beginning is not one of the text."""
+    stock_folder(tmp_path / "classes", "RobertaForSequenceClassification")
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f'text\nRome\n"{" ".join(SENTENCES[:3])}"\n', encoding="utf-8")
+    said = "longer than the 32 tokens of a row, so their ends were left out: 1 texts"
+    for more in ((), ("--out", tmp_path / "answers.csv")):
+        assert said in call("predict", tmp_path / "classes", rows, *more).stderr
+        done = call("predict", tmp_path / "classes", rows, "--json", *more)
+        assert json.loads(done.stdout)["cut"] == 1
+    rows.write_text("text\nRome\n", encoding="utf-8")
+    assert "left out" not in call("predict", tmp_path / "classes", rows).stderr
+
+
 @pytest.mark.parametrize("out", ["answers.jsonl", "answers.csv", None])
 def test_predict_answers_no_file_that_changes_meanwhile(
     out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
