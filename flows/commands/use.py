@@ -244,9 +244,13 @@ def _opened(
 
 
 def _loaded(model: str, device: str | None, *, head: bool = True) -> Any:
-    from tasks.inference.model_folder import load_for_use
+    """The model of a folder; with `head` one that fills masks, as is then asked of it."""
+    from tasks.inference.model_folder import check_fills_masks, load_for_use
 
-    return load_for_use(Path(model), device=device, head=head)
+    loaded = load_for_use(Path(model), device=device, head=head)
+    if head:
+        check_fills_masks(Path(model))  # else the first text would be blamed
+    return loaded
 
 
 def _progress() -> Any:

@@ -88,6 +88,16 @@ def test_texts_too_long_to_score_are_counted_at_the_end(model: Path, tmp_path: P
             assert "the model reads at most 32" in second["why"]
 
 
+@pytest.mark.parametrize("words", [("score",), ("fill-mask", "--file")])
+def test_a_folder_with_another_head_is_no_fault_of_the_text(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    stock_folder(tmp_path / "classes", "RobertaForSequenceClassification")
+    (lines := tmp_path / "lines.txt").write_text("A <mask>.\n")
+    with pytest.raises(UserError, match=r"^\S*classes: this is a RobertaForSequence.* with any\.$"):
+        call(words[0], tmp_path / "classes", *words[1:], lines)
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
