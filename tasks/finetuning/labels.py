@@ -54,6 +54,8 @@ class Labels:
         for name in names:
             if name not in known:
                 shown = ", ".join(self.names[:_MOST_SHOWN])
+                if (more := len(self.names) - _MOST_SHOWN) > 0:
+                    shown += f" and {more:,} more"
                 raise UserError(
                     f"{item.where}: the label {name!r} is not among the data to learn from, which "
                     f"have {shown}. Add examples of it there, or correct it here."

@@ -176,6 +176,16 @@ def test_tags_are_counted_word_by_word() -> None:
     assert found.numbers(item("B A", ["x"] * 2), tags=True) == [1, 0]
 
 
+def test_a_label_that_is_unknown_is_told_beside_some_that_are_known() -> None:
+    """Twenty of them, and how many more there are."""
+    found = find_labels("classify", [item(f"c{n:04}") for n in range(1_030)], None, "f")
+    with pytest.raises(UserError, match=r"'x' is not among .* c0018, c0019 and 1,010 more\. Add"):
+        found.numbers(item("x"))
+    few = find_labels("classify", [item("a"), item("b")], None, "f")
+    with pytest.raises(UserError, match=r"which have a, b\. Add"):
+        few.numbers(item("x"))
+
+
 def test_so_many_classes_are_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """A column of more is most likely none of labels."""
     assert labels._MOST_CLASSES == 10_000
