@@ -97,6 +97,7 @@ def table(model: type[BaseModel], prefix: str, skip: tuple[str, ...] = ()) -> It
         text = info.description or (first_line(nested[0]) if nested else "")
         if any(isinstance(mark, Execution) for mark in info.metadata):
             text += " *Execution.*"
+        text = text.replace("|", "\\|")
         yield f"| `{shown}` | {type_name(info.annotation)} | {default_of(info)} | {text} |\n"
         below += [(f"{prefix}.{shown}", part) for part in nested]
     for path, part in below:
