@@ -27,7 +27,7 @@ _SUFFIX = ".roberta-staging"
 _SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _AT_CWD = -100
 _NO_SWAP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _lock(file: int, flags: int) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | flags)
     except OSError as problem:
-        if problem.errno not in _NO_LOCKS or flags:
+        if problem.errno not in NO_LOCKS or flags:
             raise
 
 
