@@ -19,6 +19,7 @@ import torch
 from roberta_model.architectures import HEADS
 from roberta_model.encoder import Encoder
 from roberta_model.huggingface import load_encoder, load_with_head, read_config
+from roberta_model.inference.one_state import read_in_one_state
 from roberta_model.inference.tokenizer import TRIAL, load_tokenizer
 from roberta_model.inference.unusable import UnusableError
 from roberta_model.masked_lm import MaskedLMHead, RobertaMaskedLM, load_masked_lm
@@ -35,14 +36,21 @@ _DECODER_BIAS = ("lm_head.bias", "lm_head.decoder.bias")
 def open_folder(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, Tokenizer]":
     """Return (model in evaluation mode, tokenizer) of a Hugging Face RoBERTa folder.
 
+    Both are of one state of it, should a newer one get its name meanwhile.
+
     Args:
         folder: The place.
-        load: What reads the weights of it.
+        load: What reads the weights of it, and whatever else goes with them; it may be called
+            again.
 
     Raises:
         UnusableError: The folder or a file is missing, is not a RoBERTa's, cannot be read, or the
             tokenizer does not fit the model.
     """
+    return read_in_one_state(folder, lambda: _opened(folder, load))
+
+
+def _opened(folder: Path, load: Callable[[Path], Model]) -> "tuple[Model, Tokenizer]":
     require_folder(folder)
     tokenizer = load_tokenizer(folder)
     try:

@@ -6,10 +6,10 @@ its own and a method here; one that the head cannot do says so. A further head i
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -53,6 +53,31 @@ class Token(TypedDict):
     end: int
 
 
+class Told(NamedTuple):
+    """What a folder says beside its weights, read with them.
+
+    Attributes:
+        architecture: Its head, as Hugging Face calls it.
+        config: Its `config.json`.
+        reading: What it reads, or why that cannot be told, which not all uses must know.
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    reading: Reading | UnusableError
+
+    @classmethod
+    def of(cls, folder: Path, architecture: str, model: Encoder) -> "Told":
+        """Read it."""
+        head = model.head_module if isinstance(model, RobertaWithHead) else None
+        reading: Reading | UnusableError
+        try:
+            reading = reading_of(folder, head, model.config.max_row_tokens)
+        except UnusableError as problem:
+            reading = problem
+        return cls(architecture, read_config(folder), reading)
+
+
 class LoadedModel:
     """A RoBERTa folder, opened; made by `roberta_model.load`.
 
@@ -63,12 +88,10 @@ class LoadedModel:
         tokenizer: Its own, without truncation.
     """
 
-    def __init__(
-        self, folder: Path, architecture: str, model: Encoder, tokenizer: "Tokenizer"
-    ) -> None:
-        self.folder, self.architecture = folder, architecture
+    def __init__(self, folder: Path, told: "Told", model: Encoder, tokenizer: "Tokenizer") -> None:
+        self.folder, self.architecture = folder, told.architecture
         self.model, self.tokenizer = model, tokenizer
-        self._config = read_config(folder)
+        self._told = told
 
     @property
     def max_tokens(self) -> int:
@@ -176,7 +199,7 @@ class LoadedModel:
             UnusableError: The model does not classify texts.
         """
         model = self._with_head(SequenceClassificationHead)
-        return classify_texts(model, self._cutting, list(texts), self._config)
+        return classify_texts(model, self._cutting, list(texts), self._told.config)
 
     def tag(self, text: str | Sequence[str]) -> list[Tagged]:
         """The tag of each word of a text, or of some words, in order, as `roberta predict` tags.
@@ -230,10 +253,11 @@ class LoadedModel:
         cutting.enable_truncation(self.max_tokens)
         return cutting
 
-    @cached_property
+    @property
     def _reading(self) -> Reading:
-        head = self.model.head_module if isinstance(self.model, RobertaWithHead) else None
-        return reading_of(self.folder, head, self.max_tokens)
+        if isinstance(self._told.reading, UnusableError):
+            raise self._told.reading
+        return self._told.reading
 
     @cached_property
     def _task_rows(self) -> TaskRows:
@@ -251,18 +275,18 @@ def open_model(folder: Path, device: str | None = None, *, head: bool = True) ->
     Raises:
         UnusableError: As `roberta_model.load`.
     """
-    architecture = "RobertaModel"
+    told: Told | None = None
 
     def load(place: Path) -> Encoder:
-        nonlocal architecture
-        if not head:
-            return load_encoder(place)
-        model, architecture = model_of(place)
+        nonlocal told
+        model, architecture = model_of(place) if head else (load_encoder(place), "RobertaModel")
+        told = Told.of(place, architecture, model)
         return model
 
     model, tokenizer = open_folder(folder, load)
+    assert told is not None
     move_to_device(model, device)
-    return LoadedModel(folder, architecture, model, tokenizer)
+    return LoadedModel(folder, told, model, tokenizer)
 
 
 def _copied(tokenizer: "Tokenizer") -> "Tokenizer":

@@ -14,14 +14,13 @@ import numpy as np
 
 from roberta_model.inference.answers import answers_in
 from roberta_model.inference.folder import move_to_device
-from roberta_model.inference.reading import reading_of
 from roberta_model.inference.tags import tags_of
 from roberta_model.predicting import Logits, logits_of
 from tasks.engine.executors import default_workers
 from tasks.errors import UserError
 from tasks.finetuning.encoding import ItemEncoder, told_cut
 from tasks.finetuning.items import Item
-from tasks.inference.model_folder import load_folder_as_named, refusals
+from tasks.inference.model_folder import load_tuned_folder, refusals
 
 _THRESHOLD = 0.5
 
@@ -45,7 +44,7 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
-        self.model, tokenizer = load_folder_as_named(folder)
+        self.model, tokenizer, self.reading = load_tuned_folder(folder)
         head = self.model.head_module
         self.labels: tuple[str, ...] = getattr(head, "labels", ())
         self.problem: str = getattr(head, "problem", "")
@@ -56,7 +55,6 @@ class Predictor:
             )
         limit = self.model.config.max_row_tokens
         with refusals():
-            self.reading = reading_of(folder, head, limit)
             move_to_device(self.model, device)
         is_on_cpu = next(self.model.parameters()).device.type == "cpu"
         self._workers = default_workers() if is_on_cpu else 1

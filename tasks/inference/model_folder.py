@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from roberta_model.heads import RobertaWithHead
     from roberta_model.inference.loaded import LoadedModel
+    from roberta_model.inference.reading import Reading
     from roberta_model.masked_lm import RobertaMaskedLM
 
 
@@ -70,6 +71,28 @@ def load_folder_as_named(folder: Path | str) -> tuple["RobertaWithHead", "Tokeni
 
     with refusals():
         return open_folder(Path(folder), load_model)
+
+
+def load_tuned_folder(folder: Path) -> tuple["RobertaWithHead", "Tokenizer", "Reading"]:
+    """Return (model with the head that its `config.json` names, tokenizer, what it reads).
+
+    Raises:
+        UserError: As `load_folder_as_named`; or no fine-tuning gives that head.
+    """
+    from roberta_model.architectures import load_model
+    from roberta_model.inference.folder import open_folder
+    from roberta_model.inference.reading import reading_of
+
+    readings = []
+
+    def load(place: Path) -> "RobertaWithHead":
+        model = load_model(place)
+        readings.append(reading_of(place, model.head_module, model.config.max_row_tokens))
+        return model
+
+    with refusals():
+        model, tokenizer = open_folder(folder, load)
+    return model, tokenizer, readings[-1]
 
 
 def load_for_use(

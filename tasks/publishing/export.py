@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from roberta_model.inference.one_state import read_in_one_state
 from tasks.engine.files import give_usual_mode
 from tasks.errors import RobertaError, UserError
-from tasks.inference.model_folder import check_folder
+from tasks.inference.model_folder import check_folder, refusals
 from tasks.publishing.onnx_file import MADE, require_onnx, write_onnx
 from tasks.publishing.staging import cannot_write, put_in_place, staged_beside
 from tasks.publishing.stock_check import check_against_stock
@@ -41,13 +43,10 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
     check_folder(model)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: something is there already. Give a new or empty folder.")
-    # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.
-    files = sorted(p for p in model.iterdir() if p.is_file() and p.name not in MADE)
-    check_links(model, files)
     with staged_beside(target) as staging:
         try:
-            for path in files:
-                shutil.copyfile(path, staging / path.name)
+            with refusals():
+                read_in_one_state(model, partial(_copy, model, staging))
             difference = check_against_stock(staging, CHECK_TEXTS)
             onnx_difference = write_onnx(staging, CHECK_TEXTS) if onnx else None
             written = sorted(path.name for path in staging.iterdir())
@@ -63,6 +62,17 @@ def export_folder(model: Path, target: Path, *, onnx: bool = False) -> dict[str,
         "largest_difference": difference,
         "onnx_difference": onnx_difference,
     }
+
+
+def _copy(model: Path, target: Path) -> None:
+    """Copy a model folder's files into a folder, which has then nothing else."""
+    for path in target.iterdir():
+        path.unlink()
+    # A `model.onnx` that lies there is of whoever made it: only one written and checked here goes.
+    files = sorted(p for p in model.iterdir() if p.is_file() and p.name not in MADE)
+    check_links(model, files)
+    for path in files:
+        shutil.copyfile(path, target / path.name)
 
 
 def check_links(folder: Path, files: Sequence[Path]) -> None:

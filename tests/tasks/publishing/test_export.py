@@ -47,6 +47,27 @@ def test_links_within_the_folder_and_to_the_folder_are_followed(
     assert not (tmp_path / "copy/again.json").is_symlink()
 
 
+def test_what_is_published_while_an_older_one_is_copied_is_copied_whole(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one's shape with the other's weights; a file that only the older has is none."""
+    shutil.copytree(model, newer := tmp_path / "newer")
+    (model / "before.txt").write_text("older")
+    (newer / "model.safetensors").write_text("newer")
+    usual = shutil.copyfile
+
+    def swapping(source: Path, target: Path) -> Path:
+        copied = usual(source, target)
+        if newer.exists():
+            model.rename(tmp_path / "away")
+            newer.rename(model)
+        return copied
+
+    monkeypatch.setattr(shutil, "copyfile", swapping)
+    assert export_folder(model, tmp_path / "copy")["files"] == FILES
+    assert (tmp_path / "copy/model.safetensors").read_text() == "newer"
+
+
 def test_a_snapshot_of_the_hubs_cache_is_a_model_folder(model: Path, tmp_path: Path) -> None:
     """Its files are links to the blobs beside it."""
     blobs, snapshot = tmp_path / "hub/blobs", tmp_path / "hub/snapshots/abc"
