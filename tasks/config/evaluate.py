@@ -12,6 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from tasks.config.base import Execution, LocalPath, Section
 
 _TAKEN = ("held_out", "examples", "contamination")
+_OF_AN_ARTIFACT = ("manifest.json", "units", "report.html")
+"""What lies in the folder of an artifact beside those of its tasks."""
 
 
 class HeldOutConfig(Section):
@@ -136,12 +138,23 @@ TASK_TYPES: dict[str, type[TaskBase]] = {
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse two tasks of one name.
+    """Refuse two tasks of one name, and one whose folder would be that of something else.
 
     Raises:
         ValueError: names the first.
     """
+    known: dict[str, str] = {}
     for name in names:
+        if name.lower() in _OF_AN_ARTIFACT:
+            raise ValueError(
+                f"no task can be called {name}, which in the store is something else; choose "
+                "another name"
+            )
+        if (other := known.setdefault(name.lower(), name)) != name:
+            raise ValueError(
+                f"two tasks are called {other} and {name}, which are one folder on disks that do "
+                "not tell small letters from capitals; give each a name of its own"
+            )
         if names.count(name) > 1:
             raise ValueError(f"two tasks are called {name}; give each a name of its own")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config.downstream import FineTuningConfig
-from tasks.config.evaluate import ContaminationConfig
+from tasks.config.evaluate import ContaminationConfig, check_names
 from tasks.engine.outside import outside_file
 from tasks.engine.stage import StageContext
 from tasks.engine.units import StoredFile
@@ -58,13 +58,14 @@ def check_downstream(tasks: Sequence[FineTuningConfig]) -> None:
     """Refuse what could not be learnt, as far as the first rows tell.
 
     Raises:
-        UserError: a file or a column is not there, two tasks have one name, or one is to begin
-            with another that does not stand before it.
+        UserError: a file or a column is not there, two tasks have one name or one has a name
+            that is taken, or one is to begin with another that does not stand before it.
     """
     names = [settings.name for settings in tasks]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"downstream: two tasks are called {name!r}. Give each its own name.")
+    try:
+        check_names(names)
+    except ValueError as problem:
+        raise UserError(f"downstream: {problem}.") from problem
     for number, settings in enumerate(tasks):
         if settings.after is not None and settings.after not in names[:number]:
             before = ", ".join(names[:number]) or "none"

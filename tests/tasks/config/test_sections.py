@@ -27,6 +27,7 @@ from tasks.config.evaluate import (
     ContaminationConfig,
     MinimalPairsConfig,
     NeighboursConfig,
+    check_names,
 )
 from tasks.config.operations import (
     NotificationConfig,
@@ -39,6 +40,8 @@ from tasks.config.reading import ReadingOptions
 from tasks.config.suite import Suite
 from tasks.config.tokenizer import TokenizerCheckConfig
 from tasks.engine.identity import canonical
+from tasks.errors import UserError
+from tasks.finetuning.downstream import check_downstream
 
 FINE: dict[str, Any] = {"task": "classify", "train": "a.csv", "dev": "b.csv"}
 CLOZE: dict[str, Any] = {"task": "cloze", "name": "c", "data": "d"}
@@ -210,6 +213,24 @@ def test_names_of_tasks_differ() -> None:
     EvaluateConfig.model_validate(blimp)
     with pytest.raises(ValidationError, match="two tasks are called blimp"):
         EvaluateConfig.model_validate({**blimp, "blimp": {"data": "d"}})
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("mood", "Mood"), "two tasks are called mood and Mood, which are one folder"),
+        (("units",), "no task can be called units"),
+        (("Manifest.json",), r"no task can be called Manifest\.json"),
+        (("report.html",), r"no task can be called report\.html"),
+    ],
+)
+def test_names_of_tasks_are_folders_of_their_own(names: tuple[str, ...], told: str) -> None:
+    """A folder `manifest.json` left every command on its store without an answer."""
+    with pytest.raises(ValueError, match=told):
+        check_names(names)
+    with pytest.raises(UserError, match=f"^downstream: {told}"):
+        check_downstream([FineTuningConfig(**{**FINE, "name": name}) for name in names])
+    assert FineTuningConfig(**{**FINE, "name": names[0]}), "a folder alone may be called so"
 
 
 def test_a_suite_asks_something() -> None:

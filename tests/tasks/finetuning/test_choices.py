@@ -327,7 +327,7 @@ def test_labelled_data_are_called_by_task_and_part(tmp_path: Path) -> None:
     assert sorted(downstream_files([mood])) == [
         *("mood/dev", "mood/predict/0", "mood/predict/1", "mood/train")
     ]
-    with pytest.raises(UserError, match="two tasks are called 'mood'"):
+    with pytest.raises(UserError, match="downstream: two tasks are called mood; give each"):
         check_downstream([mood, mood])
     with pytest.raises(UserError, match=r"downstream\.0\.predict: there is no file .*none"):
         check_downstream([mood.model_copy(update={"predict": (str(tmp_path / "none"),)})])

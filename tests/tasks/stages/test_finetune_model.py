@@ -160,5 +160,5 @@ def test_what_cannot_be_learnt_is_refused_before_the_first_stage(
 
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
     task = write_task(tmp_path / "data")
-    with pytest.raises(UserError, match="two tasks are called 'mood'"):
+    with pytest.raises(UserError, match="downstream: two tasks are called mood; give each"):
         check_outside(config_with(tmp_path, task, task))
