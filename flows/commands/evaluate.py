@@ -68,7 +68,8 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        show_all(_table(found), _told_contained(found), f"Every item: {found['path']}")
+        doubts = [f"caution: {sentence}" for sentence in _told_doubts(found)]
+        show_all(_table(found), *doubts, _told_contained(found), f"Every item: {found['path']}")
 
 
 def _told_contained(found: Mapping[str, Any]) -> str:
@@ -86,6 +87,48 @@ def _told_contained(found: Mapping[str, Any]) -> str:
         text = f"{name} {part['contained']:,} of {part['items'] - short:,}"
         told.append(f"{text} ({short:,} more too short to be looked for)" if short else text)
     return f"In the text that it was trained on: {', '.join(told)}."
+
+
+def _told_doubts(found: Mapping[str, Any]) -> list[str]:
+    """Which scores say little: no better than what needs no model, or not by more than chance."""
+    from tasks.publishing.taught import told_unbeaten
+
+    told, near = [], []
+    for score in found["scores"]:
+        task = found["tasks"].get(score["task"]) or {}
+        if (beside := _beside(score, task)) is None:
+            continue
+        if "baselines_on" in task and (unbeaten := told_unbeaten(task)):
+            told += [f"{score['task']}: {sentence}" for sentence in unbeaten]
+        elif score["better"] == "lower":
+            near += [beside[0]] if score["interval"]["high"] >= beside[1] else []
+        else:
+            near += [beside[0]] if score["interval"]["low"] <= beside[1] else []
+    if near:
+        told.append(
+            "What needs no model lies within the interval, so it may be chance: " + "; ".join(near)
+        )
+    return told
+
+
+def _beside(score: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, float] | None:
+    """A score in words, and what is got without a model; None where there is nothing to compare.
+
+    Of a task that was taught only what decides is compared, with the best that needs no encoder.
+    """
+    from tasks.evaluation.told import shown
+    from tasks.finetuning.downstream import told_part
+    from tasks.publishing.taught import best_baseline
+
+    named, value = "guessing", score["chance"]
+    if "baselines_on" in task:
+        is_main = score["measure"] == task["metric"]
+        best = best_baseline(task, told_part(task)) if is_main else None
+        named, value = best or (named, None)
+    if value is None or score["interval"] is None:
+        return None
+    words = f"{score['task']}, {score['measure']} ({named} {shown({**score, 'value': value})})"
+    return words, value
 
 
 def _table(found: Mapping[str, Any]) -> Any:

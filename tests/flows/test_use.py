@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from stock_folders import SENTENCES, stock_folder
 
 from flows.cli import roberta
-from flows.commands.evaluate import _told_contained
+from flows.commands.evaluate import _told_contained, _told_doubts
 from roberta_model import load
 from roberta_model.inference.loaded import LoadedModel
 from roberta_model.inference.reading import Columns
@@ -163,6 +163,48 @@ def test_what_was_too_short_to_look_for_is_said() -> None:
     told = _told_contained({"contamination": {"tasks": tasks}, "tasks": {}})
     assert "short 0 of 0 (60 more too short to be looked for), long 3 of 60." in told
     assert "not known" in _told_contained({"contamination": None, "tasks": {}})
+
+
+def row(task: str, measure: str, value: float, low: float, **more: Any) -> dict[str, Any]:
+    interval = {"low": low, "high": value + (value - low)}
+    rest = {"interval": interval, "chance": None, "better": "higher"}
+    return {"task": task, "measure": measure, "value": value, **rest, **more}
+
+
+def taught(metric: str, value: float, baselines: dict[str, float]) -> dict[str, Any]:
+    """A task that was taught, as far as what is said of its score goes."""
+    beside = {name: {metric: figure} for name, figure in baselines.items()}
+    scored = {"metrics": {metric: {"value": value}}}
+    return {"metric": metric, "scores": {"dev": scored}, "baselines_on": {"dev": beside}}
+
+
+def test_a_score_that_says_little_is_named_under_the_table() -> None:
+    """Beside guessing, and beside the best of what needs no encoder, not the simplest of it."""
+    found: dict[str, Any] = {
+        "scores": [
+            row("pairs", "accuracy", 0.6, 0.55, chance=0.5),
+            row("facts", "precision at 1", 0.05, 0.02, chance=0.023),
+            row("facts", "precision at 1, all tokens", 0.0, 0.0),
+            row("rte", "accuracy", 0.59, 0.51, chance=0.4),
+            row("rte", "f1", 0.3, 0.1, chance=0.3),
+            row("rating", "mse", 1.0, 0.8, chance=1.1, better="lower"),
+            row("answers", "f1", 0.04, 0.02, chance=0.13),
+        ],
+        "tasks": {
+            "pairs": {},
+            "facts": None,
+            "rte": taught("accuracy", 0.59, {"commonest": 0.4, "bag of words": 0.568}),
+            "rating": taught("mse", 1.0, {"mean": 1.1}),
+            "answers": taught("f1", 0.04, {"likeliest sentence": 0.13}),
+        },
+    }
+    worse, within = _told_doubts(found)
+    assert worse.startswith("answers: No better than the likeliest sentence, which needs no encod")
+    assert within.split(": ", 1)[1] == (
+        "facts, precision at 1 (guessing 2.3%); rte, accuracy (bag of words 56.8%); "
+        "rating, mse (mean 1.100)"
+    )
+    assert not _told_doubts({"scores": found["scores"][:1], "tasks": {"pairs": {}}})
 
 
 @pytest.mark.parametrize("name", ["embed", "predict"])
