@@ -135,7 +135,8 @@ def _tell(found: dict[str, Any], out: Path) -> None:
     metric = found["metric"]
     say(f"\nread: {found['columns']}, {found['rows']['train']:,} examples to learn from")
     if found["cut"]:
-        say(f"of them {told_cut(found['cut'], found['max_tokens'], found['task'])}")
+        told = told_cut(found["cut"], found.get("max_tokens"), found["task"])
+        say(f"of them {told}")
     for sentence in told_repeated(found):
         say(sentence)
     best = found["tried"][found["chosen"]]

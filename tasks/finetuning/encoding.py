@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-def told_cut(num_cut: int, max_tokens: int, task: str) -> str:
+def told_cut(num_cut: int, max_tokens: int | None, task: str) -> str:
     """How many texts a row had no room for, in words; of a question at most half a row is read.
+
+    Older manifests do not tell how long a row was: None.
 
     >>> told_cut(1200, 128, "classify")
     'longer than the 128 tokens of a row, so their ends were left out: 1,200 texts'
@@ -21,10 +23,8 @@ def told_cut(num_cut: int, max_tokens: int, task: str) -> str:
     'longer than half of the 128 tokens of a row, so their ends were left out: 2 questions'
     """
     half, what = ("half of ", "questions") if task == "qa" else ("", "texts")
-    return (
-        f"longer than {half}the {max_tokens:,} tokens of a row, so their ends were left out: "
-        f"{num_cut:,} {what}"
-    )
+    row = "a row" if max_tokens is None else f"the {max_tokens:,} tokens of a row"
+    return f"longer than {half}{row}, so their ends were left out: {num_cut:,} {what}"
 
 
 class ItemEncoder:

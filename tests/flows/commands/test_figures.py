@@ -91,6 +91,8 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
             "metric": "f1",
             "columns": "text, label",
             "rows": {"train": 5000},
+            "task": "classify",
+            "max_tokens": 128,
             "cut": 7,
             "repeated": {"dev": 0},
             "tried": tried,
@@ -102,7 +104,7 @@ def test_what_a_fine_tuning_found_is_told_with_what_decided(
     )
     told = capsys.readouterr().out
     assert "5,000 examples" in told
-    assert "7 texts were longer" in told
+    assert "of them longer than the 128 tokens of a row, so their ends were left out: 7" in told
     assert (
         "best of 2: learning rate 3e-05 (embeddings 0.0003, head 0.00015), dropout 0, batch 16"
         in told
