@@ -50,6 +50,8 @@ def diff(run_a: str, run_b: str, store: str | None, as_json: bool) -> None:
         show_all(f"{side}  {run['run']}  {run['name']}, {run['state']}, {started} UTC")
     same = ", ".join(stage["name"] for stage in found["stages"] if stage["same"])
     show_all("", f"the same artifacts: {same or 'none'}")
+    for stage, told in _files(found):
+        show_all(f"other files, {stage}: {told}")
     for title, rows in (("config", _config(found)), ("ledger", _ledger(found))):
         _show(title, ("field" if title == "config" else "stage, measure", "a", "b"), rows)
     losses = [(f"{n['step']:,}", *(_number(n[f], False) for f in _LOSSES)) for n in found["losses"]]
@@ -67,6 +69,15 @@ def _show(title: str, columns: tuple[str, ...], rows: Any) -> None:
 def _config(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for change in found["config"]:
         yield change["field"], typed(change["before"]), typed(change["after"])
+
+
+def _files(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of each stage that has read others, which."""
+    from tasks.inspection.drift import told_files
+
+    for stage in found["stages"]:
+        if stage["files"]:
+            yield stage["name"], told_files(stage["files"])
 
 
 def _ledger(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

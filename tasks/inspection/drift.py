@@ -61,8 +61,8 @@ def drift(
     found += changed_fields(manifest["config"], config)
     old_files = manifest["externals"]
     if old_files != {label: file.sha256 for label, file in externals.items()}:
-        names = {file["sha256"]: file["name"] for file in newest.summary.get("files", [])}
-        found.append(_entry("files", _count(old_files), _files(externals, old_files, names)))
+        told = _files(externals, old_files, file_names(newest))
+        found.append(_entry("files", _count(old_files), told))
     for name in stage.needs:
         artifact, old = inputs.get(name), manifest["inputs"].get(name, {})
         if artifact is not None and old.get("digest") != stage.input_digest(artifact):
@@ -77,20 +77,58 @@ def _entry(field: str, before: Any, after: Any) -> dict[str, Any]:
 def _files(
     now: Mapping[str, StoredFile], before: Mapping[str, str], old_names: Mapping[str, str]
 ) -> str:
-    """How many outside files there are and which of them are changed, new or gone.
+    """How many outside files there are and which of them are changed, new or gone."""
+    digests = {label: file.sha256 for label, file in now.items()}
+    new_names = {file.sha256: file.url for file in now.values() if file.url}
+    kinds = changed_files(before, digests, old_names, new_names)
+    return f"{_count(now)} ({told_files(kinds) or 'read in another way or order'})"
 
-    `before` has digests by label; `old_names` has the names of those digests, where known.
+
+def changed_files(
+    before: Mapping[str, str],
+    now: Mapping[str, str],
+    old_names: Mapping[str, str],
+    new_names: Mapping[str, str],
+) -> dict[str, list[str]]:
+    """Outside files whose bytes are others: `changed`, `new`, `gone`; no kind that has none.
+
+    Args:
+        before: Digests by label.
+        now: The same of what is compared with it.
+        old_names: The names of the former's digests, where known.
+        new_names: Those of the latter's; what has none goes by its label.
+
+    >>> changed_files({"mood/train": "ab", "mood/dev": "cd"}, {"mood/train": "ef"}, {}, {})
+    {'changed': ['mood/train'], 'gone': ['mood/dev']}
     """
-    known = {file.sha256 for file in now.values()}
-    fresh = {file.url or label for label, file in now.items() if file.sha256 not in before.values()}
-    lost = {old_names.get(digest, label) for label, digest in before.items() if digest not in known}
-    kinds = {"changed": fresh & lost, "new": fresh - lost, "gone": lost - fresh}
-    told = "; ".join(f"{kind}: {_some(names)}" for kind, names in kinds.items() if names)
-    return f"{_count(now)} ({told or 'read in another way or order'})"
+    known, seen = set(now.values()), set(before.values())
+    fresh = {label: new_names.get(one, label) for label, one in now.items() if one not in seen}
+    lost = {
+        old_names.get(digest, fresh.get(label, label))
+        for label, digest in before.items()
+        if digest not in known
+    }
+    new = set(fresh.values())
+    kinds = {"changed": new & lost, "new": new - lost, "gone": lost - new}
+    return {kind: sorted(names) for kind, names in kinds.items() if names}
 
 
 def _count(files: Collection[str]) -> str:
     return f"{len(files):,} file" + ("" if len(files) == 1 else "s")
+
+
+def told_files(kinds: Mapping[str, Collection[str]]) -> str:
+    """What `changed_files` has found, in words: a few names of each kind.
+
+    >>> told_files({"changed": ["a.csv"], "gone": ["b", "c", "d", "e"]})
+    'changed: a.csv; gone: b, c, d and 1 more'
+    """
+    return "; ".join(f"{kind}: {_some(names)}" for kind, names in kinds.items())
+
+
+def file_names(artifact: Artifact) -> dict[str, str]:
+    """The names of the outside files it was made from, by digest; only `download` tells them."""
+    return {file["sha256"]: file["name"] for file in artifact.summary.get("files", [])}
 
 
 def _some(names: Collection[str]) -> str:

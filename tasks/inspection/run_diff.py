@@ -11,7 +11,7 @@ from typing import Any
 from tasks.engine.records import Artifact, read_manifest
 from tasks.engine.store import Store
 from tasks.errors import UserError
-from tasks.inspection.drift import changed_settings
+from tasks.inspection.drift import changed_files, changed_settings, file_names
 from tasks.inspection.runs import read_runs, state_of
 from tasks.publishing.figures import held_out_curve, read_steps
 from tasks.publishing.scores import Score, lie_apart, scores_of
@@ -69,7 +69,7 @@ def diff_runs(store: Store, first: str, second: str) -> dict[str, Any]:
         "a": a,
         "b": b,
         "config": changed_settings(*(run.get("config") or {} for run in pair)),
-        "stages": list(_stages(*pair)),
+        "stages": list(_stages(*pair, *made)),
         "ledger": list(_ledgers(*made)),
         "losses": _losses(*made),
         "scores": list(_scores(*made)),
@@ -91,12 +91,23 @@ def _artifacts(store: Store, run: Run) -> dict[str, Artifact]:
     return found
 
 
-def _stages(a: Run, b: Run) -> Iterator[dict[str, Any]]:
+def _stages(
+    a: Run, b: Run, made_a: Mapping[str, Artifact], made_b: Mapping[str, Artifact]
+) -> Iterator[dict[str, Any]]:
     keys = _keys(a), _keys(b)
     for name in KNOWN_STAGES:
         before, after = (each.get(name) for each in keys)
         if before or after:
-            yield {"name": name, "a": before, "b": after, "same": before == after}
+            files = _files(made_a.get(name), made_b.get(name))
+            yield {"name": name, "a": before, "b": after, "same": before == after, "files": files}
+
+
+def _files(a: Artifact | None, b: Artifact | None) -> dict[str, list[str]]:
+    """Which of the outside files that both were made from are others."""
+    if a is None or b is None:
+        return {}
+    before, now = a.manifest["externals"], b.manifest["externals"]
+    return changed_files(before, now, file_names(a), file_names(b))
 
 
 def _ledgers(a: Mapping[str, Artifact], b: Mapping[str, Artifact]) -> Iterator[dict[str, Any]]:

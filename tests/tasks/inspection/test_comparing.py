@@ -35,7 +35,13 @@ def taught(run: str, inputs: dict[str, Any], number: int) -> dict[str, Any]:
     ]
     encoder = {name: inputs[name] for name in ("pretrain", "tokenizer")}
     ended = {"ended": f"2026-01-0{number + 1}"}
-    return {"key": run, "inputs": encoder, "summary": {"scores": rows}, "provenance": ended}
+    return {
+        "key": run,
+        "externals": {},
+        "inputs": encoder,
+        "summary": {"scores": rows},
+        "provenance": ended,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         manifest = {
             "key": f"key-of-{run}",
             "config": {"name": config.name},
+            "externals": {},
             "inputs": inputs,
             "summary": {"parameters": 7},
             "provenance": {"ended": moment},

@@ -95,6 +95,13 @@ def test_outside_files_are_told_by_name_changed_new_and_gone(store: Store) -> No
     assert found["after"] == "3 files (changed: /a.txt; new: /c.txt; gone: /d.txt)"
 
 
+def test_a_file_that_no_summary_names_is_known_by_its_label(store: Store) -> None:
+    """It once was told as new, and its label as gone, where only its bytes had changed."""
+    now = {"mood/train": StoredFile("/train.csv", "t2", 1, None)}
+    (found,) = differences(store, now, externals={"mood/train": "t1", "mood/test": "x1"})
+    assert found["after"] == "1 file (changed: /train.csv; gone: mood/test)"
+
+
 def test_the_same_files_under_other_labels_are_read_otherwise(store: Store) -> None:
     now = {"x": StoredFile("/a.txt", "a1", 1, None)}
     (found,) = differences(store, now, externals={"a": "a1"})

@@ -115,9 +115,9 @@ def test_ledgers_stages_and_fields_of_both_are_told_even_where_one_has_none(stor
     assert found["b"]["state"] == "failed"
     assert found["config"] == [{"field": "x", "before": 1, "after": 2}]
     assert found["stages"] == [
-        {"name": "download", "a": "d", "b": "d", "same": True},
-        {"name": "clean", "a": "c1", "b": "c2", "same": False},
-        {"name": "pack", "a": None, "b": "gone", "same": False},
+        {"name": "download", "a": "d", "b": "d", "same": True, "files": {}},
+        {"name": "clean", "a": "c1", "b": "c2", "same": False, "files": {}},
+        {"name": "pack", "a": None, "b": "gone", "same": False, "files": {}},
     ]
     assert found["ledger"] == [
         {"stage": "clean", "measure": "documents", "a": counts, "b": None},
@@ -137,6 +137,21 @@ def test_scores_of_both_stand_in_the_first_ones_order_the_evaluations_first(stor
         hand_made_run(store, run, {"finetune": f"f{run}", "evaluate": f"e{run}"})
     names = [each["name"] for each in diff_runs(store, "a", "b")["scores"]]
     assert names == ["x, f1", "y, f1", "taught, f1", "z, f1"]
+
+
+def test_files_that_a_stage_has_read_anew_are_named(store: Store) -> None:
+    """By name where a stage keeps it, else by label: no field of the config tells of them."""
+    names = [{"sha256": "d1", "name": "a.txt"}], [{"sha256": "d2", "name": "a.txt"}]
+    for run, key, summary in zip("ab", ("d1", "d2"), names, strict=True):
+        hand_made(store, "download", key, externals={"00-0": key}, summary={"files": summary})
+        mood = {"mood/train": f"of {run}", "mood/dev": "same"}
+        hand_made(store, "finetune", f"f{run}", externals=mood)
+        hand_made_run(store, run, {"download": key, "finetune": f"f{run}"})
+    found = [(stage["name"], stage["files"]) for stage in diff_runs(store, "a", "b")["stages"]]
+    assert found == [
+        ("download", {"changed": ["a.txt"]}),
+        ("finetune", {"changed": ["mood/train"]}),
+    ]
 
 
 def test_a_run_before_is_counted_among_those_that_finished() -> None:
