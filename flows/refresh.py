@@ -1,7 +1,7 @@
 """The refresh: what is new in the sources goes into the published model, if that does it good.
 
-    download ──▶ nothing new? done in seconds
-        │ new
+    download ──▶ nothing new? the published encoder is taught what `downstream` has new, if it
+        │ new    has; else done in seconds
         ▼
     clean ──▶ pack (the published tokenizer) ──▶ pretrain, from the published weights
         ▼
@@ -26,7 +26,7 @@ from tasks.evaluation.comparison import check_scores, compare
 from tasks.inspection.lineage import made_from
 from tasks.publishing.latest import published_folder
 from tasks.publishing.published_model import model_folder, published_artifact
-from tasks.stages import stage_names
+from tasks.stages import FINE_TUNING, stage_names
 
 
 @flow(name="refresh", flow_run_name="{config.name}: refresh", log_prints=False)
@@ -58,9 +58,18 @@ def _first(run: Run) -> Any:
 def _again(run: Run, published: Artifact) -> Any:
     before = made_from(run.store, published)
     if run.stages(["download"]).key == before["download"].key:
-        return Completed(message="nothing new", data=run.record)
+        return Completed(message=_taught_again(run, before), data=run.record)
     with model_folder(published) as folder:
         return _compared(run, published, before, continued(run.config, folder))
+
+
+def _taught_again(run: Run, before: Mapping[str, Artifact]) -> str:
+    """Teach the published encoder what labelled files or settings have new; what there was."""
+    if not run.config.downstream:
+        return "nothing new"
+    taught = run.beside(FINE_TUNING, before, run.config)
+    is_known = run.record["stages"][-1]["state"] == "cached"
+    return "nothing new" if is_known else f"no new text; taught: {taught.manifest['headline']}"
 
 
 def _compared(run: Run, published: Artifact, before: Mapping[str, Artifact], config: Config) -> Any:

@@ -30,7 +30,8 @@ class Run:
     """As much of a run as is asked: what it did, in order."""
 
     def __init__(self, key: str = "new") -> None:
-        self.config, self.store, self.record = CONFIG, None, {"run": "r"}
+        self.config, self.store = CONFIG, None
+        self.record: dict[str, Any] = {"run": "r"}
         self.made: dict[str, Any] = {}
         self.key, self.did, self.forced = key, list[str](), list[str]()
 
@@ -143,6 +144,30 @@ def test_a_refresh_goes_on_only_where_something_is_new(
         assert given[3] == continued(CONFIG, f"{tmp_path}/7-publish/p/model")
     else:
         assert (ended.message, given) == ("nothing new", [])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [("cached", "nothing new"), ("done", "no new text; taught: mood accuracy 0.9")],
+)
+def test_without_new_text_a_refresh_teaches_what_is_new_in_the_labelled_files(
+    run: Run, monkeypatch: pytest.MonkeyPatch, state: str, message: str
+) -> None:
+    """To the encoder that is published, which stays; it once said that there was nothing new."""
+    before = {"download": SimpleNamespace(key="new"), "pretrain": SimpleNamespace(key="p")}
+    monkeypatch.setattr(refresh, "published_artifact", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(refresh, "made_from", lambda *_: before)
+    run.config = Config.model_validate({**CONFIG.model_dump(by_alias=True), "downstream": [FINE]})
+
+    def beside(name: str, inputs: Any, config: Config) -> Any:
+        run.did.append(name)
+        assert (inputs, config) == (before, run.config)
+        run.record["stages"] = [{"name": name, "state": state}]
+        return SimpleNamespace(manifest={"headline": "mood accuracy 0.9"})
+
+    monkeypatch.setattr(run, "beside", beside, raising=False)
+    assert refresh.refresh.fn(run.config).message == message
+    assert run.did == ["recorded until None", "download", "finetune"]
 
 
 def test_what_is_due_again_is_left_to_that_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
