@@ -75,7 +75,8 @@ def _stages(store: Store, run: str) -> list[Any]:
 def reports(most: int) -> list[dict[str, Any]]:
     """The newest runs of all stores whose report is still there, at most so many.
 
-    Each has `run`, `name`, `started`, `state`, `store`, and whether it has `taught` an encoder.
+    Each has `run`, `name`, `started`, `state`, `store`, and whether it has `published` a model and
+    `taught` an encoder; a refresh without new text may only have taught.
     """
     found = []
     for store in shown_stores():
@@ -87,16 +88,17 @@ def reports(most: int) -> list[dict[str, Any]]:
             continue
         for record in records:
             ended = {
-                entry["name"]
+                entry["name"]: entry["state"]
                 for entry in record["stages"]
                 if entry.get("state") in ("done", "cached")
                 and entry.get("key") in there.get(entry["name"], ())
             }
-            if "publish" in ended and _is_name(record["run"]):
+            has_page = "publish" in ended or ended.get(FINE_TUNING) == "done"
+            if has_page and _is_name(record["run"]):
                 told = {key: str(record[key]) for key in ("run", "name", "started")}
                 taught, store_url = FINE_TUNING in ended, redacted(store.url(""))
                 told |= {"state": state_of(record), "store": store_url}
-                found.append({**told, "taught": taught})
+                found.append({**told, "published": "publish" in ended, "taught": taught})
     return sorted(found, key=lambda one: str(one["started"]), reverse=True)[:most]
 
 

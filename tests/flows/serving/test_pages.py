@@ -111,6 +111,18 @@ def test_runs_that_published_nothing_leave_the_list_to_those_that_did(home: Path
     assert [one["run"] for one in reports(1)] == ["one"]
 
 
+def test_a_refresh_that_only_taught_has_a_link_to_what_it_taught(home: Path) -> None:
+    """And to no report, of which it has none; one that found all taught before is not listed."""
+    store = open_store(str(home / "store"))
+    for run, state in (("seven", "done"), ("eight", "cached")):
+        record = {"run": run, "name": "x", "state": "done", "started": "2025-12-30"}
+        stages = [{"name": "finetune", "key": "def", "state": state}]
+        write_run(store, {**record, "process": None, "stages": stages})
+    page = client().get("/roberta/reports").text
+    links = re.findall(r'href="/roberta/reports/([^"]*)"', page)
+    assert links == ["one", "one/taught", "seven/taught"]
+
+
 def test_without_a_run_the_list_says_where_reports_come_from(tmp_path: Path) -> None:
     with temporary_settings({PREFECT_HOME: tmp_path}):
         assert "There is none yet" in client().get("/roberta/reports").text
