@@ -14,6 +14,7 @@ from tasks.engine.store import Store
 from tasks.inference.shown import shown_token
 from tasks.inspection.models import published_models
 from tasks.publishing.scores import lie_apart
+from tasks.publishing.taught import told_unbeaten
 from tasks.stages import FINE_TUNING, get_stage
 
 
@@ -31,6 +32,8 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         table.add_row(entry["name"], entry["state"], f"{entry['seconds']:.1f}", headline)
     console.print()
     console.print(table)
+    for sentence in _told_unbeaten(summaries.get(FINE_TUNING, {})):
+        console.print(printable(f"caution: {sentence}"))
     examples = summaries.get("evaluate", {}).get("examples", [])
     if examples:
         console.print()
@@ -38,15 +41,19 @@ def print_summary(record: Mapping[str, Any], store: Store) -> None:
         console.print(f"  {printable(_filled(example))}")
     if record["model"]:
         console.print(printable(f"\nmodel   {record['model']}\nreport  {record['report']}"))
+        taught: list[str] = []
         for entry in record["stages"]:
             if entry["name"] == FINE_TUNING:
                 console.print(printable(f"taught  {entry['path']}/report.html"))
+                names = summaries[FINE_TUNING].get("tasks", ())
+                taught += [f"{entry['path']}/{name}/model" for name in names]
         if (told := _worse_than_before(record, store)) is not None:
             console.print(printable(f"\n{told}"))
         console.print()
         text = examples[0]["text"] if examples else "Some text with a <mask> in it."
         for words in (
             ["fill-mask", record["model"], text],
+            *(["predict", folder, "FILE"] for folder in taught),
             ["status", "--store", store.url("")],
         ):
             console.print(printable(f"  {shlex.join([command_name(), *words])}"))
@@ -74,6 +81,15 @@ def _worse_than_before(record: Mapping[str, Any], store: Store) -> str | None:
         f"{score.name}: {score.shown()}, and {old.shown()} of the model whose place it takes. That "
         f"one is {before.folder} until it is pruned."
     )
+
+
+def _told_unbeaten(summary: Mapping[str, Any]) -> list[str]:
+    """Which tasks an encoder was taught in vain, as `roberta finetune` says it."""
+    return [
+        f"{name}: {sentence}"
+        for name, found in summary.get("tasks", {}).items()
+        for sentence in told_unbeaten(found)
+    ]
 
 
 def _filled(example: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hand_made import hand_made
 
 from flows.artifacts import tasks_page
-from flows.summary import _filled, _worse_than_before
+from flows.summary import _filled, _worse_than_before, print_summary
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 
@@ -28,6 +28,31 @@ def test_a_taught_task_says_what_the_training_text_held_or_that_nobody_knows() -
     page = tasks_page({"tasks": {"a": task, "b": {**task, "scores": {"dev": known}}}})
     assert "12 of 40" in page
     assert page.count("not known") == 1
+
+
+def test_a_run_that_taught_says_where_and_whether_it_was_worth_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder that `predict` wants is in no other line; and a bag of words may be as good."""
+    store = open_store(str(tmp_path))
+    tasks = {
+        name: {
+            "metric": "accuracy",
+            "scores": {"dev": {"metrics": {"accuracy": {"value": 0.5}}}},
+            "baselines_on": {"dev": {"bag of words": {"accuracy": value}}},
+        }
+        for name, value in (("mood", 0.7), ("topic", 0.3))
+    }
+    hand_made(store, "finetune", "f", summary={"tasks": tasks})
+    path = store.url("8-finetune/f")
+    entry = {"name": "finetune", "key": "f", "state": "done", "seconds": 1.0, "path": path}
+    record = {"name": "letters", "stages": [entry], "model": "m", "report": "r"}
+    print_summary(record, store)
+    told = capsys.readouterr().out
+    assert "caution: mood: No better than a bag of words, which needs no encoder" in told
+    assert "caution: topic" not in told
+    for name in ("mood", "topic"):
+        assert f"predict {path}/{name}/model FILE\n" in told
 
 
 def published(store: Store, key: str, value: float, half: float = 0.01, **more: Any) -> str:
