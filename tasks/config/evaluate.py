@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from tasks.config.base import Execution, LocalPath, Section
 
 _TAKEN = ("held_out", "examples", "contamination")
+# What lies in the folder of an artifact beside those of its tasks.
 _OF_AN_ARTIFACT = ("manifest.json", "units", "report.html")
-"""What lies in the folder of an artifact beside those of its tasks."""
 
 
 class HeldOutConfig(Section):
