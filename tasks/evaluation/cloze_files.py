@@ -7,7 +7,13 @@ from pathlib import Path
 from roberta_model.inference.special_tokens import BERT_MASK, MASK
 from tasks.config.evaluate import ClozeConfig
 from tasks.errors import UserError
-from tasks.evaluation.text_files import endings_of, read_records, shown_name
+from tasks.evaluation.text_files import (
+    endings_of,
+    name_in,
+    read_records,
+    require_encodable,
+    shown_name,
+)
 
 FORMATS = ("jsonl", "parquet")
 
@@ -72,7 +78,9 @@ def each_fact(path: Path, settings: ClozeConfig, told: str, name: str) -> Iterat
                 f"an answer ({settings.answer_field}); this one has {there}. sentence_fields and "
                 "answer_field name them."
             )
-        relation = next((str(record[k]) for k in settings.relation_fields if k in record), name)
+        require_encodable(sentence, where)
+        require_encodable(answer, where)
+        relation = name_in(record, settings.relation_fields) or shown_name(name)
         parts = sentence.replace(BERT_MASK, MASK).split(MASK)
         has_one = len(parts) == 2
-        yield Fact(parts[0], parts[1], answer.strip(), shown_name(relation)) if has_one else None
+        yield Fact(parts[0], parts[1], answer.strip(), relation) if has_one else None

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.errors import UserError
-from tasks.evaluation.text_files import format_of, read_lines, read_records, shown_name
+from tasks.evaluation.text_files import (
+    format_of,
+    name_in,
+    read_lines,
+    read_records,
+    require_encodable,
+)
 
 FORMATS = ("jsonl", "parquet", "tsv", "csv", "two_lines")
 
@@ -93,5 +99,7 @@ def _named(path: Path, form: str, settings: MinimalPairsConfig, told: str) -> It
         good, bad = (record[key] for key in keys)
         if not (isinstance(good, str) and isinstance(bad, str) and good.strip() and bad.strip()):
             raise UserError(f"{where}: a sentence is empty or not text.")
-        groups = {key: shown_name(record[key]) for key in settings.group_fields if key in record}
-        yield MinimalPair(good, bad, shown_name(record.get(settings.paradigm_field, "")), groups)
+        require_encodable(f"{good}{bad}", where)
+        told_groups = {key: name_in(record, [key]) for key in settings.group_fields}
+        groups = {key: value for key, value in told_groups.items() if value is not None}
+        yield MinimalPair(good, bad, name_in(record, [settings.paradigm_field]) or "", groups)

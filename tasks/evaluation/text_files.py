@@ -8,11 +8,12 @@ word but empty lines.
 import csv
 import difflib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from roberta_model.inference.encodable import lone_half
 from tasks.errors import UserError
 from tasks.formats.compression import decompressed, is_damage
 from tasks.formats.rows import Row, read_rows
@@ -223,3 +224,24 @@ def shown_name(value: Any) -> str:
     """
     text = str(value)[:100]
     return text if text.isprintable() else ascii(text)
+
+
+def name_in(record: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """What a record says under the first of some keys, as a name; None where it says nothing.
+
+    Parquet has every key in every record, and null where one was not given.
+
+    >>> name_in({"pred": None, "relation": 7}, ["pred", "relation"])
+    '7'
+    """
+    return next((shown_name(record[key]) for key in keys if record.get(key) is not None), None)
+
+
+def require_encodable(text: str, where: str) -> None:
+    """Refuse a text that no encoding can carry, nor a tokenizer read.
+
+    Raises:
+        UserError: says what it holds.
+    """
+    if (half := lone_half(text)) is not None:
+        raise UserError(f"{where}: a text holds {half}. Mend or remove the record.")

@@ -127,7 +127,7 @@ def input_digest(artifact: Artifact) -> str:
 EVALUATE = Stage(
     name="evaluate",
     number=6,
-    version=8,
+    version=9,
     needs=("pretrain", "pack", "tokenizer", "clean", "download"),
     config=evaluate_slice,
     run=evaluate,

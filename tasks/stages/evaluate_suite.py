@@ -34,7 +34,7 @@ from tasks.inference.model_folder import check_fills_masks, check_folder
 from tasks.inspection.lineage import corpus_of
 from tasks.inspection.suites import MODEL
 
-NAME, NUMBER, VERSION = "suite", 6, 11
+NAME, NUMBER, VERSION = "suite", 6, 12
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 
 

@@ -257,7 +257,7 @@ def publish_report(
 PUBLISH = Stage(
     name="publish",
     number=7,
-    version=17,
+    version=18,
     needs=EVIDENCE,
     config=publish_slice,
     run=publish,

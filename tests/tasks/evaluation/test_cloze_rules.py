@@ -14,6 +14,7 @@ from tasks.config.evaluate import ClozeConfig
 from tasks.engine.ledger import Ledger
 from tasks.engine.outside import outside_file
 from tasks.engine.units import UnitResult
+from tasks.errors import UserError
 from tasks.evaluation.cloze import (
     count_relations,
     fact_rights,
@@ -201,6 +202,16 @@ def test_the_first_key_that_is_there_counts(tmp_path: Path) -> None:
     assert first == Fact("A is ", ".", "b", "q")
     assert second == Fact("B is ", "!", "c", "name")
     assert read_facts(written(path, ONE), settings(), "f", "name")[0][0].relation == "p"
+
+
+def test_null_names_no_relation_and_no_text_holds_half_a_character(tmp_path: Path) -> None:
+    """Parquet has it in each record that lacks a key: two files would be one relation."""
+    path = written(tmp_path / "f.jsonl", {**ONE, "pred": None, "relation": None})
+    assert read_facts(path, settings(), "f", "name")[0][0].relation == "name"
+    for key in ("masked_sentence", "obj_label"):
+        broken = {**ONE, key: "\ud800 [MASK]"}
+        with pytest.raises(UserError, match=r"f, line 1: a text holds half .*ud800"):
+            read_facts(written(path, broken), settings(), "f", "name")
 
 
 def test_texts_are_those_of_the_files_in_the_order_of_their_names(tmp_path: Path) -> None:

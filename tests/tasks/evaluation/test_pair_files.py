@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tasks.config.evaluate import MinimalPairsConfig
 from tasks.errors import UserError
@@ -129,6 +131,24 @@ def test_what_is_no_pair_is_told_with_its_line(
     with pytest.raises(UserError, match=said) as caught:
         pairs_in(tmp_path / name)
     assert str(caught.value).startswith(name)
+
+
+def test_a_name_of_null_is_none(tmp_path: Path) -> None:
+    """Parquet has null in each record that lacks a key: that is no paradigm of all such files."""
+    path = tmp_path / "pairs.parquet"
+    pair = {"sentence_good": "a", "sentence_bad": "b"}
+    rows = [{**pair, "UID": None, "field": None}, {**pair, "UID": "x", "field": "syntax"}]
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    assert [each.paradigm for each in pairs_in(path)] == ["", "x"]
+    assert [dict(each.groups) for each in pairs_in(path)] == [{}, {"field": "syntax"}]
+
+
+def test_half_of_a_surrogate_pair_is_told_with_its_line(tmp_path: Path) -> None:
+    """No tokenizer takes it."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"sentence_good": "a \\ud800 b", "sentence_bad": "c"}\n')
+    with pytest.raises(UserError, match=r"pairs\.jsonl, line 1: a text holds half .*ud800"):
+        pairs_in(path)
 
 
 def test_a_file_cut_short_is_told(tmp_path: Path) -> None:
