@@ -221,7 +221,8 @@ def answers_of(item: Item) -> list[Answer]:
         ]
     else:
         pairs = [(None, None)]
-    if not all(isinstance(text, str) and isinstance(start, int) for text, start in pairs):
+    # -1 is how sets say that nobody knows where; anything below it, and true, is a slip.
+    if not all(isinstance(text, str) and type(at) is int and at >= -1 for text, at in pairs):
         raise UserError(
             f"{item.where}: the answers are {kind_of(label)}; each must have 'text' and "
             "'answer_start'. Mend the record."

@@ -148,6 +148,7 @@ def test_answers_come_in_every_form_that_sets_use() -> None:
     assert answers_of(Item("here", "q", "c", [])) == []
     wrong: tuple[Any, ...] = (7, [{"answer": "a"}], {"text": [None], "answer_start": [1]})
     wrong += ({}, {"text": ["a", "b"], "answer_start": [3]}, {"text": "a", "answer_start": "3"})
+    wrong += ({"text": "a", "answer_start": -3}, {"text": "a", "answer_start": True})
     for label in wrong:
         with pytest.raises(UserError, match="here: the answers are"):
             answers_of(Item("here", "q", "c", label))
