@@ -22,6 +22,7 @@ class Hub:
         made: The requests that make a repository.
         files: What was committed, by path.
         parents: Of each commit the one that it says it follows.
+        revisions: Of which its files were read.
         tokens: With which it was asked.
         refuses: Whether it takes no commit.
     """
@@ -31,6 +32,7 @@ class Hub:
         self.made: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
         self.parents: list[str | None] = []
+        self.revisions: set[str] = set()
         self.tokens: set[str | None] = set()
         self.refuses = False
 
@@ -78,9 +80,11 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             hub.tokens.add(self.headers.get("authorization"))
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             status, kind = 200, "application/octet-stream"
-            _, *asked = re.split(f"/resolve/(?:main|{hub.commit})/", self.path)
+            _, *asked = re.split(f"/resolve/(main|{hub.commit})/", self.path)
             if asked:
-                content = hub.files[unquote(asked[0])]
+                revision, name = asked
+                hub.revisions.add(revision)
+                content = hub.files[unquote(name)]
             else:
                 status, value = hub.answer(self.path, body)
                 content, kind = json.dumps(value).encode(), "application/json"

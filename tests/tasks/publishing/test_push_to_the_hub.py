@@ -57,7 +57,7 @@ def test_without_a_token_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("no_gate")
 def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it look at the wrong commit: a new one names the one that was looked at."""
+    """Nor does it look at the wrong commit: a new one names the one that was looked at and read."""
     model = byte_model(tmp_path / "model")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with hub_server(monkeypatch) as hub:
@@ -72,6 +72,7 @@ def test_the_same_push_again_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
             push_model(model, URL)
         assert push_model(model, URL, replace=True)["state"] == "pushed"
         assert hub.parents == ["0" * 40, "1" * 40]
+        assert hub.revisions == {"1" * 40}
         assert "tokenizer.json" in hub.files
 
 
