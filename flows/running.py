@@ -199,9 +199,15 @@ def recorded(config: Config, until: str | None = None) -> Iterator[Run]:
     """
     check_allowed(config)
     store = open_store(config.store)
-    check_before_run(config, store, until)
     record = _new_record(config)
     before = _end_of_last(store, config.name)
+    try:
+        check_before_run(config, store, until)
+    except UserError:
+        if deployment_id() is not None:  # nobody has seen it: `status` shows it, the next recovers
+            with contextlib.suppress(RobertaError, OSError):
+                write_run(store, record | {"state": "failed"})
+        raise
     write_run(store, record)
     with ending(record), watching(config, store) as watch:
         yield from _at_work(config, store, record, watch)

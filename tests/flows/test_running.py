@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.running import RecordedProgress, check_allowed
+from flows.running import RecordedProgress, check_allowed, recorded
 from tasks.config import Config
 from tasks.config.places import ROOTS
 from tasks.engine.progress import Count
@@ -56,3 +56,20 @@ def test_how_far_a_stage_is_stands_in_the_record_of_a_local_store(
             assert shown["progress"] == found["progress"]
         sink.end(count)
         assert record.get("progress") is None
+
+
+def test_a_deployed_run_that_is_refused_stands_in_the_store_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has seen it end, and the next one is to be told of as a recovery."""
+    broken = config(tmp_path)
+    with pytest.raises(UserError, match=r"a\.txt"), recorded(broken):
+        pass
+    store = open_store(broken.store)
+    assert store.names("runs") == [], "a person has read why on the terminal"
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "of-a-form")
+    monkeypatch.setenv(ROOTS, str(tmp_path))
+    with pytest.raises(UserError, match=r"a\.txt"), recorded(broken):
+        pass
+    (shown,) = read_status(store)["runs"]
+    assert shown["state"] == "failed"
