@@ -1,5 +1,6 @@
 """Drift: which fields, files or inputs differ between two identities of a stage."""
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ def changed_fields(before: Any, after: Any) -> list[dict[str, Any]]:
 def changed_settings(before: Any, after: Any) -> list[dict[str, Any]]:
     """The same of whole configs, for people: what is set nowhere is no change.
 
+    Nor is a path that a deployment has made absolute; whether its file has changed, digests tell.
+
     >>> changed_settings({"downstream": []}, {"downstream": [{"task": "qa", "test": None}]})
     [{'field': 'downstream.0.task', 'before': None, 'after': 'qa'}]
     """
@@ -34,10 +37,27 @@ def changed_settings(before: Any, after: Any) -> list[dict[str, Any]]:
     return [
         change
         for change in changed_fields(before, after)
-        if (change["field"] in old and change["field"] in new)
-        or old.get(change["field"], _ABSENT) not in empty
-        or new.get(change["field"], _ABSENT) not in empty
+        if not _may_be_one_path(change["before"], change["after"])
+        and (
+            (change["field"] in old and change["field"] in new)
+            or old.get(change["field"], _ABSENT) not in empty
+            or new.get(change["field"], _ABSENT) not in empty
+        )
     ]
+
+
+def _may_be_one_path(before: Any, after: Any) -> bool:
+    """Whether one is an absolute path that ends as the other, a relative one.
+
+    >>> _may_be_one_path("./a/*.txt", "/srv/a/*.txt"), _may_be_one_path("/a/b", "/c/b")
+    (True, False)
+    """
+    if not (isinstance(before, str) and isinstance(after, str)):
+        return False
+    relative, absolute = sorted((before, after), key=os.path.isabs)
+    if os.path.isabs(relative) or not os.path.isabs(absolute):
+        return False
+    return os.path.normpath(absolute).endswith(f"/{os.path.normpath(relative)}")
 
 
 def drift(

@@ -14,7 +14,7 @@ from tasks.engine.stage import Stage, StageContext, StageReport
 from tasks.engine.store import Store
 from tasks.engine.stores import open_store
 from tasks.engine.units import StoredFile
-from tasks.inspection.drift import changed_fields, describe, drift, drift_from
+from tasks.inspection.drift import changed_fields, changed_settings, describe, drift, drift_from
 
 NEW = {"rows": 2, "deep": {"a": 1}}
 
@@ -131,3 +131,12 @@ def test_inputs_are_no_drift_of_what_stands_whatever_they_are(store: Store) -> N
     for stands, fields in ((True, []), (False, ["input clean"])):
         identity = StageIdentity("k", NEW, {}, {"clean": clean}, stands)
         assert [each["field"] for each in drift_from(STAGE, identity, newest)] == fields
+
+
+def test_a_path_that_a_deployment_made_absolute_is_no_change_of_the_config() -> None:
+    """Of a pipeline that is run from a terminal and by a server `status` once listed every path."""
+    before = {"store": "./artifacts", "paths": ["a/*.txt", "b.csv"], "name": "x", "steps": 1}
+    after = {"store": "/srv/artifacts", "paths": ["/srv/a/*.txt", "/srv/c.csv"], "name": "y"}
+    fields = [change["field"] for change in changed_settings(before, {**after, "steps": 2})]
+    assert fields == ["name", "paths.1", "steps"]
+    assert changed_settings({"store": "/srv/a"}, {"store": "/mnt/a"})
