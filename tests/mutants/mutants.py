@@ -1,7 +1,7 @@
 """`make mutants`: plant one fault at a time in a copy of the code; the tests must catch each.
 
     python tests/mutants/mutants.py                 all of them
-    python tests/mutants/mutants.py --only ties     those whose name holds the word
+    python tests/mutants/mutants.py --only ties     those whose name or file holds the word
 
 A fault is one line put wrong where it would do silent harm, with the tests that are there to
 notice. One that no test notices is a hole in the tests. Ends with exit code 1 if one survived.
@@ -39,12 +39,14 @@ MUTANTS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plant what was asked for; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", default="", metavar="WORD", help="Those whose name holds it.")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="Those whose name or file holds it."
+    )
     wanted = parser.parse_args(arguments).only
     survived = []
-    chosen = [mutant for mutant in MUTANTS if wanted in mutant.name]
+    chosen = [mutant for mutant in MUTANTS if wanted in f"{mutant.name} {mutant.file}"]
     if not chosen:
-        parser.error(f"no planted fault has {wanted!r} in its name")
+        parser.error(f"no planted fault has {wanted!r} in its name or file")
     sound: set[tuple[str, ...]] = set()
     with tempfile.TemporaryDirectory(prefix="roberta-mutants-") as folder:
         for mutant in chosen:
