@@ -6,6 +6,7 @@ ending says the format: `.parquet`, `.jsonl`, `.csv`, `.tsv`, and `.npy` for one
 
 import csv
 import json
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -165,12 +166,29 @@ def _open(path: Path, ending: str, schema: pa.Schema | None) -> Results:
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
-    """A row as one JSON object; half of a surrogate pair stays the escape that it was."""
+    """A row as one JSON object; half of a surrogate pair stays the escape that it was.
+
+    JSON has no word for what is no finite number, which other readers refuse: null.
+
+    >>> json_line({"text": "é", "scores": [0.5, float("nan")]}).decode().strip()
+    '{"text": "é", "scores": [0.5, null]}'
+    """
     try:
-        line = json.dumps(row, ensure_ascii=False, default=str).encode()
+        line = json.dumps(row, ensure_ascii=False, default=str, allow_nan=False).encode()
     except UnicodeEncodeError:
-        line = json.dumps(row, default=str).encode()
+        line = json.dumps(row, default=str, allow_nan=False).encode()
+    except ValueError:
+        return json_line(_finite(row))
     return line + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """The same with None in place of numbers that are none, or have no end."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
