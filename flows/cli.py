@@ -5,7 +5,6 @@ once. Exit codes: 0 done, 1 a stage failed, 2 the user's mistake, 130 Ctrl-C, 14
 """
 
 import importlib
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ import click
 from flows.console import configure_logging
 from flows.terminal import printable, printable_json, say
 from tasks.errors import StageError, UserError
+from tasks.plain_json import json_text
 
 # Command, where it lives, and its line in `roberta --help`.
 COMMANDS = {
@@ -106,7 +106,7 @@ def roberta(verbose: bool) -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(printable_json(json.dumps(document, indent=1, ensure_ascii=False)))
+    click.echo(printable_json(json_text(document, indent=1)))
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,6 +1,5 @@
 """Commands that teach a model folder a task, and use what it has learnt: finetune, predict."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from flows.terminal import printable, printable_json, say
 from roberta_model.recipe import FirstAttention, TaskName
 from tasks.config.downstream import ColumnsConfig, FineTuningConfig, Metric
 from tasks.errors import UserError
+from tasks.plain_json import json_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -205,7 +205,7 @@ def predict(
             print_json({"rows": answered, "cut": predictor.encoder.num_cut})
             return
         for row in rows:
-            click.echo(printable_json(json.dumps(row, ensure_ascii=False, default=str)))
+            click.echo(printable_json(json_text(row)))
         check_at_rest(file, stamp)
         _tell_cut(predictor)
         return

@@ -5,8 +5,6 @@ ending says the format: `.parquet`, `.jsonl`, `.csv`, `.tsv`, and `.npy` for one
 """
 
 import csv
-import json
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +21,7 @@ from tasks.engine.files import (
     give_usual_mode,
 )
 from tasks.errors import StageError, UserError
+from tasks.plain_json import json_text
 from tasks.publishing.staging import staged_beside
 
 Rows = Sequence[Mapping[str, Any]]
@@ -166,29 +165,12 @@ def _open(path: Path, ending: str, schema: pa.Schema | None) -> Results:
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
-    """A row as one JSON object; half of a surrogate pair stays the escape that it was.
-
-    JSON has no word for what is no finite number, which other readers refuse: null.
-
-    >>> json_line({"text": "é", "scores": [0.5, float("nan")]}).decode().strip()
-    '{"text": "é", "scores": [0.5, null]}'
-    """
+    """A row as one JSON object; half of a surrogate pair stays the escape that it was."""
     try:
-        line = json.dumps(row, ensure_ascii=False, default=str, allow_nan=False).encode()
+        line = json_text(row).encode()
     except UnicodeEncodeError:
-        line = json.dumps(row, default=str, allow_nan=False).encode()
-    except ValueError:
-        return json_line(_finite(row))
+        line = json_text(row, ensure_ascii=True).encode()
     return line + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    """The same with None in place of numbers that are none, or have no end."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write_jsonl(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
@@ -206,7 +188,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return " ".join(value)
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json_text(value)
     return value
 
 

@@ -1,5 +1,7 @@
 """How a command ends: every exception's way to its exit code and its words."""
 
+import datetime
+import json
 import signal
 import subprocess
 import sys
@@ -98,3 +100,8 @@ def test_a_shell_can_complete_commands() -> None:
         check=False,
     )
     assert done.stdout.split() == ["plain,fill-mask"], done.stderr
+
+
+def test_a_json_document_holds_what_a_table_may(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.print_json({"d": datetime.date(2020, 1, 2), "x": float("nan")})
+    assert json.loads(capsys.readouterr().out) == {"d": "2020-01-02", "x": None}
