@@ -22,7 +22,8 @@ def told_cut(num_cut: int, max_tokens: int | None, task: str) -> str:
     >>> told_cut(2, 128, "qa")
     'longer than half of the 128 tokens of a row, so their ends were left out: 2 questions'
     """
-    half, what = ("half of ", "questions") if task == "qa" else ("", "texts")
+    half, what = ("half of ", "question") if task == "qa" else ("", "text")
+    what += "" if num_cut == 1 else "s"
     row = "a row" if max_tokens is None else f"the {max_tokens:,} tokens of a row"
     return f"longer than {half}{row}, so their ends were left out: {num_cut:,} {what}"
 

@@ -123,7 +123,7 @@ def test_predict_says_how_many_texts_were_cut(tmp_path: Path) -> None:
     stock_folder(tmp_path / "classes", "RobertaForSequenceClassification")
     rows = tmp_path / "rows.csv"
     rows.write_text(f'text\nRome\n"{" ".join(SENTENCES[:3])}"\n', encoding="utf-8")
-    said = "longer than the 32 tokens of a row, so their ends were left out: 1 texts"
+    said = "longer than the 32 tokens of a row, so their ends were left out: 1 text"
     for more in ((), ("--out", tmp_path / "answers.csv")):
         assert said in call("predict", tmp_path / "classes", rows, *more).stderr
         done = call("predict", tmp_path / "classes", rows, "--json", *more)
