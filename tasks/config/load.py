@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from roberta_model.recipe import TaskName
 from tasks.config.addresses import redacted
 from tasks.config.base import Section
 from tasks.config.corpus import SOURCE_TYPES
@@ -185,6 +186,8 @@ def _describe_tag(error: Any, dotted: str) -> str:
     if error["type"] == "union_tag_not_found":
         return f"`{dotted}.{key}` is missing; {kinds} are {', '.join(known)}"
     tag = error["ctx"]["tag"]
+    if key == "task" and tag in get_args(TaskName):
+        return f"`{dotted}.{key}`: {tag} is taught first: it stands in the list `downstream`"
     close = difflib.get_close_matches(tag, known, n=1)
     hint = f", did you mean `{close[0]}`?" if close else f"; {kinds} are {', '.join(known)}"
     return f"`{dotted}.{key}`: there is no {kind} {tag!r}{hint}"

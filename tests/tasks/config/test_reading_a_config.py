@@ -192,6 +192,7 @@ def sources(*entries: dict[str, Any]) -> dict[str, Any]:
         (sources({"type": "http", "urls": [{"link": 1}]}), "`corpus.0.urls.0.url` is missing"),
         (sources({"paths": ["a"]}), "`corpus.0.type` is missing; types are docstrings, files, ht"),
         (sources({"type": "zzz"}), "`corpus.0.type`: there is no source type 'zzz'; types are doc"),
+        (tasks({"task": "pair"}), "pair is taught first: it stands in the list `downstream`"),
         (tasks({"task": "clzoe"}), "there is no task 'clzoe', did you mean `cloze`?"),
         (tasks({}), f"`evaluate.tasks.0.task` is missing; tasks are {TASKS}."),
         ({"pack": {"row_tokens": 7}}, "input should be greater than or equal to 8 (given: 7)."),
