@@ -100,15 +100,20 @@ def _told_doubts(found: Mapping[str, Any]) -> list[str]:
             continue
         if "baselines_on" in task and (unbeaten := told_unbeaten(task)):
             told += [f"{score['task']}: {sentence}" for sentence in unbeaten]
-        elif score["better"] == "lower":
-            near += [beside[0]] if score["interval"]["high"] >= beside[1] else []
-        else:
-            near += [beside[0]] if score["interval"]["low"] <= beside[1] else []
+        elif _may_be_chance(score, beside[1]):
+            near.append(beside[0])
     if near:
         told.append(
             "What needs no model lies within the interval, so it may be chance: " + "; ".join(near)
         )
     return told
+
+
+def _may_be_chance(score: Mapping[str, Any], guessed: float) -> bool:
+    """Whether the worse end of a score's interval is no better than what needs no model."""
+    if score["better"] == "lower":
+        return bool(score["interval"]["high"] >= guessed)
+    return bool(score["interval"]["low"] <= guessed)
 
 
 def _beside(score: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -184,3 +184,19 @@ def test_what_is_piped_is_not_folded(
     assert len(out) == 3
     assert "[b]y[/b]" in out[1]
     assert out[2] == "[i]told[/i]\\x1b"
+
+
+@pytest.mark.parametrize(
+    ("better", "low", "high", "said"),
+    [
+        ("higher", 0.51, 0.6, False),
+        ("higher", 0.5, 0.6, True),
+        ("lower", 0.3, 0.49, False),
+        ("lower", 0.3, 0.5, True),
+    ],
+)
+def test_a_score_whose_worse_end_is_no_better_than_guessing_may_be_chance(
+    better: str, low: float, high: float, said: bool
+) -> None:
+    score = {"better": better, "interval": {"low": low, "high": high}}
+    assert evaluate._may_be_chance(score, 0.5) is said
